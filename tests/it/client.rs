@@ -13,10 +13,10 @@ use prost::Message as _;
 use switchboard_client::v1::{
     self, Event, GetMessageRequest, SendMessageRequest, Text, get_message_request, send_message_request,
 };
-use switchboard_client::{Client, Error};
+use switchboard_client::{Client, Error, Reason, parse_reason};
 use tonic::Code;
 
-use crate::gateway::{CONNECTLY, CUSTOMER, Gateway, Start, within};
+use crate::support::gateway::{CONNECTLY, CUSTOMER, Gateway, Start, within};
 
 async fn connect(gateway: &Gateway) -> Client {
     Client::connect(gateway.at.grpc.to_string()).await.expect("connects")
@@ -39,7 +39,7 @@ fn of_server(event: &Event) -> switchboard::pb::v1::Event {
 
 /// The text of a received message.
 fn text_of(event: &Event) -> String {
-    crate::gateway::text_of(&of_server(event)).to_owned()
+    crate::support::gateway::text_of(&of_server(event)).to_owned()
 }
 
 #[tokio::test]
@@ -50,6 +50,7 @@ async fn failure_contains_details_of_server() {
         .await
         .expect_err("the request is not valid");
     assert_eq!((failed.code(), failed.reason()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    assert_eq!(parse_reason(failed.reason()), Reason::RequestInvalid);
     assert_eq!(failed.domain(), "switchboard");
     let fields: Vec<_> = failed.violations().iter().map(|violation| violation.field.as_str()).collect();
     assert_eq!(fields, ["to", "text.body"]);
@@ -63,13 +64,13 @@ async fn failure_contains_details_of_server() {
     assert_eq!(failed.reason(), "MESSAGE_NOT_FOUND");
     assert_eq!(failed.metadata()["account"], CONNECTLY);
 
-    let error = v1::Error {
+    let failure = v1::Failure {
         reason: "ACCOUNT_BUSY".to_owned(),
         code: Code::ResourceExhausted.into(),
         retry_delay: Some(prost_types::Duration { seconds: 1, nanos: 500_000_000 }),
         ..Default::default()
     };
-    let error = Error::from(error);
+    let error = Error::from(failure);
     assert_eq!((error.code(), error.reason()), (Code::ResourceExhausted, "ACCOUNT_BUSY"));
     assert_eq!(error.retry_delay(), Some(Duration::from_millis(1_500)));
 }

@@ -41,7 +41,3 @@ mod webhook_ingest;
 mod webhook_listener;
 mod webhook_registration;
 mod webhook_registration_outcomes;
-
-// The tests in `client` use these paths.
-use list_events as reading;
-use support::{binary, gateway};

@@ -10,8 +10,7 @@ use switchboard::sandbox::{Options, Sandbox};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-pub(crate) use crate::support::binary::post;
-use crate::support::binary::{API_KEY, Home, SECRET, Server};
+use crate::support::binary::{API_KEY, Home, SECRET, Server, post};
 use crate::support::gateway::{CUSTOMER, received, text, text_of, within};
 
 /// The process is killed several times while many clients post webhooks and a subscriber reads. Every event whose webhook

@@ -69,7 +69,7 @@ impl ObservedEvent {
                 Some(format!("status {} {}", status.provider_message_id, status.provider_status))
             }
             Payload::MessageEcho(echo) => Some(format!("echo {}", echo.provider_message_id)),
-            Payload::ReportCompleted(_) | Payload::MessageAccepted(_) | Payload::Unknown(_) => None,
+            Payload::ReportRun(_) | Payload::MessageAccepted(_) | Payload::Unknown(_) => None,
         };
         let key = match identity {
             Some(identity) => Some(Key::Identity(event.account.clone(), identity)),
@@ -82,7 +82,7 @@ impl ObservedEvent {
             content: digest(&event.encode_to_vec()),
             receive_ms: received.seconds * 1_000 + i64::from(received.nanos) / 1_000_000,
             key,
-            id: event.id,
+            id: event.event_id,
             account: event.account,
             event_type: event.r#type,
             possible_duplicate_of: event.possible_duplicate_of,
@@ -91,7 +91,7 @@ impl ObservedEvent {
 
     /// Its sequence number in the journal.
     pub(crate) fn sequence(&self) -> u64 {
-        self.cursor.number
+        self.cursor.sequence
     }
 }
 

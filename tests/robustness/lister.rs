@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use switchboard::domain::Cursor;
 use switchboard::pb::v1::event_service_client::EventServiceClient;
-use switchboard::pb::v1::list_events_request::Place;
+use switchboard::pb::v1::list_events_request::Anchor;
 use switchboard::pb::v1::{ListEventsRequest, ListEventsResponse, StartPosition};
 use tonic::Status;
 use tonic::transport::Channel;
@@ -73,7 +73,7 @@ impl Lister {
             let invoked = self.recorder.now();
             let request = ListEventsRequest {
                 filter: event_filter(&self.filter),
-                place: Some(page_start(&listing)),
+                anchor: Some(page_start(&listing)),
                 page_size,
                 include_raw: false,
             };
@@ -110,10 +110,10 @@ impl Lister {
 }
 
 /// Where the next page starts.
-fn page_start(listing: &Listing) -> Place {
+fn page_start(listing: &Listing) -> Anchor {
     let at = |cursor: Cursor| match listing.direction {
-        Direction::Forward => Place::AfterCursor(cursor.to_string()),
-        Direction::Backward => Place::BeforeCursor(cursor.to_string()),
+        Direction::Forward => Anchor::AfterCursor(cursor.to_string()),
+        Direction::Backward => Anchor::BeforeCursor(cursor.to_string()),
     };
     match (listing.pages.last(), listing.start) {
         (Some(page), _) => at(match listing.direction {
@@ -121,9 +121,9 @@ fn page_start(listing: &Listing) -> Place {
             Direction::Backward => page.previous,
         }),
         (None, Start::After(cursor, _)) => at(cursor),
-        (None, Start::Since(time)) => Place::Since(timestamp(time)),
-        (None, Start::Earliest) => Place::Position(StartPosition::Earliest.into()),
-        (None, Start::Latest | Start::Subscription(_)) => Place::Position(StartPosition::Latest.into()),
+        (None, Start::Since(time)) => Anchor::Since(timestamp(time)),
+        (None, Start::Earliest) => Anchor::Position(StartPosition::Earliest.into()),
+        (None, Start::Latest | Start::Subscription(_)) => Anchor::Position(StartPosition::Latest.into()),
     }
 }
 

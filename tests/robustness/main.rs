@@ -16,6 +16,7 @@
 mod binary;
 mod checker;
 mod coverage;
+#[expect(dead_code, reason = "the integration tests use the rest")]
 #[path = "../it/support/faults.rs"]
 mod faults;
 mod history;

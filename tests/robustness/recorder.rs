@@ -108,7 +108,7 @@ impl Recorder {
         if cursors.len() < REMEMBERED_CURSORS {
             cursors.push((cursor, receive_ms));
         } else {
-            cursors[usize::try_from(cursor.number).expect("fits in usize") % REMEMBERED_CURSORS] =
+            cursors[usize::try_from(cursor.sequence).expect("fits in usize") % REMEMBERED_CURSORS] =
                 (cursor, receive_ms);
         }
     }

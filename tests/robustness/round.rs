@@ -245,14 +245,14 @@ async fn run_journal(
         Ok(Ok(journal)) => journal,
         Ok(Err(error)) => {
             errors.push(error);
-            (Cursor { epoch: 0, number: 0 }, Vec::new())
+            (Cursor { epoch: 0, sequence: 0 }, Vec::new())
         }
         Err(_) => {
             errors.push("the whole journal was not read within the deadline".to_owned());
-            (Cursor { epoch: 0, number: 0 }, Vec::new())
+            (Cursor { epoch: 0, sequence: 0 }, Vec::new())
         }
     };
-    recorder.target.send_replace(Some(final_journal.last().map_or(start.number, |event| event.sequence())));
+    recorder.target.send_replace(Some(final_journal.last().map_or(start.sequence, |event| event.sequence())));
     errors.extend(await_subscribers(recorder, &mut clients).await);
     drop(proxies);
 
@@ -273,7 +273,7 @@ async fn run_journal(
         restored: None,
         retains_unacknowledged: scenario != Scenario::Expiring,
         final_journal,
-        trimmed: start.number,
+        trimmed: start.sequence,
     };
     let history = match past {
         Some((past, backup)) => history.after_restore(past, backup.newest, backup.began, backup.completed),

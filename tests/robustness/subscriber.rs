@@ -209,7 +209,7 @@ impl Subscriber {
             let position = stream.items.iter().rev().find_map(StreamItem::position).map(|(cursor, _)| cursor);
             let current_target = *target.borrow_and_update();
             if let Some((position, target)) = position.zip(current_target)
-                && position.number >= target
+                && position.sequence >= target
             {
                 let acknowledged = self.acknowledge(channel, position, generation(stream)).await;
                 return if acknowledged { StreamEnd::CaughtUp } else { StreamEnd::ConnectionLost };
@@ -307,7 +307,7 @@ impl Subscriber {
                 Start::Earliest => From::Position(StartPosition::Earliest.into()),
                 Start::After(cursor, _) => From::AfterCursor(cursor.to_string()),
                 Start::Since(time) => From::Since(timestamp(time)),
-                Start::Subscription(id) => From::Subscription(id.to_owned()),
+                Start::Subscription(id) => From::SubscriptionId(id.to_owned()),
             }),
             heartbeat_interval: Some(HEARTBEAT.try_into().expect("the interval fits in a protobuf Duration")),
             expired_policy: policy.into(),
@@ -321,7 +321,7 @@ impl Subscriber {
     fn count_item(&mut self, item: &StreamItem, stream: &Stream) {
         self.recorder.count(match item {
             StreamItem::Started { oldest, .. } => {
-                if oldest.number > 0 {
+                if oldest.sequence > 0 {
                     let by_size = !self.recorder.has_counted(&ServerFault::Expire.to_string());
                     self.recorder.count(if by_size { TRIMMED_BY_SIZE } else { TRIMMED });
                 }
@@ -332,7 +332,7 @@ impl Subscriber {
                     self.recorder.remember_cursor(event.cursor, event.receive_ms);
                 }
                 match stream.started() {
-                    Some((_, _, newest)) if event.sequence() > newest.number => "events received live",
+                    Some((_, _, newest)) if event.sequence() > newest.sequence => "events received live",
                     _ => "events received from the journal",
                 }
             }
@@ -391,7 +391,7 @@ pub(crate) async fn read_whole_journal(server: SocketAddr) -> Result<(Cursor, Ve
     let Some(StreamItem::Started { cursor, newest, .. }) = next else {
         return Err(format!("expected `started`, got {next:?}"));
     };
-    while events.last().map_or(cursor.number, ObservedEvent::sequence) < newest.number {
+    while events.last().map_or(cursor.sequence, ObservedEvent::sequence) < newest.sequence {
         next = stream.message().await.map_err(failed)?.map(parse_item);
         match next {
             Some(StreamItem::Event(event)) => events.push(event),
@@ -403,8 +403,11 @@ pub(crate) async fn read_whole_journal(server: SocketAddr) -> Result<(Cursor, Ve
 }
 
 pub(crate) fn event_filter(filter: &Filter) -> Option<EventFilter> {
-    (*filter != Filter::default())
-        .then(|| EventFilter { accounts: filter.accounts.clone(), types: filter.types.clone() })
+    (*filter != Filter::default()).then(|| EventFilter {
+        accounts: filter.accounts.clone(),
+        types: filter.types.clone(),
+        ..EventFilter::default()
+    })
 }
 
 pub(crate) fn timestamp(millis: i64) -> prost_types::Timestamp {

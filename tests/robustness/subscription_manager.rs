@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use switchboard::domain::Cursor;
 use switchboard::pb::v1;
-use switchboard::pb::v1::event_service_client::EventServiceClient;
+use switchboard::pb::v1::subscription_service_client::SubscriptionServiceClient;
 use switchboard::pb::v1::{
     EventFilter, StartPosition, create_subscription_request, seek_subscription_request,
 };
@@ -116,7 +116,7 @@ impl SubscriptionManager {
         };
         while !self.recorder.abort.is_cancelled() {
             match self.try_once(&mut channel, OperationKind::Get).await {
-                Completion::Ok { position, .. } if position.number >= target => return,
+                Completion::Ok { position, .. } if position.sequence >= target => return,
                 Completion::Ok { .. } | Completion::Info | Completion::Deleted | Completion::Fail(_) => {}
             }
             tokio::time::sleep(RETRY_DELAY).await;
@@ -140,7 +140,7 @@ impl SubscriptionManager {
                 // The newest of four cursors: the events after the subscription's position are retained, and must
                 // stay few.
                 let positions = (0..4).filter_map(|_| self.recorder.random_cursor(&mut self.random));
-                let newest = positions.max_by_key(|(cursor, _)| cursor.number);
+                let newest = positions.max_by_key(|(cursor, _)| cursor.sequence);
                 let start = match (newest, self.random.u8(0..6)) {
                     (Some((cursor, _)), 1..) => Start::After(cursor, CursorOrigin::EarlierEvent),
                     (Some((_, received)), 0) => Start::Since(received),
@@ -242,14 +242,14 @@ pub(crate) async fn invoke(
 /// Sends the request of an operation. Returns `None` if the response is invalid.
 async fn request(
     channel: Channel,
-    subscription: String,
+    subscription_id: String,
     kind: &OperationKind,
 ) -> Result<Option<Completion>, Status> {
-    let mut client = EventServiceClient::new(channel);
+    let mut client = SubscriptionServiceClient::new(channel);
     let completed = |found: Option<v1::Subscription>| {
         let found = found?;
         let (position, generation) = (found.cursor.parse().ok()?, Some(found.generation));
-        let EventFilter { accounts, types } = found.filter.unwrap_or_default();
+        let EventFilter { accounts, types, .. } = found.filter.unwrap_or_default();
         Some(Completion::Ok {
             position,
             generation,
@@ -259,43 +259,47 @@ async fn request(
     };
     Ok(match kind {
         OperationKind::Create { filter, start } => {
-            use create_subscription_request::Start as Place;
+            use create_subscription_request::Start as First;
             let start = Some(match start {
-                Start::Latest | Start::Subscription(_) => Place::Position(StartPosition::Latest.into()),
-                Start::Earliest => Place::Position(StartPosition::Earliest.into()),
-                Start::After(cursor, _) => Place::AfterCursor(cursor.to_string()),
-                Start::Since(time) => Place::Since(timestamp(*time)),
+                Start::Latest | Start::Subscription(_) => First::Position(StartPosition::Latest.into()),
+                Start::Earliest => First::Position(StartPosition::Earliest.into()),
+                Start::After(cursor, _) => First::AfterCursor(cursor.to_string()),
+                Start::Since(time) => First::Since(timestamp(*time)),
             });
-            let request = v1::CreateSubscriptionRequest { subscription, filter: event_filter(filter), start };
+            let subscription = v1::Subscription { filter: event_filter(filter), ..Default::default() };
+            let request =
+                v1::CreateSubscriptionRequest { subscription_id, subscription: Some(subscription), start };
             completed(client.create_subscription(request).await?.into_inner().subscription)
         }
         OperationKind::Update(filter) => {
             let filter = Some(event_filter(filter).unwrap_or_default());
-            let request = v1::UpdateSubscriptionRequest { subscription, filter };
+            let subscription = v1::Subscription { subscription_id, filter, ..Default::default() };
+            let update_mask = Some(prost_types::FieldMask { paths: vec!["filter".to_owned()] });
+            let request = v1::UpdateSubscriptionRequest { subscription: Some(subscription), update_mask };
             completed(client.update_subscription(request).await?.into_inner().subscription)
         }
         OperationKind::Seek(start) => {
-            use seek_subscription_request::Place;
-            let place = Some(match start {
-                Start::Latest | Start::Subscription(_) => Place::Position(StartPosition::Latest.into()),
-                Start::Earliest => Place::Position(StartPosition::Earliest.into()),
-                Start::After(cursor, _) => Place::AfterCursor(cursor.to_string()),
-                Start::Since(time) => Place::Since(timestamp(*time)),
+            use seek_subscription_request::Target;
+            let target = Some(match start {
+                Start::Latest | Start::Subscription(_) => Target::Position(StartPosition::Latest.into()),
+                Start::Earliest => Target::Position(StartPosition::Earliest.into()),
+                Start::After(cursor, _) => Target::AfterCursor(cursor.to_string()),
+                Start::Since(time) => Target::Since(timestamp(*time)),
             });
-            let request = v1::SeekSubscriptionRequest { subscription, place };
+            let request = v1::SeekSubscriptionRequest { subscription_id, target };
             completed(client.seek_subscription(request).await?.into_inner().subscription)
         }
         OperationKind::Delete => {
-            client.delete_subscription(v1::DeleteSubscriptionRequest { subscription }).await?;
+            client.delete_subscription(v1::DeleteSubscriptionRequest { subscription_id }).await?;
             Some(Completion::Deleted)
         }
         OperationKind::Get => {
-            let request = v1::GetSubscriptionRequest { subscription };
+            let request = v1::GetSubscriptionRequest { subscription_id };
             completed(client.get_subscription(request).await?.into_inner().subscription)
         }
         OperationKind::Acknowledge { cursor, generation } => {
             let (cursor, generation) = (cursor.to_string(), *generation);
-            let request = v1::AcknowledgeRequest { subscription, cursor, generation };
+            let request = v1::AcknowledgeRequest { subscription_id, cursor, generation };
             let position = client.acknowledge(request).await?.into_inner().cursor.parse::<Cursor>();
             position.ok().map(|position| Completion::Ok {
                 position,

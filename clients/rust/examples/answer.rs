@@ -6,8 +6,9 @@ use std::env;
 use switchboard_client::tonic::Code;
 use switchboard_client::v1::subscribe_request::Start;
 use switchboard_client::v1::{
-    CreateSubscriptionRequest, Event, EventFilter, SendMessageRequest, StartPosition, SubscribeRequest, Text,
-    create_subscription_request, event::Payload, message_received, send_message_request::Content,
+    CreateSubscriptionRequest, Event, EventFilter, SendMessageRequest, StartPosition, SubscribeRequest,
+    Subscription, Text, create_subscription_request, event::Payload, message_received,
+    send_message_request::Content,
 };
 use switchboard_client::{Client, Error, StreamItem};
 
@@ -16,9 +17,10 @@ async fn main() -> Result<(), Error> {
     let address = env::var("SWITCHBOARD_ADDRESS").unwrap_or_else(|_| "127.0.0.1:50051".to_owned());
     let client = Client::connect(address).await?;
 
+    let filter = EventFilter { types: vec!["message.received".to_owned()], ..EventFilter::default() };
     let create = CreateSubscriptionRequest {
-        subscription: "answers".to_owned(),
-        filter: Some(EventFilter { types: vec!["message.received".to_owned()], ..EventFilter::default() }),
+        subscription_id: "answers".to_owned(),
+        subscription: Some(Subscription { filter: Some(filter), ..Subscription::default() }),
         start: Some(create_subscription_request::Start::Position(StartPosition::Earliest.into())),
     };
     match client.call(create).await {
@@ -27,7 +29,7 @@ async fn main() -> Result<(), Error> {
         created => drop(created?),
     }
 
-    let start = Some(Start::Subscription("answers".to_owned()));
+    let start = Some(Start::SubscriptionId("answers".to_owned()));
     let mut events = client.subscribe(SubscribeRequest { start, ..SubscribeRequest::default() });
     // Each call of `next` marks the event before it as handled.
     while let Some(item) = events.next().await? {
@@ -55,7 +57,7 @@ async fn answer(client: &Client, event: Event) -> Result<(), Error> {
         .call(SendMessageRequest {
             account: event.account,
             to: received.sender.unwrap_or_default().address,
-            request_id: format!("answer-{}", event.id),
+            request_id: format!("answer-{}", event.event_id),
             content: Some(Content::Text(Text { body })),
             ..SendMessageRequest::default()
         })

@@ -4,8 +4,8 @@
 use std::env;
 
 use switchboard_client::v1::{
-    HeaderMedia, Parameter, SendMessageRequest, Template, TemplateButton, TemplateHeader, parameter,
-    send_message_request::Content, template_button, template_header,
+    HeaderMedia, Parameter, SendMessageRequest, TemplateButton, TemplateHeader, TemplateMessage,
+    header_media, parameter, send_message_request::Content, template_button, template_header,
 };
 use switchboard_client::{Client, Error};
 
@@ -13,9 +13,9 @@ use switchboard_client::{Client, Error};
 async fn main() -> Result<(), Error> {
     let address = env::var("SWITCHBOARD_ADDRESS").unwrap_or_else(|_| "127.0.0.1:50051".to_owned());
     let client = Client::connect(address).await?;
-    let picture =
-        HeaderMedia { url: "https://example.com/dummy-image.jpg".to_owned(), ..HeaderMedia::default() };
-    let template = Template {
+    let url = "https://example.com/dummy-image.jpg".to_owned();
+    let picture = HeaderMedia { source: Some(header_media::Source::Url(url)), ..HeaderMedia::default() };
+    let template = TemplateMessage {
         name: "summer_sale".to_owned(),
         language: "en_US".to_owned(),
         header: Some(TemplateHeader { header: Some(template_header::Header::Image(picture)) }),
@@ -27,6 +27,7 @@ async fn main() -> Result<(), Error> {
             index: 1,
             value: Some(template_button::Value::UrlSuffix("summer".to_owned())),
         }],
+        ..TemplateMessage::default()
     };
     let sent = client
         .call(SendMessageRequest {

@@ -89,25 +89,26 @@ calls! {
     contacts.create_contact(CreateContactRequest) -> CreateContactResponse keyed;
     contacts.update_contact(UpdateContactRequest) -> UpdateContactResponse write;
     contacts.delete_contact(DeleteContactRequest) -> DeleteContactResponse write;
+    conversations.get_conversation(GetConversationRequest) -> GetConversationResponse read;
     events.list_events(ListEventsRequest) -> ListEventsResponse read;
-    events.create_subscription(CreateSubscriptionRequest) -> CreateSubscriptionResponse write;
-    events.get_subscription(GetSubscriptionRequest) -> GetSubscriptionResponse read;
-    events.list_subscriptions(ListSubscriptionsRequest) -> ListSubscriptionsResponse read;
-    events.update_subscription(UpdateSubscriptionRequest) -> UpdateSubscriptionResponse write;
-    events.seek_subscription(SeekSubscriptionRequest) -> SeekSubscriptionResponse write;
-    events.delete_subscription(DeleteSubscriptionRequest) -> DeleteSubscriptionResponse write;
-    events.acknowledge(AcknowledgeRequest) -> AcknowledgeResponse write;
     flows.list_flow_responses(ListFlowResponsesRequest) -> ListFlowResponsesResponse read;
     messages.send_message(SendMessageRequest) -> SendMessageResponse keyed;
     messages.get_message(GetMessageRequest) -> GetMessageResponse read;
-    messages.get_conversation(GetConversationRequest) -> GetConversationResponse read;
+    messages.list_messages(ListMessagesRequest) -> ListMessagesResponse read;
+    subscriptions.create_subscription(CreateSubscriptionRequest) -> CreateSubscriptionResponse write;
+    subscriptions.get_subscription(GetSubscriptionRequest) -> GetSubscriptionResponse read;
+    subscriptions.list_subscriptions(ListSubscriptionsRequest) -> ListSubscriptionsResponse read;
+    subscriptions.update_subscription(UpdateSubscriptionRequest) -> UpdateSubscriptionResponse write;
+    subscriptions.seek_subscription(SeekSubscriptionRequest) -> SeekSubscriptionResponse write;
+    subscriptions.delete_subscription(DeleteSubscriptionRequest) -> DeleteSubscriptionResponse write;
+    subscriptions.acknowledge(AcknowledgeRequest) -> AcknowledgeResponse write;
     templates.list_templates(ListTemplatesRequest) -> ListTemplatesResponse read;
     templates.get_template(GetTemplateRequest) -> GetTemplateResponse read;
-    webhooks.create_webhook(CreateWebhookRequest) -> CreateWebhookResponse keyed;
-    webhooks.list_webhooks(ListWebhooksRequest) -> ListWebhooksResponse read;
-    webhooks.update_webhook(UpdateWebhookRequest) -> UpdateWebhookResponse write;
-    webhooks.delete_webhook(DeleteWebhookRequest) -> DeleteWebhookResponse write;
-    webhooks.verify_webhook(VerifyWebhookRequest) -> VerifyWebhookResponse read;
+    webhook_registrations.create_webhook_registration(CreateWebhookRegistrationRequest) -> CreateWebhookRegistrationResponse keyed;
+    webhook_registrations.list_webhook_registrations(ListWebhookRegistrationsRequest) -> ListWebhookRegistrationsResponse read;
+    webhook_registrations.update_webhook_registration(UpdateWebhookRegistrationRequest) -> UpdateWebhookRegistrationResponse write;
+    webhook_registrations.delete_webhook_registration(DeleteWebhookRegistrationRequest) -> DeleteWebhookRegistrationResponse write;
+    webhook_registrations.verify_webhook_signature(VerifyWebhookSignatureRequest) -> VerifyWebhookSignatureResponse read;
 }
 
 impl Client {
@@ -117,9 +118,9 @@ impl Client {
     /// [`Error::request_id`] reports it.
     ///
     /// The client retries a call only after UNAVAILABLE. It always retries reads. It retries a write only if the write
-    /// carries a `request_id`, and every attempt carries the same one. The delay between two attempts grows, and is never
-    /// shorter than the delay that the server requests. If the server requests more than 30 seconds, the call fails at
-    /// once.
+    /// carries a `request_id`, and every attempt carries the same one. The delay between two attempts is a growing
+    /// backoff with jitter, plus the delay that the server requests. If the server requests more than 30 seconds, the call
+    /// fails at once.
     ///
     /// # Errors
     ///
@@ -200,7 +201,8 @@ impl RetryState {
             return Err(error);
         }
         self.retries_left -= 1;
-        let delay = self.backoff.next().unwrap_or(MAX_BACKOFF_BEFORE_JITTER).max(requested);
+        // The backoff has jitter, so clients that the server gave the same delay do not all return at once.
+        let delay = requested + self.backoff.next().unwrap_or(MAX_BACKOFF_BEFORE_JITTER);
         if self.deadline.is_some_and(|deadline| Instant::now() + delay >= deadline) {
             return Err(error);
         }

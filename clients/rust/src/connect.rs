@@ -15,11 +15,13 @@ use tonic::{Request, Status};
 use crate::Error;
 use crate::v1::account_service_client::AccountServiceClient;
 use crate::v1::contact_service_client::ContactServiceClient;
+use crate::v1::conversation_service_client::ConversationServiceClient;
 use crate::v1::event_service_client::EventServiceClient;
 use crate::v1::flow_service_client::FlowServiceClient;
 use crate::v1::message_service_client::MessageServiceClient;
+use crate::v1::subscription_service_client::SubscriptionServiceClient;
 use crate::v1::template_service_client::TemplateServiceClient;
-use crate::v1::webhook_service_client::WebhookServiceClient;
+use crate::v1::webhook_registration_service_client::WebhookRegistrationServiceClient;
 
 /// How long a connection with open calls may be silent before the client sends a ping, and how long the server has to
 /// answer it.
@@ -27,6 +29,9 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the server sees in the header `user-agent`, before the name of the transport.
+const USER_AGENT: &str = concat!("switchboard-client/", env!("CARGO_PKG_VERSION"));
 
 /// How often a call is attempted at most unless [`Builder::attempts`] says otherwise.
 const DEFAULT_MAX_ATTEMPTS: u32 = 4;
@@ -180,6 +185,8 @@ impl Builder {
         let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build();
         let uri = uri.map_err(|_| Error::invalid(MALFORMED_ADDRESS))?;
         let mut endpoint = Endpoint::from(uri)
+            .user_agent(USER_AGENT)
+            .expect("a header value")
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT);
@@ -284,6 +291,11 @@ impl Client {
         ContactServiceClient::new(self.service())
     }
 
+    /// The generated client of `ConversationService`.
+    pub fn conversations(&self) -> ConversationServiceClient<Service> {
+        ConversationServiceClient::new(self.service())
+    }
+
     /// The generated client of `EventService`.
     pub fn events(&self) -> EventServiceClient<Service> {
         EventServiceClient::new(self.service())
@@ -299,14 +311,19 @@ impl Client {
         MessageServiceClient::new(self.service())
     }
 
+    /// The generated client of `SubscriptionService`.
+    pub fn subscriptions(&self) -> SubscriptionServiceClient<Service> {
+        SubscriptionServiceClient::new(self.service())
+    }
+
     /// The generated client of `TemplateService`.
     pub fn templates(&self) -> TemplateServiceClient<Service> {
         TemplateServiceClient::new(self.service())
     }
 
-    /// The generated client of `WebhookService`.
-    pub fn webhooks(&self) -> WebhookServiceClient<Service> {
-        WebhookServiceClient::new(self.service())
+    /// The generated client of `WebhookRegistrationService`.
+    pub fn webhook_registrations(&self) -> WebhookRegistrationServiceClient<Service> {
+        WebhookRegistrationServiceClient::new(self.service())
     }
 
     /// A separate connection to the same server. It connects when a call needs it.

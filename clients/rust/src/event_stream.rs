@@ -15,6 +15,7 @@ use crate::call::{BoxFuture, MAX_SERVER_DELAY};
 use crate::progress::{Progress, is_stale, is_transient};
 use crate::v1::event_service_client::EventServiceClient;
 use crate::v1::subscribe_response::Response;
+use crate::v1::subscription_service_client::SubscriptionServiceClient;
 use crate::v1::{AcknowledgeRequest, Event, SubscribeGap, SubscribeRequest, SubscribeResponse};
 use crate::{Client, Error, Service};
 
@@ -37,7 +38,7 @@ const FINAL_ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// let mut events = client.subscribe(SubscribeRequest::default());
 /// while let Some(item) = events.next().await? {
 ///     if let StreamItem::Event(event) = item {
-///         println!("{} {}", event.id, event.r#type);
+///         println!("{} {}", event.event_id, event.r#type);
 ///     }
 /// }
 /// # Ok(())
@@ -335,7 +336,7 @@ impl EventStream {
     /// Starts to acknowledge handled events. Returns whether there are any.
     fn start_acknowledge(&mut self) -> bool {
         let Some(request) = self.progress.pending().cloned() else { return false };
-        let mut client = EventServiceClient::new(self.connection());
+        let mut client = SubscriptionServiceClient::new(self.connection());
         self.acknowledge_at.set(Instant::now() + ACKNOWLEDGE_INTERVAL);
         self.acknowledging = Some(Box::pin(async move {
             let result = match timeout(RESPONSE_TIMEOUT, client.acknowledge(request.clone())).await {

@@ -40,9 +40,10 @@ mod upload;
 
 pub use call::Call;
 pub use connect::{Builder, Client, Service};
-pub use error::{Error, FieldViolation};
+pub use error::{Error, FieldViolation, parse_reason};
 pub use event_stream::{EventStream, StreamItem};
 pub use upload::UploadSource;
+pub use v1::Reason;
 // Their types are part of this crate's API.
 pub use {bytes, prost_types, tonic};
 

@@ -11,12 +11,12 @@ use crate::v1::subscribe_response::Response;
 use crate::v1::{
     AcknowledgeRequest, ClosingReason, ExpiredPolicy, SubscribeClosing, SubscribeRequest, SubscribeStarted,
 };
-use crate::{Error, StreamItem};
+use crate::{Error, Reason, StreamItem, parse_reason};
 
 /// The heartbeat interval if the server does not report one.
 const DEFAULT_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The longest delay before a stream is reopened, unless the server requests a longer one.
+/// The longest delay before a stream is reopened, in addition to the delay that the server requests.
 const MAX_REOPEN_DELAY: Duration = Duration::from_secs(5);
 
 /// How many times in a row a stream may be reset before it delivered anything. A response that the client cannot decode
@@ -73,15 +73,15 @@ impl Progress {
     pub(crate) fn request(&self) -> SubscribeRequest {
         let mut request = self.request.clone();
         request.max_events = request.max_events.saturating_sub(self.delivered_events);
-        if !self.cursor.is_empty() && self.subscription().is_none() {
+        if !self.cursor.is_empty() && self.subscription_id().is_none() {
             request.start = Some(Start::AfterCursor(self.cursor.clone()));
         }
         request
     }
 
-    fn subscription(&self) -> Option<&String> {
+    fn subscription_id(&self) -> Option<&String> {
         match &self.request.start {
-            Some(Start::Subscription(subscription)) => Some(subscription),
+            Some(Start::SubscriptionId(id)) => Some(id),
             _ => None,
         }
     }
@@ -155,10 +155,10 @@ impl Progress {
         if cursor.is_empty() || cursor == self.cursor {
             return;
         }
-        if let Some(subscription) = self.subscription() {
+        if let Some(subscription_id) = self.subscription_id() {
             // A position is acknowledged only with the generation of the stream that delivered it.
             self.pending = Some(AcknowledgeRequest {
-                subscription: subscription.clone(),
+                subscription_id: subscription_id.clone(),
                 cursor: cursor.clone(),
                 generation: self.generation,
             });
@@ -194,7 +194,7 @@ impl Progress {
     ///
     /// Returns the failure of the stream if another stream would fail too.
     pub(crate) fn reopen_delay(&mut self, error: Option<Error>) -> Result<Duration, Error> {
-        let closing = self.closing.take().and_then(|closing| closing.retry_after);
+        let closing = self.closing.take().and_then(|closing| closing.retry_delay);
         let mut requested = closing.and_then(|delay| Duration::try_from(delay).ok()).unwrap_or_default();
         if let Some(error) = error {
             let is_reset = is_reset(&error);
@@ -207,8 +207,9 @@ impl Progress {
             }
             requested = requested.max(error.retry_delay().unwrap_or_default());
         }
-        let delay = self.backoff.next().unwrap_or(MAX_REOPEN_DELAY).min(MAX_REOPEN_DELAY);
-        Ok(delay.max(requested.min(MAX_SERVER_DELAY)))
+        let backoff = self.backoff.next().unwrap_or(MAX_REOPEN_DELAY).min(MAX_REOPEN_DELAY);
+        // The backoff has jitter, so subscribers that the server gave the same delay do not all return at once.
+        Ok(requested.min(MAX_SERVER_DELAY) + backoff)
     }
 }
 
@@ -220,7 +221,7 @@ pub(crate) fn is_transient(error: &Error) -> bool {
 /// Whether the server refused an acknowledgement because the subscription was moved or has another filter since. The
 /// stream does not fail: the server ends it, and the next one starts at the new position of the subscription.
 pub(crate) fn is_stale(error: &Error) -> bool {
-    error.reason() == "SUBSCRIPTION_GENERATION_STALE"
+    parse_reason(error.reason()) == Reason::SubscriptionGenerationStale
 }
 
 /// Whether something between client and server may have ended the call. A failure that comes from the server has a reason.
@@ -230,6 +231,8 @@ fn is_reset(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use tonic::Status;
     use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn reopen_delay_is_longest_requested_up_to_limit() {
+    fn reopen_delay_is_longest_requested_plus_backoff() {
         let (second, hour) = (Duration::from_secs(20), Duration::from_secs(3_600));
         for (closing, failure, expected) in [
             (second, None, second),
@@ -250,23 +253,36 @@ mod tests {
             (hour, Some(second), MAX_SERVER_DELAY),
         ] {
             let mut progress = Progress::new(SubscribeRequest::default());
-            let retry_after = Some(closing.try_into().expect("short"));
+            let retry_delay = Some(closing.try_into().expect("short"));
             let reason = ClosingReason::Shutdown.into();
             progress.receive(Response::Closing(SubscribeClosing {
                 reason,
-                retry_after,
+                retry_delay,
                 ..Default::default()
             }));
             assert!(!progress.is_closed());
-            assert_eq!(progress.reopen_delay(failure.map(unavailable)).expect("reopens"), expected);
+            let delay = progress.reopen_delay(failure.map(unavailable)).expect("reopens");
+            assert!(delay > expected && delay <= expected + MAX_REOPEN_DELAY, "{delay:?}");
             // The request of an earlier stream no longer applies.
             assert!(progress.reopen_delay(None).expect("reopens") < second);
         }
     }
 
     #[test]
+    fn same_requested_delay_gives_different_delays() {
+        let delays: HashSet<_> = (0..10)
+            .map(|_| {
+                let mut progress = Progress::new(SubscribeRequest::default());
+                let failure = unavailable(Duration::from_secs(5));
+                progress.reopen_delay(Some(failure)).expect("reopens")
+            })
+            .collect();
+        assert!(delays.len() > 1, "{delays:?}");
+    }
+
+    #[test]
     fn pending_position_keeps_generation_of_its_stream() {
-        let start = Some(Start::Subscription("billing".to_owned()));
+        let start = Some(Start::SubscriptionId("billing".to_owned()));
         let mut progress = Progress::new(SubscribeRequest { start, ..SubscribeRequest::default() });
         let started =
             |generation| SubscribeStarted { generation, cursor: "0".to_owned(), ..Default::default() };

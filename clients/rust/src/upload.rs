@@ -135,6 +135,9 @@ impl From<File> for UploadSource {
     }
 }
 
+/// Makes one attempt of an upload.
+type SendChunks<H, M, R> = fn(Client, Request<Chunks<H, M>>) -> BoxFuture<Result<Response<R>, Status>>;
+
 impl Client {
     /// Uploads a file and sends it to a customer.
     ///
@@ -181,7 +184,7 @@ impl Client {
         request_id: Option<String>,
         UploadSource(mut source): UploadSource,
         message: fn(Option<H>, Bytes) -> M,
-        send: fn(Client, Request<Chunks<H, M>>) -> BoxFuture<Result<Response<R>, Status>>,
+        send: SendChunks<H, M, R>,
     ) -> Result<R, Error> {
         let mut retry = RetryState::new(self, request_id);
         loop {

@@ -16,9 +16,8 @@ use tonic::Code;
 
 use super::proxy::Proxy;
 use super::{connect, text_of};
-use crate::binary::{Home, Server};
-use crate::gateway::{Gateway, Start, received, within};
-use crate::process::post;
+use crate::support::binary::{Home, Server, post};
+use crate::support::gateway::{Gateway, Start, received, within};
 
 /// All events, with the shortest heartbeat interval.
 fn everything() -> SubscribeRequest {
@@ -131,8 +130,8 @@ async fn named(gateway: &Gateway, types: &[&str]) -> Client {
         EventFilter { types: types.iter().map(|&word| word.to_owned()).collect(), ..Default::default() };
     let start = create_subscription_request::Start::Position(StartPosition::Earliest.into());
     let create = CreateSubscriptionRequest {
-        subscription: "billing".to_owned(),
-        filter: Some(filter),
+        subscription_id: "billing".to_owned(),
+        subscription: Some(Subscription { filter: Some(filter), ..Subscription::default() }),
         start: Some(start),
     };
     within(client.call(create)).await.expect("created");
@@ -140,11 +139,11 @@ async fn named(gateway: &Gateway, types: &[&str]) -> Client {
 }
 
 fn billing() -> SubscribeRequest {
-    SubscribeRequest { start: Some(From::Subscription("billing".to_owned())), ..everything() }
+    SubscribeRequest { start: Some(From::SubscriptionId("billing".to_owned())), ..everything() }
 }
 
 async fn subscription(client: &Client) -> Subscription {
-    let request = GetSubscriptionRequest { subscription: "billing".to_owned() };
+    let request = GetSubscriptionRequest { subscription_id: "billing".to_owned() };
     within(client.call(request)).await.expect("exists").subscription.expect("present")
 }
 
@@ -163,15 +162,15 @@ async fn named_subscription_redelivers_only_unhandled_events() {
     let mut events = client.subscribe(billing());
     assert_eq!(texts(&mut events, 3).await, names(3..6));
     // E5 was delivered and is not handled.
-    assert!(subscription(&client).await.lag_events >= 1);
+    assert!(subscription(&client).await.lag_events() >= 1);
     let request = SeekSubscriptionRequest {
-        subscription: "billing".to_owned(),
-        place: Some(seek_subscription_request::Place::Position(StartPosition::Earliest.into())),
+        subscription_id: "billing".to_owned(),
+        target: Some(seek_subscription_request::Target::Position(StartPosition::Earliest.into())),
     };
     within(client.call(request)).await.expect("moved");
     assert_eq!(texts(&mut events, 6).await, names(0..6), "the stream is reopened at the new position");
 
-    let request = DeleteSubscriptionRequest { subscription: "billing".to_owned() };
+    let request = DeleteSubscriptionRequest { subscription_id: "billing".to_owned() };
     within(client.call(request)).await.expect("deleted");
     let failed = within(events.next()).await.expect_err("the subscription was deleted");
     assert_eq!((failed.code(), failed.reason()), (Code::NotFound, "SUBSCRIPTION_NOT_FOUND"));
@@ -180,16 +179,16 @@ async fn named_subscription_redelivers_only_unhandled_events() {
 #[tokio::test]
 async fn heartbeats_are_acknowledged_without_matching_events() {
     let gateway = Start::quiet().start().await;
-    let client = named(&gateway, &["report.completed"]).await;
+    let client = named(&gateway, &["report.run"]).await;
     for n in 0..6 {
         gateway.deliver(&received(&format!("E{n}"), &format!("E{n}"))).await;
     }
-    assert_eq!(subscription(&client).await.lag_events, 6);
+    assert_eq!(subscription(&client).await.lag_events, Some(6));
     let mut events = client.subscribe(billing());
     #[expect(clippy::disallowed_methods, reason = "the test aborts it")]
     let reading = tokio::spawn(async move { events.next().await.map(|_| ()) });
     within(async {
-        while subscription(&client).await.lag_events > 0 {
+        while subscription(&client).await.lag_events() > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })
@@ -204,7 +203,7 @@ async fn named_subscription_resumes_after_crash_of_subscriber() {
     let (at, webhook) = (server.grpc, server.webhook);
     let client = Client::connect(at.to_string()).await.expect("connects");
     let create = CreateSubscriptionRequest {
-        subscription: "billing".to_owned(),
+        subscription_id: "billing".to_owned(),
         ..CreateSubscriptionRequest::default()
     };
     within(client.call(create)).await.expect("created");

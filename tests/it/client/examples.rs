@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 
-use crate::gateway::{Start, received, within};
+use crate::support::gateway::{Start, received, within};
 
 /// The program of an example. `cargo test` builds it into the folder of this program's profile, and so does
 /// `cargo build --examples`.
@@ -59,11 +59,11 @@ async fn answer_example_resumes_where_it_was_stopped() {
     let gateway = Start::quiet().start().await;
     gateway.deliver(&received("M0", "Hello!")).await;
     for n in 1..=2 {
-        // The second question arrives while the example is not process.
+        // The second question arrives while the example is not running.
         gateway.deliver(&received(&format!("M{n}"), "When are you open?")).await;
         let mut program = example("answer", gateway.at.grpc).stdout(Stdio::piped()).spawn().expect("starts");
         let mut lines = BufReader::new(program.stdout.take().expect("piped")).lines();
-        let process = Running(program);
+        let running = Running(program);
         // The event that it was killed over is redelivered, and is not answered again.
         loop {
             let (line, rest) =
@@ -75,7 +75,7 @@ async fn answer_example_resumes_where_it_was_stopped() {
                 break;
             }
         }
-        drop(process);
+        drop(running);
     }
 }
 
@@ -87,7 +87,7 @@ async fn answer_example_skips_refused_answers() {
     gateway.deliver(&received("M2", "When are you open?")).await;
     let mut program = example("answer", gateway.at.grpc).stdout(Stdio::piped()).spawn().expect("starts");
     let mut lines = BufReader::new(program.stdout.take().expect("piped")).lines();
-    let _process = Running(program);
+    let _running = Running(program);
     let line = within(tokio::task::spawn_blocking(move || lines.next())).await.expect("no panic");
     let line = line.expect("a line").expect("text");
     assert!(line.starts_with("answered with msg_"), "{line}");

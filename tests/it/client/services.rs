@@ -3,21 +3,24 @@
 use std::collections::BTreeSet;
 
 use prost::Message as _;
-use prost_types::FileDescriptorSet;
+use prost_types::{FieldMask, FileDescriptorSet};
 use switchboard::pb::FILE_DESCRIPTOR_SET;
 use switchboard_client::v1::subscribe_request::Start as From;
 use switchboard_client::v1::{
-    AcknowledgeRequest, Contact, CreateContactRequest, CreateSubscriptionRequest, CreateWebhookRequest,
-    DeleteContactRequest, DeleteSubscriptionRequest, DeleteWebhookRequest, EventFilter, ExpiredPolicy,
-    GetAccountRequest, GetConversationRequest, GetMessageRequest, GetSubscriptionRequest, GetTemplateRequest,
-    ListAccountsRequest, ListContactsRequest, ListEventsRequest, ListFlowResponsesRequest,
-    ListSubscriptionsRequest, ListTemplatesRequest, ListWebhooksRequest, MediaHeader,
-    SeekSubscriptionRequest, SendMessagesRequest, StartPosition, SubscribeRequest, UpdateContactRequest,
-    UpdateSubscriptionRequest, UpdateWebhookRequest, UploadTemplateMediaHeader, VerifyWebhookRequest,
-    WatchMessageRequest, WebhookTopic, create_subscription_request, get_message_request, list_events_request,
+    AcknowledgeRequest, CheckMode, Contact, CreateContactRequest, CreateSubscriptionRequest,
+    CreateWebhookRegistrationRequest, DeleteContactRequest, DeleteSubscriptionRequest,
+    DeleteWebhookRegistrationRequest, EventFilter, ExpiredPolicy, GetAccountRequest, GetConversationRequest,
+    GetMessageRequest, GetSubscriptionRequest, GetTemplateRequest, ListAccountsRequest, ListContactsRequest,
+    ListEventsRequest, ListFlowResponsesRequest, ListMessagesRequest, ListSubscriptionsRequest,
+    ListTemplatesRequest, ListWebhookRegistrationsRequest, MediaHeader, SeekSubscriptionRequest, SendChecks,
+    SendMessageRequest, SendMessagesRequest, StartPosition, SubscribeRequest, Subscription,
+    UpdateContactRequest, UpdateSubscriptionRequest, UpdateWebhookRegistrationRequest,
+    UploadTemplateMediaHeader, VerifyWebhookSignatureRequest, WatchMessageRequest, WebhookRegistration,
+    WebhookRegistrationTopic, create_subscription_request, get_message_request, list_events_request,
     seek_subscription_request, send_messages_response, watch_message_request, watch_message_response,
 };
 use switchboard_client::{Call, Client, StreamItem};
+use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -27,8 +30,8 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use super::{connect, of_server, text, text_of};
-use crate::gateway::{CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, received, within};
-use crate::reading::trimmed;
+use crate::list_events::trimmed;
+use crate::support::gateway::{CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, received, within};
 
 /// A client, and the RPCs that succeeded.
 struct Recorder {
@@ -57,7 +60,7 @@ async fn client_can_call_every_rpc() {
     accounts_and_messages(&mut recorder).await;
     contacts_flows_and_templates(&mut recorder).await;
     events(&mut recorder, &gateway).await;
-    webhooks(&mut recorder).await;
+    webhook_registrations(&mut recorder).await;
 
     let files = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("decodes");
     let services =
@@ -67,17 +70,24 @@ async fn client_can_call_every_rpc() {
 }
 
 async fn accounts_and_messages(recorder: &mut Recorder) {
-    let accounts = recorder.call(ListAccountsRequest {}).await.accounts;
+    let accounts = recorder.call(ListAccountsRequest::default()).await.accounts;
     assert_eq!(accounts.len(), 2);
     let account = recorder.call(GetAccountRequest { account: CONNECTLY.to_owned() }).await.account;
-    assert_eq!(account.expect("there").id, CONNECTLY);
+    assert_eq!(account.expect("there").account, CONNECTLY);
 
-    let sent = recorder.call(text(CONNECTLY, "Hello!")).await;
+    let checks = SendChecks { session_window: CheckMode::Skip.into(), ..SendChecks::default() };
+    let send = SendMessageRequest { checks: Some(checks), ..text(CONNECTLY, "Hello!") };
+    let sent = recorder.call(send).await;
     assert!(!sent.replayed);
     let id = sent.message.expect("sent").message_id;
     let key = Some(get_message_request::Key::MessageId(id.clone()));
     let message = recorder.call(GetMessageRequest { account: CONNECTLY.to_owned(), key }).await.message;
     assert_eq!(message.expect("known").message_id, id);
+    // The server does not implement this RPC yet.
+    let list = ListMessagesRequest { account: CONNECTLY.to_owned(), ..ListMessagesRequest::default() };
+    let failed = within(recorder.client.call(list)).await.expect_err("not implemented");
+    assert_eq!(failed.code(), Code::Unimplemented);
+    recorder.succeeded("ListMessages");
     recorder
         .call(GetConversationRequest {
             account: CONNECTLY.to_owned(),
@@ -128,12 +138,13 @@ async fn contacts_flows_and_templates(recorder: &mut Recorder) {
         contact: Some(contact),
         ..CreateContactRequest::default()
     };
-    let id = recorder.call(create).await.contact.expect("made").id;
-    let changed = Contact { id: id.clone(), name: "Ada L.".to_owned(), ..Contact::default() };
-    recorder.call(UpdateContactRequest { account: account(), contact: Some(changed) }).await;
+    let contact_id = recorder.call(create).await.contact.expect("made").contact_id;
+    let contact = Contact { contact_id: contact_id.clone(), name: "Ada L.".to_owned(), ..Contact::default() };
+    let update_mask = Some(FieldMask { paths: vec!["name".to_owned()] });
+    recorder.call(UpdateContactRequest { account: account(), contact: Some(contact), update_mask }).await;
     let list = ListContactsRequest { account: account(), ..ListContactsRequest::default() };
     assert!(!recorder.call(list).await.contacts.is_empty());
-    recorder.call(DeleteContactRequest { account: account(), contact_id: id }).await;
+    recorder.call(DeleteContactRequest { account: account(), contact_id }).await;
 
     let list = ListFlowResponsesRequest { account: account(), ..ListFlowResponsesRequest::default() };
     assert!(!recorder.call(list).await.flow_responses.is_empty());
@@ -141,7 +152,7 @@ async fn contacts_flows_and_templates(recorder: &mut Recorder) {
     let list = ListTemplatesRequest { account: account(), ..ListTemplatesRequest::default() };
     let template = recorder.call(list).await.templates.swap_remove(0);
     let get = GetTemplateRequest { account: account(), name: template.name, language: template.language };
-    assert_eq!(recorder.call(get).await.template.expect("there").id, template.id);
+    assert_eq!(recorder.call(get).await.template.expect("there").template_id, template.template_id);
     let header = UploadTemplateMediaHeader { account: account(), ..UploadTemplateMediaHeader::default() };
     let picture = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
     let uploaded =
@@ -152,18 +163,24 @@ async fn contacts_flows_and_templates(recorder: &mut Recorder) {
 
 async fn events(recorder: &mut Recorder, gateway: &Gateway) {
     gateway.deliver(&received("E0", "E0")).await;
-    let place = Some(list_events_request::Place::Position(StartPosition::Earliest.into()));
-    let listed = recorder.call(ListEventsRequest { place, ..ListEventsRequest::default() }).await;
+    let anchor = Some(list_events_request::Anchor::Position(StartPosition::Earliest.into()));
+    let listed = recorder.call(ListEventsRequest { anchor, ..ListEventsRequest::default() }).await;
     let last = listed.events.last().expect("one came").clone();
 
-    let subscription = || "billing".to_owned();
-    let earliest = create_subscription_request::Start::Position(StartPosition::Earliest.into());
+    let subscription_id = || "billing".to_owned();
+    let start = Some(create_subscription_request::Start::Position(StartPosition::Earliest.into()));
     recorder
-        .call(CreateSubscriptionRequest { subscription: subscription(), filter: None, start: Some(earliest) })
+        .call(CreateSubscriptionRequest { subscription_id: subscription_id(), subscription: None, start })
         .await;
     let filter = EventFilter { types: vec!["message.received".to_owned()], ..EventFilter::default() };
-    recorder.call(UpdateSubscriptionRequest { subscription: subscription(), filter: Some(filter) }).await;
-    let start = Some(From::Subscription(subscription()));
+    let subscription = Some(Subscription {
+        subscription_id: subscription_id(),
+        filter: Some(filter),
+        ..Subscription::default()
+    });
+    let update_mask = Some(FieldMask { paths: vec!["filter".to_owned()] });
+    recorder.call(UpdateSubscriptionRequest { subscription, update_mask }).await;
+    let start = Some(From::SubscriptionId(subscription_id()));
     let mut events = recorder.client.subscribe(SubscribeRequest { start, ..SubscribeRequest::default() });
     match within(events.next()).await.expect("open") {
         Some(StreamItem::Event(event)) => assert_eq!(text_of(&event), "E0"),
@@ -171,38 +188,51 @@ async fn events(recorder: &mut Recorder, gateway: &Gateway) {
     }
     recorder.succeeded("Subscribe");
     recorder
-        .call(AcknowledgeRequest { subscription: subscription(), cursor: last.cursor, generation: 0 })
+        .call(AcknowledgeRequest { subscription_id: subscription_id(), cursor: last.cursor, generation: 0 })
         .await;
-    let got = recorder.call(GetSubscriptionRequest { subscription: subscription() }).await.subscription;
-    assert_eq!(got.expect("there").lag_events, 0);
-    let place = Some(seek_subscription_request::Place::Position(StartPosition::Earliest.into()));
-    recorder.call(SeekSubscriptionRequest { subscription: subscription(), place }).await;
+    let get = GetSubscriptionRequest { subscription_id: subscription_id() };
+    let got = recorder.call(get).await.subscription;
+    assert_eq!(got.expect("there").lag_events, Some(0));
+    let target = Some(seek_subscription_request::Target::Position(StartPosition::Earliest.into()));
+    recorder.call(SeekSubscriptionRequest { subscription_id: subscription_id(), target }).await;
     let listed = recorder.call(ListSubscriptionsRequest::default()).await.subscriptions;
     assert_eq!(listed.len(), 1);
-    recorder.call(DeleteSubscriptionRequest { subscription: subscription() }).await;
+    recorder.call(DeleteSubscriptionRequest { subscription_id: subscription_id() }).await;
 }
 
-async fn webhooks(recorder: &mut Recorder) {
+async fn webhook_registrations(recorder: &mut Recorder) {
     let account = || CONNECTLY.to_owned();
     let address = "https://switchboard.example.com/webhooks/demo-connectly";
-    let create = CreateWebhookRequest {
-        account: account(),
-        topic: WebhookTopic::Report.into(),
+    let registration = WebhookRegistration {
+        topic: WebhookRegistrationTopic::Report.into(),
         address: address.to_owned(),
-        ..CreateWebhookRequest::default()
+        ..WebhookRegistration::default()
     };
-    let webhook_id = recorder.call(create).await.webhook.expect("made").id;
-    let update = UpdateWebhookRequest {
+    let create = CreateWebhookRegistrationRequest {
         account: account(),
-        webhook_id: webhook_id.clone(),
-        address: Some(format!("{address}/")),
-        ..UpdateWebhookRequest::default()
+        webhook_registration: Some(registration),
+        ..CreateWebhookRegistrationRequest::default()
+    };
+    let created = recorder.call(create).await.webhook_registration.expect("created");
+    let webhook_registration_id = created.webhook_registration_id;
+    let registration = WebhookRegistration {
+        webhook_registration_id: webhook_registration_id.clone(),
+        address: format!("{address}/"),
+        ..WebhookRegistration::default()
+    };
+    let update = UpdateWebhookRegistrationRequest {
+        account: account(),
+        webhook_registration: Some(registration),
+        update_mask: Some(FieldMask { paths: vec!["address".to_owned()] }),
     };
     recorder.call(update).await;
-    let listed = recorder.call(ListWebhooksRequest { account: account() }).await.webhooks;
-    assert!(listed.iter().any(|webhook| webhook.id == webhook_id));
-    recorder.call(DeleteWebhookRequest { account: account(), webhook_id }).await;
-    let verify = VerifyWebhookRequest { account: account(), ..VerifyWebhookRequest::default() };
+    let list = ListWebhookRegistrationsRequest { account: account(), ..Default::default() };
+    let listed = recorder.call(list).await.webhook_registrations;
+    assert!(listed.iter().any(|found| found.webhook_registration_id == webhook_registration_id));
+    let delete = DeleteWebhookRegistrationRequest { account: account(), webhook_registration_id };
+    recorder.call(delete).await;
+    let verify =
+        VerifyWebhookSignatureRequest { account: account(), ..VerifyWebhookSignatureRequest::default() };
     assert!(!recorder.call(verify).await.valid);
 }
 

@@ -53,7 +53,7 @@ pub(super) fn subscribers_agree(history: &History, journal: &Journal<'_>) -> Res
             | StreamItem::Closing { cursor: position, .. }
             | StreamItem::Gap { resume: position, .. } => {
                 // The cursor after a restored event may have the old epoch.
-                position.epoch != history.epoch && position.number > restored
+                position.epoch != history.epoch && position.sequence > restored
             }
             StreamItem::Event(_) | StreamItem::Malformed(_) => false,
         });

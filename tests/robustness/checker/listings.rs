@@ -25,7 +25,7 @@ pub(super) fn pages_are_adjacent(history: &History, _: &Journal<'_>) -> Result<(
             Direction::Backward => page.previous,
         };
         if let (Start::After(cursor, _), Some(first)) = (listing.start, listing.pages.first())
-            && begins(first).number != cursor.number
+            && begins(first).sequence != cursor.sequence
         {
             return Err(format!("must begin at {cursor:?}, began at {:?}", begins(first)));
         }
@@ -45,7 +45,7 @@ pub(super) fn pages_are_complete(history: &History, journal: &Journal<'_>) -> Re
     each(history, |listing| {
         listing.pages.iter().try_for_each(|page| {
             let expected: Vec<u64> = journal
-                .between(page.previous.number, page.next.number, &listing.filter)
+                .between(page.previous.sequence, page.next.sequence, &listing.filter)
                 .map(|event| event.sequence())
                 .collect();
             let listed: Vec<u64> = page.events.iter().map(|event| event.sequence()).collect();
@@ -53,8 +53,8 @@ pub(super) fn pages_are_complete(history: &History, journal: &Journal<'_>) -> Re
                 let differs = listed.iter().zip(&expected).find(|(listed, expected)| listed != expected);
                 return Err(format!(
                     "the page from {} to {} must have {} events and has {}; the first difference is {differs:?}",
-                    page.previous.number,
-                    page.next.number,
+                    page.previous.sequence,
+                    page.next.sequence,
                     expected.len(),
                     listed.len()
                 ));
@@ -77,8 +77,8 @@ pub(super) fn listings_reach_the_end(history: &History, journal: &Journal<'_>) -
             Direction::Backward => page.reached_oldest,
         };
         if listing.full_scan {
-            let from = listing.pages.iter().map(|page| page.previous.number).min();
-            let to = listing.pages.iter().map(|page| page.next.number).max();
+            let from = listing.pages.iter().map(|page| page.previous.sequence).min();
+            let to = listing.pages.iter().map(|page| page.next.sequence).max();
             if (from, to) != (Some(journal.trimmed), Some(journal.newest))
                 || !listing.pages.last().is_some_and(at_end)
             {
@@ -92,7 +92,7 @@ pub(super) fn listings_reach_the_end(history: &History, journal: &Journal<'_>) -
             if !at_end(page) && page.previous == page.next {
                 return Err(format!("the page does not advance: {page:?}"));
             }
-            if page.reached_oldest && page.previous.number > journal.trimmed {
+            if page.reached_oldest && page.previous.sequence > journal.trimmed {
                 return Err(format!(
                     "the page reports the oldest as reached, but older events remain: {page:?}"
                 ));

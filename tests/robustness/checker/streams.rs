@@ -51,7 +51,7 @@ pub(super) fn stream_protocol_is_valid(history: &History, journal: &Journal<'_>)
                 // Disk faults cause it. The subscriber retries.
                 "STORE_UNAVAILABLE" => *code == Code::Unavailable && announced.is_none(),
                 CURSOR_EXPIRED => {
-                    let oldest = position.map_or(u64::MAX, |oldest| oldest.number);
+                    let oldest = position.map_or(u64::MAX, |oldest| oldest.sequence);
                     let may_fail = announced.is_none() && !stream.wants_gaps;
                     let trimmed = journal.trimmed > 0 && oldest <= journal.trimmed;
                     let lost = stream.items.is_empty() && may_be_lost(history, stream.start);
@@ -134,12 +134,12 @@ fn visit(
     mut check: impl FnMut(u64, &StreamItem) -> Result<(), String>,
 ) -> Result<(), String> {
     let Some((started, ..)) = stream.started() else { return Ok(()) };
-    let mut position = started.number;
+    let mut position = started.sequence;
     for item in &stream.items {
         check(position, item)?;
         match item {
             StreamItem::Event(event) => position = position.max(event.sequence()),
-            StreamItem::Gap { resume, .. } => position = position.max(resume.number),
+            StreamItem::Gap { resume, .. } => position = position.max(resume.sequence),
             StreamItem::Started { .. }
             | StreamItem::Heartbeat(_)
             | StreamItem::Closing { .. }
@@ -156,7 +156,7 @@ pub(super) fn reliable(history: &History, journal: &Journal<'_>) -> Result<(), S
             let StreamItem::Event(event) = item else { return Ok(()) };
             let mut after = position;
             if stream.start == Start::Earliest
-                && stream.started().is_some_and(|(start, ..)| start.number == position)
+                && stream.started().is_some_and(|(start, ..)| start.sequence == position)
             {
                 // A start at the earliest position takes the event that is the oldest when the server reads it.
                 after = position.max(journal.trimmed.min(event.sequence() - 1));
@@ -176,19 +176,19 @@ pub(super) fn bookmarkable(history: &History, journal: &Journal<'_>) -> Result<(
         visit(stream, |position, item| {
             match item {
                 StreamItem::Heartbeat(mark) | StreamItem::Closing { cursor: mark, .. } => {
-                    if mark.number < position.max(heartbeat) {
+                    if mark.sequence < position.max(heartbeat) {
                         return Err(format!(
                             "the position decreased from {} to {item:?}",
                             position.max(heartbeat)
                         ));
                     }
-                    heartbeat = mark.number;
-                    match journal.between(position, mark.number, &stream.filter).next() {
+                    heartbeat = mark.sequence;
+                    match journal.between(position, mark.sequence, &stream.filter).next() {
                         Some(unsent) => {
                             Err(format!("{item:?}\npasses\n{unsent:?}\nwhich was not sent before it"))
                         }
                         // Such a position does not exist yet. A subscriber that resumes from it would lose events.
-                        None if mark.number > journal.newest => {
+                        None if mark.sequence > journal.newest => {
                             Err(format!("{item:?} is after the journal's end, {}", journal.newest))
                         }
                         None => Ok(()),
@@ -213,23 +213,23 @@ pub(super) fn starts_at_requested_position(history: &History, journal: &Journal<
         let Some((started, oldest, newest)) = stream.started() else { return Ok(()) };
         let is_requested = match stream.start {
             // Events may be stored or trimmed between the server's lookups of the start and of the journal's ends.
-            Start::Latest => started.number <= newest.number,
-            Start::Earliest => started.number <= oldest.number,
+            Start::Latest => started.sequence <= newest.sequence,
+            Start::Earliest => started.sequence <= oldest.sequence,
             // In a restored journal, the same position has another epoch.
-            Start::After(cursor, _) => started.number == cursor.number,
+            Start::After(cursor, _) => started.sequence == cursor.sequence,
             // The checks of subscriptions cover that.
             Start::Subscription(_) => true,
             Start::Since(since) => {
-                let last = journal.events.get(&started.number).map(|event| event.receive_ms);
-                last.is_none_or(|last| last < since) || started.number <= journal.trimmed
+                let last = journal.events.get(&started.sequence).map(|event| event.receive_ms);
+                last.is_none_or(|last| last < since) || started.sequence <= journal.trimmed
             }
         };
-        if !is_requested || oldest.number > journal.trimmed || newest.number < started.number {
+        if !is_requested || oldest.sequence > journal.trimmed || newest.sequence < started.sequence {
             return Err(format!(
                 "the stream started at {started:?}; the journal was {oldest:?} to {newest:?}"
             ));
         }
-        match stream.events().find(|event| event.sequence() <= started.number) {
+        match stream.events().find(|event| event.sequence() <= started.sequence) {
             Some(event) => Err(format!("the stream started at {started:?} and sent {event:?}")),
             None => Ok(()),
         }
@@ -250,20 +250,21 @@ pub(super) fn resumable(history: &History, journal: &Journal<'_>) -> Result<(), 
         };
         let seen: HashSet<u64> =
             streams.iter().flat_map(|stream| stream.events()).map(ObservedEvent::sequence).collect();
-        let reported_missing = |number: u64| {
-            number <= journal.trimmed
+        let reported_missing = |sequence: u64| {
+            sequence <= journal.trimmed
                 && streams.iter().any(|stream| {
-                    expired(stream).is_some_and(|(from, to)| from < number && number <= to)
+                    expired(stream).is_some_and(|(from, to)| from < sequence && sequence <= to)
                         || stream.items.iter().any(|item| match item {
                             StreamItem::Gap { after, resume, .. } => {
-                                after.is_none_or(|after| after.number < number) && number <= resume.number
+                                after.is_none_or(|after| after.sequence < sequence)
+                                    && sequence <= resume.sequence
                             }
                             _ => false,
                         })
                 })
         };
         let missing = journal
-            .between(first.number, journal.newest, &streams[0].filter)
+            .between(first.sequence, journal.newest, &streams[0].filter)
             .find(|event| !seen.contains(&event.sequence()) && !reported_missing(event.sequence()));
         if let Some(event) = missing {
             return Err(format!(
@@ -279,13 +280,13 @@ pub(super) fn resumable(history: &History, journal: &Journal<'_>) -> Result<(), 
 fn expired(stream: &Stream) -> Option<(u64, u64)> {
     let StreamEnd::Failed { reason, position: Some(oldest), .. } = &stream.end else { return None };
     let requested = match stream.start {
-        Start::After(cursor, _) => cursor.number,
+        Start::After(cursor, _) => cursor.sequence,
         // The start position is unknown.
         Start::Latest | Start::Earliest | Start::Since(_) | Start::Subscription(_) => 0,
     };
     let reached =
-        stream.items.iter().filter_map(StreamItem::position).map(|(position, _)| position.number).max();
-    (reason == CURSOR_EXPIRED).then_some((reached.unwrap_or(requested), oldest.number))
+        stream.items.iter().filter_map(StreamItem::position).map(|(position, _)| position.sequence).max();
+    (reason == CURSOR_EXPIRED).then_some((reached.unwrap_or(requested), oldest.sequence))
 }
 
 /// Whether events since this start may be lost: it is a time before the journal was restored.
@@ -313,10 +314,12 @@ pub(super) fn lost_cursors_are_reported(history: &History, journal: &Journal<'_>
             return Err(format!("the stream started, but events received since {last} may be lost"));
         }
         let Start::After(cursor, CursorOrigin::BeforeRestore) = stream.start else { return Ok(()) };
-        let is_lost = cursor.number > newest;
+        let is_lost = cursor.sequence > newest;
         match &stream.end {
             StreamEnd::Failed { reason, position, .. } if reason == CURSOR_LOST => match position {
-                Some(position) if is_lost && (position.epoch, position.number) == (history.epoch, newest) => {
+                Some(position)
+                    if is_lost && (position.epoch, position.sequence) == (history.epoch, newest) =>
+                {
                     Ok(())
                 }
                 position => Err(format!(
@@ -339,7 +342,7 @@ pub(super) fn gaps_are_reported(history: &History, journal: &Journal<'_>) -> Res
         visit(stream, |position, item| {
             passed = passed.max(position);
             match item {
-                StreamItem::Heartbeat(mark) => passed = passed.max(mark.number),
+                StreamItem::Heartbeat(mark) => passed = passed.max(mark.sequence),
                 StreamItem::Gap { after, resume, missed } => {
                     let after_fits = match (after, stream.start) {
                         (None, Start::Since(_)) => missed.is_none(),
@@ -349,13 +352,13 @@ pub(super) fn gaps_are_reported(history: &History, journal: &Journal<'_>) -> Res
                         ) => false,
                         // The events between the stream's position and the gap must not match the filter.
                         (Some(after), _) => {
-                            after.number >= passed
-                                && journal.between(passed, after.number, &stream.filter).next().is_none()
-                                && *missed == resume.number.checked_sub(after.number)
+                            after.sequence >= passed
+                                && journal.between(passed, after.sequence, &stream.filter).next().is_none()
+                                && *missed == resume.sequence.checked_sub(after.sequence)
                                 && *missed != Some(0)
                         }
                     };
-                    if !stream.wants_gaps || resume.number > journal.trimmed || !after_fits {
+                    if !stream.wants_gaps || resume.sequence > journal.trimmed || !after_fits {
                         return Err(format!(
                             "at position {passed}, with {} trimmed at the end: {item:?}",
                             journal.trimmed
@@ -380,7 +383,7 @@ pub(super) fn subscribers_catch_up(history: &History, journal: &Journal<'_>) -> 
     }
     for (subscriber, stream) in last {
         let position =
-            stream.items.iter().rev().find_map(StreamItem::position).map(|(cursor, _)| cursor.number);
+            stream.items.iter().rev().find_map(StreamItem::position).map(|(cursor, _)| cursor.sequence);
         if stream.end != StreamEnd::CaughtUp || position.is_none_or(|position| position < journal.newest) {
             return Err(format!(
                 "{subscriber} ended with {:?} at {position:?}; the journal ends at {}",

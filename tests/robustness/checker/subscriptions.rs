@@ -68,7 +68,7 @@ fn each(history: &History, check: impl Fn(&Subscription<'_>) -> Result<(), Strin
 /// The position that an operation returned.
 fn position(op: &Operation) -> Option<u64> {
     match &op.completion {
-        Completion::Ok { position, .. } => Some(position.number),
+        Completion::Ok { position, .. } => Some(position.sequence),
         Completion::Info | Completion::Deleted | Completion::Fail(_) => None,
     }
 }
@@ -76,7 +76,7 @@ fn position(op: &Operation) -> Option<u64> {
 /// The position to acknowledge, if the operation is an acknowledgement.
 fn acknowledged(op: &Operation) -> Option<u64> {
     match &op.kind {
-        OperationKind::Acknowledge { cursor, .. } => Some(cursor.number),
+        OperationKind::Acknowledge { cursor, .. } => Some(cursor.sequence),
         OperationKind::Create { .. }
         | OperationKind::Update(_)
         | OperationKind::Seek(_)
@@ -129,7 +129,7 @@ impl<'a> Subscription<'a> {
             let filter = filter.or(spans.last().map(|span| span.filter));
             if let Some(filter) = filter.filter(|_| exists) {
                 let set = match start {
-                    Some(Start::After(cursor, _)) => Some(cursor.number),
+                    Some(Start::After(cursor, _)) => Some(cursor.sequence),
                     Some(Start::Latest | Start::Earliest | Start::Since(_) | Start::Subscription(_))
                     | None => None,
                 };
@@ -169,7 +169,7 @@ impl<'a> Subscription<'a> {
         });
         let starts = self.streams.iter().filter_map(|stream| {
             let (started, ..) = stream.started()?;
-            Some((stream.invoked, stream.started_at, started.number))
+            Some((stream.invoked, stream.started_at, started.sequence))
         });
         operations.chain(starts)
     }
@@ -178,7 +178,7 @@ impl<'a> Subscription<'a> {
     /// its last observed position.
     fn missed_in(&self, journal: &Journal<'a>, span: &Span<'a>, is_last: bool) -> Vec<&'a ObservedEvent> {
         let starts = self.streams.iter().filter(|stream| span.has_start(stream));
-        let from = starts.filter_map(|stream| stream.started()).map(|(started, ..)| started.number).min();
+        let from = starts.filter_map(|stream| stream.started()).map(|(started, ..)| started.sequence).min();
         let Some(from) = from else { return Vec::new() };
         let reached =
             self.observed_positions().filter(|(invoked, completed, _)| span.contains(*invoked, *completed));
@@ -201,7 +201,7 @@ impl<'a> Subscription<'a> {
         self.streams.iter().any(|stream| {
             let failed = match &stream.end {
                 StreamEnd::Failed { reason, position: Some(oldest), .. } => {
-                    reason == CURSOR_EXPIRED && sequence <= oldest.number
+                    reason == CURSOR_EXPIRED && sequence <= oldest.sequence
                 }
                 StreamEnd::Failed { position: None, .. }
                 | StreamEnd::Disconnected
@@ -214,7 +214,7 @@ impl<'a> Subscription<'a> {
             failed
                 || stream.items.iter().any(|item| match item {
                     StreamItem::Gap { after, resume, .. } => {
-                        after.is_none_or(|after| after.number < sequence) && sequence <= resume.number
+                        after.is_none_or(|after| after.sequence < sequence) && sequence <= resume.sequence
                     }
                     StreamItem::Started { .. }
                     | StreamItem::Event(_)
@@ -250,7 +250,7 @@ pub(super) fn acknowledgements_are_durable(history: &History, _: &Journal<'_>) -
                 };
                 let lost = answered.iter().find(|op| {
                     op.completed < stream.invoked
-                        && position(op).is_some_and(|position| position > started.number)
+                        && position(op).is_some_and(|position| position > started.sequence)
                 });
                 if let Some(op) = lost {
                     return Err(format!(
@@ -364,7 +364,7 @@ pub(super) fn unacknowledged_events_are_retained(
     }
     let starts = history.streams.iter().filter_map(|stream| {
         let (_, oldest, _) = stream.started()?;
-        Some((stream.invoked, stream.started_at, oldest.number))
+        Some((stream.invoked, stream.started_at, oldest.sequence))
     });
     let mut oldest: Vec<(Micros, Micros, u64)> = starts.filter(|(.., oldest)| *oldest > 0).collect();
     oldest.push((Micros::MAX - 2, Micros::MAX - 1, journal.trimmed));
@@ -401,7 +401,7 @@ pub(super) fn unacknowledged_events_are_retained(
 /// The highest trimmed sequence number that any stream had reported before this time.
 fn trimmed_before(history: &History, before: Micros) -> u64 {
     let streams = history.streams.iter().filter(|stream| stream.started_at < before);
-    streams.filter_map(|stream| stream.started()).map(|(_, oldest, _)| oldest.number).max().unwrap_or(0)
+    streams.filter_map(|stream| stream.started()).map(|(_, oldest, _)| oldest.sequence).max().unwrap_or(0)
 }
 
 /// Expired events are reported to the subscription's streams. A subscription that lost an event, and no other, is
@@ -417,7 +417,7 @@ pub(super) fn expiry_is_reported(history: &History, journal: &Journal<'_>) -> Re
         for stream in &subscription.streams {
             if let StreamEnd::Failed { reason, position: Some(oldest), .. } = &stream.end
                 && reason == CURSOR_EXPIRED
-                && oldest.number > journal.trimmed
+                && oldest.sequence > journal.trimmed
             {
                 return Err(format!(
                     "{} must resume from {oldest:?}, but that event is not trimmed",
@@ -429,7 +429,7 @@ pub(super) fn expiry_is_reported(history: &History, journal: &Journal<'_>) -> Re
         for op in &subscription.operations {
             let Completion::Ok { position, expired, .. } = &op.completion else { continue };
             let trimmed = trimmed_before(history, op.invoked);
-            if op.kind == OperationKind::Get && !expired && position.number < trimmed {
+            if op.kind == OperationKind::Get && !expired && position.sequence < trimmed {
                 return Err(format!(
                     "events up to {trimmed} were trimmed before, but it is not expired: {op:?}"
                 ));
@@ -437,7 +437,7 @@ pub(super) fn expiry_is_reported(history: &History, journal: &Journal<'_>) -> Re
             if !expired {
                 continue;
             }
-            if position.number >= journal.trimmed {
+            if position.sequence >= journal.trimmed {
                 return Err(format!(
                     "reported as expired, but no event after its position is trimmed: {op:?}"
                 ));

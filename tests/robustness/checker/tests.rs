@@ -19,39 +19,39 @@ const NEWEST: u64 = 20;
 
 const BILLING: &str = "billing";
 
-fn at(number: u64) -> Cursor {
-    Cursor { epoch: 7, number }
+fn at(sequence: u64) -> Cursor {
+    Cursor { epoch: 7, sequence }
 }
 
-fn key(number: u64) -> Key {
-    match number % 5 {
+fn key(sequence: u64) -> Key {
+    match sequence % 5 {
         0 => Key::Body("globex".to_owned(), 55),
-        _ => Key::Identity("globex".to_owned(), format!("message {number}")),
+        _ => Key::Identity("globex".to_owned(), format!("message {sequence}")),
     }
 }
 
-fn event(number: u64) -> ObservedEvent {
-    let earlier = number.checked_sub(5).filter(|earlier| *earlier > 0 && number.is_multiple_of(5));
+fn event(sequence: u64) -> ObservedEvent {
+    let earlier = sequence.checked_sub(5).filter(|earlier| *earlier > 0 && sequence.is_multiple_of(5));
     ObservedEvent {
-        cursor: at(number),
-        id: format!("evt_{number}"),
-        content: 1_000 + number,
+        cursor: at(sequence),
+        id: format!("evt_{sequence}"),
+        content: 1_000 + sequence,
         account: "globex".to_owned(),
-        event_type: if number.is_multiple_of(2) { "message.status" } else { "message.received" }.to_owned(),
+        event_type: if sequence.is_multiple_of(2) { "message.status" } else { "message.received" }.to_owned(),
         // Two events per millisecond.
-        receive_ms: i64::try_from(number / 2).expect("small"),
-        key: Some(key(number)),
+        receive_ms: i64::try_from(sequence / 2).expect("small"),
+        key: Some(key(sequence)),
         possible_duplicate_of: earlier.map(|earlier| format!("evt_{earlier}")).unwrap_or_default(),
     }
 }
 
-fn started(number: u64, newest: u64) -> StreamItem {
-    StreamItem::Started { cursor: at(number), oldest: at(0), newest: at(newest), generation: 0 }
+fn started(sequence: u64, newest: u64) -> StreamItem {
+    StreamItem::Started { cursor: at(sequence), oldest: at(0), newest: at(newest), generation: 0 }
 }
 
 /// One webhook per event, delivered once, in sequence.
-fn webhook(number: u64) -> Webhook {
-    Webhook { key: key(number), invoked: number * 10, attempts: 1, accepted_at: vec![number * 10 + 5] }
+fn webhook(sequence: u64) -> Webhook {
+    Webhook { key: key(sequence), invoked: sequence * 10, attempts: 1, accepted_at: vec![sequence * 10 + 5] }
 }
 
 fn stream(subscriber: &str, start: Start, invoked: u64, items: Vec<StreamItem>, end: StreamEnd) -> Stream {
@@ -60,7 +60,7 @@ fn stream(subscriber: &str, start: Start, invoked: u64, items: Vec<StreamItem>, 
 }
 
 fn events(numbers: impl IntoIterator<Item = u64>) -> impl Iterator<Item = StreamItem> {
-    numbers.into_iter().map(|number| StreamItem::Event(event(number)))
+    numbers.into_iter().map(|sequence| StreamItem::Event(event(sequence)))
 }
 
 fn page(previous: u64, next: u64, invoked: u64) -> Page {
@@ -94,7 +94,7 @@ fn good_without_subscription() -> History {
     live.extend(events(5..=NEWEST));
     live.push(StreamItem::Closing { cursor: at(NEWEST), reason: ClosingReason::Shutdown });
     let mut statuses = vec![started(0, 0), StreamItem::Heartbeat(at(1))];
-    statuses.extend(events((1..=NEWEST).filter(|number| number.is_multiple_of(2))));
+    statuses.extend(events((1..=NEWEST).filter(|sequence| sequence.is_multiple_of(2))));
     let mut since = vec![started(7, NEWEST)];
     since.extend(events(8..=NEWEST));
     let only_statuses = Filter { types: vec!["message.status".to_owned()], ..Filter::default() };
@@ -147,7 +147,7 @@ fn add_subscription(history: &mut History) {
         filter: Filter::default(),
     };
     let statuses = Filter { types: vec!["message.status".to_owned()], ..Filter::default() };
-    let acknowledge = |number, generation| OperationKind::Acknowledge { cursor: at(number), generation };
+    let acknowledge = |sequence, generation| OperationKind::Acknowledge { cursor: at(sequence), generation };
     let create = OperationKind::Create { filter: Filter::default(), start: Start::Earliest };
     let stale = Completion::Fail("SUBSCRIPTION_GENERATION_STALE".to_owned());
     let operations = [
@@ -184,7 +184,7 @@ fn add_subscription(history: &mut History) {
         let mut items =
             vec![StreamItem::Started { cursor: at(from), oldest: at(0), newest: at(newest), generation }];
         let filter = if generation == 3 { statuses.clone() } else { Filter::default() };
-        items.extend(events((from + 1..=to).filter(|number| filter.matches(&event(*number)))));
+        items.extend(events((from + 1..=to).filter(|sequence| filter.matches(&event(*sequence)))));
         if matches!(end, StreamEnd::Failed { .. }) {
             items.push(StreamItem::Closing { cursor: at(to), reason: ClosingReason::SubscriptionChanged });
         }
@@ -201,8 +201,8 @@ fn violations_after(change: impl FnOnce(&mut History)) -> Vec<&'static str> {
 }
 
 /// The index of an event in a stream.
-fn index_of(stream: &Stream, number: u64) -> usize {
-    let is = |item: &StreamItem| matches!(item, StreamItem::Event(event) if event.sequence() == number);
+fn index_of(stream: &Stream, sequence: u64) -> usize {
+    let is = |item: &StreamItem| matches!(item, StreamItem::Event(event) if event.sequence() == sequence);
     stream.items.iter().position(is).expect("the stream contains the event")
 }
 
@@ -269,7 +269,7 @@ fn accepted_webhook_without_event_is_reported() {
     let violations = violations_after(|history| history.webhooks.push(webhook(5)));
     assert_eq!(violations, ["accepted_webhooks_are_stored"]);
     // A webhook without a 200 response may be stored or not.
-    let unanswered = |number| Webhook { accepted_at: Vec::new(), ..webhook(number) };
+    let unanswered = |sequence| Webhook { accepted_at: Vec::new(), ..webhook(sequence) };
     assert_eq!(violations_after(|history| history.webhooks.push(unanswered(NEWEST + 1))), [""; 0]);
     assert_eq!(violations_after(|history| history.webhooks[0].accepted_at.clear()), [""; 0]);
     // A webhook with an identity may be accepted more than once.
@@ -296,8 +296,8 @@ fn event_without_webhook_is_reported() {
     });
     assert!(violations.contains(&"every_event_has_a_webhook"), "{violations:?}");
     let violations = violations_after(|history| {
-        for (number, stream) in [(7, 0), (7, 2)] {
-            let at = index_of(&history.streams[stream], number);
+        for (sequence, stream) in [(7, 0), (7, 2)] {
+            let at = index_of(&history.streams[stream], sequence);
             let StreamItem::Event(event) = &mut history.streams[stream].items[at] else { panic!("an event") };
             event.key = None;
         }

@@ -63,7 +63,7 @@ fn accepted(
 /// A webhook with a 200 response is stored: once per identity, and once per delivery without an identity.
 pub(super) fn accepted_webhooks_are_stored(history: &History, journal: &Journal<'_>) -> Result<(), String> {
     // Trimmed events that no participant received have unknown content.
-    let mut unseen = (1..=journal.trimmed).filter(|number| !journal.events.contains_key(number)).count();
+    let mut unseen = (1..=journal.trimmed).filter(|sequence| !journal.events.contains_key(sequence)).count();
     let events = events(journal);
     for (key, delivered) in delivered(&history.webhooks) {
         let found = events.get(key).map_or(0, Vec::len);
@@ -90,7 +90,7 @@ pub(super) fn every_event_has_a_webhook(history: &History, journal: &Journal<'_>
         let most = match (key, delivered.get(key)) {
             (_, None) => 0,
             (Key::Identity(..), Some(delivered)) => {
-                let trimmed = found.iter().filter(|number| **number <= journal.trimmed).count();
+                let trimmed = found.iter().filter(|sequence| **sequence <= journal.trimmed).count();
                 delivered.attempts.min(trimmed + 1)
             }
             (Key::Body(..), Some(delivered)) => delivered.attempts,
@@ -160,9 +160,9 @@ impl Acceptances {
             .collect();
         acceptances.sort_unstable();
         let mut newest = 0;
-        for (_, number) in &mut acceptances {
-            newest = newest.max(*number);
-            *number = newest;
+        for (_, sequence) in &mut acceptances {
+            newest = newest.max(*sequence);
+            *sequence = newest;
         }
         Self(acceptances)
     }
@@ -182,7 +182,7 @@ pub(super) fn reads_include_accepted_webhooks(
     for stream in &history.streams {
         let Some((_, _, newest)) = stream.started() else { continue };
         let expected = acceptances.newest_at(stream.invoked);
-        if newest.number < expected {
+        if newest.sequence < expected {
             return Err(format!(
                 "sequence {expected} was accepted earlier, but the journal ended at {newest:?} for {}, opened at {}",
                 stream.subscriber, stream.invoked
@@ -192,7 +192,7 @@ pub(super) fn reads_include_accepted_webhooks(
     for page in history.listings.iter().flat_map(|listing| &listing.pages).filter(|page| page.reached_newest)
     {
         let expected = acceptances.newest_at(page.invoked);
-        if page.next.number < expected {
+        if page.next.sequence < expected {
             return Err(format!(
                 "sequence {expected} was accepted before a page was requested at {}, but the page ends at {:?} and reports the newest as reached",
                 page.invoked, page.next
@@ -211,7 +211,7 @@ pub(super) fn latest_and_since_exclude_older_events(
     let acceptances = Acceptances::from_history(history, journal);
     for stream in &history.streams {
         let Some((cursor, _, _)) = stream.started() else { continue };
-        let first = journal.events.get(&(cursor.number + 1));
+        let first = journal.events.get(&(cursor.sequence + 1));
         let from_before = match (stream.start, first) {
             (Start::Latest, Some(_)) => true,
             (Start::Since(since), Some(first)) => first.receive_ms < since,
@@ -219,7 +219,7 @@ pub(super) fn latest_and_since_exclude_older_events(
             | (Start::Earliest | Start::After(..) | Start::Subscription(_), _) => false,
         };
         let expected = acceptances.newest_at(stream.invoked);
-        if from_before && cursor.number < expected {
+        if from_before && cursor.sequence < expected {
             return Err(format!(
                 "sequence {expected} was accepted earlier, but is after the start {cursor:?} of {} ({:?}), opened at {}",
                 stream.subscriber, stream.start, stream.invoked

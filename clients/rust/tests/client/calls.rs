@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message as _;
 use switchboard_client::v1::{
-    ListAccountsRequest, MediaHeader, SendMediaRequest, SendMessageRequest, Text, UpdateContactRequest,
-    UploadTemplateMediaHeader, UploadTemplateMediaRequest, send_message_request,
+    ListAccountsRequest, MediaHeader, SendMediaRequest, SendMessageRequest, SubscribeRequest, Text,
+    UpdateContactRequest, UploadTemplateMediaHeader, UploadTemplateMediaRequest, send_message_request,
 };
 use switchboard_client::{Client, Error};
 use tokio::net::TcpSocket;
@@ -35,19 +35,21 @@ fn update_contact() -> UpdateContactRequest {
 async fn read_is_retried_after_unavailable_only() {
     let server = FakeServer::start([Status::unavailable("starting"), Status::unavailable("starting")]).await;
     let client = server.client().await;
-    within(client.call(ListAccountsRequest {})).await.expect("the third attempt succeeds");
+    within(client.call(ListAccountsRequest::default())).await.expect("the third attempt succeeds");
     assert_eq!(server.calls().len(), 3);
 
     for code in
         [Code::Internal, Code::Unknown, Code::Aborted, Code::ResourceExhausted, Code::DeadlineExceeded]
     {
         let server = FakeServer::start([Status::new(code, "no")]).await;
-        let failed =
-            within(server.client().await.call(ListAccountsRequest {})).await.expect_err("not retried");
+        let failed = within(server.client().await.call(ListAccountsRequest::default()))
+            .await
+            .expect_err("not retried");
         assert_eq!((failed.code(), server.calls().len()), (code, 1));
     }
     let server = FakeServer::start(std::iter::repeat_n(Status::unavailable("down"), 9)).await;
-    let failed = within(server.client().await.call(ListAccountsRequest {})).await.expect_err("four attempts");
+    let failed =
+        within(server.client().await.call(ListAccountsRequest::default())).await.expect_err("four attempts");
     assert_eq!((failed.code(), server.calls().len()), (Code::Unavailable, 4));
 }
 
@@ -82,7 +84,8 @@ async fn write_is_retried_only_with_request_id() {
 async fn call_fails_after_its_timeout() {
     let server = FakeServer::start([Action::Hang]).await;
     let client = Client::builder(server.address()).timeout(Duration::from_secs(2)).connect().await;
-    let failed = within(client.expect("connects").call(ListAccountsRequest {})).await.expect_err("too late");
+    let failed =
+        within(client.expect("connects").call(ListAccountsRequest::default())).await.expect_err("too late");
     assert_eq!(failed.code(), Code::DeadlineExceeded);
     // The server received the deadline, and the call was cancelled.
     assert_eq!(server.headers("grpc-timeout").len(), 1);
@@ -90,7 +93,7 @@ async fn call_fails_after_its_timeout() {
 
     // For the generated clients, the transport keeps the deadline.
     let server = FakeServer::start([Action::Hang]).await;
-    let mut request = tonic::Request::new(ListAccountsRequest {});
+    let mut request = tonic::Request::new(ListAccountsRequest::default());
     request.set_timeout(Duration::from_millis(200));
     let status = within(server.client().await.accounts().list_accounts(request)).await.expect_err("too late");
     assert_eq!(Error::from(status).code(), Code::DeadlineExceeded);
@@ -98,8 +101,9 @@ async fn call_fails_after_its_timeout() {
     // The delay before the next attempt counts too.
     let server = FakeServer::start(std::iter::repeat_n(Status::unavailable("down"), 99)).await;
     let client = Client::builder(server.address()).timeout(Duration::from_millis(250)).attempts(50).connect();
-    let failed =
-        within(client.await.expect("connects").call(ListAccountsRequest {})).await.expect_err("too late");
+    let failed = within(client.await.expect("connects").call(ListAccountsRequest::default()))
+        .await
+        .expect_err("too late");
     assert_eq!(failed.code(), Code::Unavailable);
     assert!(server.calls().len() < 5);
 }
@@ -115,10 +119,10 @@ async fn token_is_sent_with_each_call_over_tls() {
         builder.connect()
     };
     let client = connect(Some("t0ken"), server.trusting()).await.expect("connects");
-    within(client.call(ListAccountsRequest {})).await.expect("succeeds");
+    within(client.call(ListAccountsRequest::default())).await.expect("succeeds");
     within(client.call(text("Hello!"))).await.expect("succeeds");
     assert_eq!(server.tokens(), ["Bearer t0ken", "Bearer t0ken"]);
-    within(connect(None, server.trusting()).await.expect("connects").call(ListAccountsRequest {}))
+    within(connect(None, server.trusting()).await.expect("connects").call(ListAccountsRequest::default()))
         .await
         .expect("succeeds");
     assert_eq!(server.tokens().len(), 2);
@@ -126,6 +130,21 @@ async fn token_is_sent_with_each_call_over_tls() {
     let untrusting = connect(Some("t0ken"), tonic::transport::ClientTlsConfig::new()).await;
     assert_eq!(untrusting.expect_err("not trusted").code(), Code::Unavailable);
     assert_eq!(server.tokens().len(), 2);
+}
+
+#[tokio::test]
+async fn each_connection_sends_user_agent_with_version() {
+    let server = FakeServer::start([] as [Action; 0]).await;
+    let client = server.client().await;
+    within(client.call(ListAccountsRequest::default())).await.expect("succeeds");
+    let mut events = client.subscribe(SubscribeRequest::default());
+    tokio::select! {
+        item = events.next() => panic!("unexpected item: {item:?}"),
+        () = server.called(2) => {}
+    }
+    let agents = server.headers("user-agent");
+    let expected = concat!("switchboard-client/", env!("CARGO_PKG_VERSION"), " ");
+    assert!(agents.len() == 2 && agents.iter().all(|agent| agent.starts_with(expected)), "{agents:?}");
 }
 
 #[tokio::test]
@@ -138,7 +157,7 @@ async fn dropped_call_is_cancelled() {
     }
     server.cancelled(1).await;
     // The connection stays open.
-    within(client.call(ListAccountsRequest {})).await.expect("succeeds");
+    within(client.call(ListAccountsRequest::default())).await.expect("succeeds");
     assert_eq!(server.proxy().opened(), 1);
 }
 
@@ -146,7 +165,7 @@ async fn dropped_call_is_cancelled() {
 async fn broken_connection_is_unavailable_and_retried_if_safe() {
     let server = FakeServer::start([Action::Cut, Action::Cut]).await;
     let client = server.client().await;
-    within(client.call(ListAccountsRequest {})).await.expect("the third attempt succeeds");
+    within(client.call(ListAccountsRequest::default())).await.expect("the third attempt succeeds");
     assert_eq!((server.calls().len(), server.proxy().opened()), (3, 3));
 
     let server = FakeServer::start([Action::Cut]).await;
@@ -176,12 +195,15 @@ async fn requested_delay_is_awaited_up_to_limit() {
     let delay = Duration::from_millis(1_200);
     let server = FakeServer::start([after(delay)]).await;
     let before = Instant::now();
-    within(server.client().await.call(ListAccountsRequest {})).await.expect("the second attempt succeeds");
+    within(server.client().await.call(ListAccountsRequest::default()))
+        .await
+        .expect("the second attempt succeeds");
     assert!(before.elapsed() >= delay, "{:?}", before.elapsed());
 
     let delay = Duration::from_secs(31);
     let server = FakeServer::start([after(delay)]).await;
-    let failed = within(server.client().await.call(ListAccountsRequest {})).await.expect_err("not retried");
+    let failed =
+        within(server.client().await.call(ListAccountsRequest::default())).await.expect_err("not retried");
     assert_eq!((failed.retry_delay(), server.calls().len()), (Some(delay), 1));
 }
 
@@ -210,8 +232,9 @@ async fn failure_reports_generated_request_id() {
     assert!(!sent.request_id.is_empty());
     assert_eq!(failed.request_id(), sent.request_id);
 
-    let failed =
-        within(failing().await.client().await.call(ListAccountsRequest {})).await.expect_err("not retried");
+    let failed = within(failing().await.client().await.call(ListAccountsRequest::default()))
+        .await
+        .expect_err("not retried");
     assert_eq!(failed.request_id(), "");
 }
 
@@ -227,7 +250,7 @@ async fn connection_failure_reports_its_cause() {
         assert_eq!(failed.code(), Code::Unavailable);
         assert!(failed.message().contains(cause), "{failed}");
         let lazy = Client::builder(address).attempts(1).connect_lazy().expect("is valid");
-        let failed = within(lazy.call(ListAccountsRequest {})).await.expect_err("no server");
+        let failed = within(lazy.call(ListAccountsRequest::default())).await.expect_err("no server");
         assert_eq!(failed.code(), Code::Unavailable);
         assert!(failed.message().contains(cause), "{failed}");
     }

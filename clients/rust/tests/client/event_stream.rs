@@ -19,7 +19,10 @@ use crate::fake_server::{Action, FakeServer, Received, StreamEnd, StreamScript};
 use crate::within;
 
 fn billing() -> SubscribeRequest {
-    SubscribeRequest { start: Some(Start::Subscription("billing".to_owned())), ..SubscribeRequest::default() }
+    SubscribeRequest {
+        start: Some(Start::SubscriptionId("billing".to_owned())),
+        ..SubscribeRequest::default()
+    }
 }
 
 /// The start of a stream at cursor `0`, with heartbeats every `interval` seconds.
@@ -36,9 +39,9 @@ fn event(cursor: &str) -> StreamResponse {
     StreamResponse::Event(Event { cursor: cursor.to_owned(), ..Event::default() })
 }
 
-fn closing(reason: i32, retry_after: Duration) -> StreamResponse {
-    let retry_after = Some(retry_after.try_into().expect("short"));
-    StreamResponse::Closing(SubscribeClosing { reason, retry_after, ..SubscribeClosing::default() })
+fn closing(reason: i32, retry_delay: Duration) -> StreamResponse {
+    let retry_delay = Some(retry_delay.try_into().expect("short"));
+    StreamResponse::Closing(SubscribeClosing { reason, retry_delay, ..SubscribeClosing::default() })
 }
 
 fn failed(code: Code, reason: &str) -> Status {
@@ -75,8 +78,8 @@ fn subscribed() -> Received {
 }
 
 fn acknowledged(cursor: &str, generation: u64) -> Received {
-    let (subscription, cursor) = ("billing".to_owned(), cursor.to_owned());
-    Received::Acknowledge(AcknowledgeRequest { subscription, cursor, generation })
+    let (subscription_id, cursor) = ("billing".to_owned(), cursor.to_owned());
+    Received::Acknowledge(AcknowledgeRequest { subscription_id, cursor, generation })
 }
 
 #[tokio::test]
@@ -160,7 +163,8 @@ async fn acknowledgement_keeps_generation_after_seek() {
     assert_eq!((first.cursor.as_str(), events.cursor()), ("1", "0"), "the new position of the subscription");
     within(events.acknowledge(None)).await.expect("nothing to acknowledge");
     let received = server.received();
-    let new = |received: &Received| matches!(received, Received::Acknowledge(place) if place.generation != 7);
+    let new =
+        |received: &Received| matches!(received, Received::Acknowledge(request) if request.generation != 7);
     assert!(!received.iter().any(new), "{received:?}");
     within(events.acknowledge(&first)).await.expect("confirmed");
     assert_eq!(server.received().last(), Some(&acknowledged("1", 8)));
@@ -186,7 +190,8 @@ async fn sixth_reset_without_a_delivery_ends_stream() {
         let delivering = |response| {
             StreamScript(vec![started(0, 60), response], StreamEnd::Status(Status::internal("no")))
         };
-        let heartbeat = StreamResponse::Heartbeat(SubscribeHeartbeat { cursor: "2".to_owned(), time: None });
+        let heartbeat =
+            StreamResponse::Heartbeat(SubscribeHeartbeat { cursor: "2".to_owned(), server_time: None });
         let mut streams: Vec<StreamScript> = (0..5).map(|_| nothing()).collect();
         streams.push(delivering(event("1")));
         streams.extend((0..4).map(|_| nothing()));

@@ -67,7 +67,7 @@ pub(crate) enum StreamEnd {
     Silence,
 }
 
-/// A call of `EventService` that the server received.
+/// A call that an event stream makes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Received {
     Subscribe(SubscribeRequest),
@@ -180,11 +180,15 @@ impl FakeServer {
         calls.iter().map(|(path, _, body)| (path.clone(), body.slice(5..))).collect()
     }
 
-    /// The received calls, all of `EventService`.
+    /// The received calls, if only event streams made them.
     pub(crate) fn received(&self) -> Vec<Received> {
-        let read = |(path, body): (String, Bytes)| match path.rsplit('/').next() {
-            Some("Subscribe") => Received::Subscribe(SubscribeRequest::decode(body).expect("decodes")),
-            Some("Acknowledge") => Received::Acknowledge(AcknowledgeRequest::decode(body).expect("decodes")),
+        let read = |(path, body): (String, Bytes)| match path.as_str() {
+            "/switchboard.v1.EventService/Subscribe" => {
+                Received::Subscribe(SubscribeRequest::decode(body).expect("decodes"))
+            }
+            "/switchboard.v1.SubscriptionService/Acknowledge" => {
+                Received::Acknowledge(AcknowledgeRequest::decode(body).expect("decodes"))
+            }
             _ => panic!("unexpected call of {path}"),
         };
         self.calls().into_iter().map(read).collect()

@@ -28,7 +28,7 @@ async fn call_from_process(server: &FakeServer, authorities: &[u8]) -> Output {
 #[tokio::test]
 async fn only_authorities_of_environment_are_trusted() {
     if let Ok(address) = std::env::var(ADDRESS) {
-        let called = async { Client::connect(address).await?.call(ListAccountsRequest {}).await };
+        let called = async { Client::connect(address).await?.call(ListAccountsRequest::default()).await };
         match within(called).await {
             Ok(_) => println!("answered"),
             Err(error) => println!("failed: {error}"),

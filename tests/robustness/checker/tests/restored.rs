@@ -12,17 +12,17 @@ use crate::history::{
 /// The last sequence number in the backup.
 const BACKUP: u64 = 12;
 
-fn restored_at(number: u64) -> Cursor {
-    Cursor { epoch: 9, number }
+fn restored_at(sequence: u64) -> Cursor {
+    Cursor { epoch: 9, sequence }
 }
 
 /// An event that was stored after the restore.
-fn new_event(number: u64) -> ObservedEvent {
+fn new_event(sequence: u64) -> ObservedEvent {
     ObservedEvent {
-        cursor: restored_at(number),
-        id: format!("evt_{number}_again"),
+        cursor: restored_at(sequence),
+        id: format!("evt_{sequence}_again"),
         possible_duplicate_of: String::new(),
-        ..event(number)
+        ..event(sequence)
     }
 }
 
@@ -33,8 +33,8 @@ fn items_from(from: u64) -> Vec<StreamItem> {
         newest: restored_at(BACKUP),
         generation: 0,
     };
-    let events =
-        (from + 1..=14).map(|number| if number <= BACKUP { event(number) } else { new_event(number) });
+    let events = (from + 1..=14)
+        .map(|sequence| if sequence <= BACKUP { event(sequence) } else { new_event(sequence) });
     std::iter::once(started).chain(events.map(StreamItem::Event)).collect()
 }
 
@@ -43,12 +43,12 @@ fn items_from(from: u64) -> Vec<StreamItem> {
 fn good() -> History {
     let lost = Restored { newest: BACKUP, journal_before: (1..=NEWEST).map(event).collect() };
     let mut webhooks: Vec<_> = (1..=NEWEST).map(webhook).collect();
-    for (number, webhook) in (1..).zip(&mut webhooks) {
-        match number {
+    for (sequence, webhook) in (1..).zip(&mut webhooks) {
+        match sequence {
             ..=BACKUP => {}
             13 | 14 => {
                 webhook.attempts += 1;
-                webhook.accepted_at = vec![2_000 + number];
+                webhook.accepted_at = vec![2_000 + sequence];
             }
             _ => webhook.accepted_at.clear(),
         }
@@ -142,9 +142,9 @@ fn unreported_lost_cursor_is_reported() {
     });
     assert!(violations.contains(&lost[0]), "{violations:?}");
     // The failure reports another cursor to resume from.
-    let elsewhere = |history: &mut History, number: u64| {
+    let elsewhere = |history: &mut History, sequence: u64| {
         let StreamEnd::Failed { position, .. } = &mut history.streams[1].end else { panic!("refused") };
-        *position = Some(restored_at(number));
+        *position = Some(restored_at(sequence));
     };
     assert_eq!(violations_after(|history| elsewhere(history, 13)), lost);
     assert_eq!(violations_after(|history| elsewhere(history, 11)), lost);
@@ -205,7 +205,7 @@ fn only_responses_before_the_backup_count_after_a_restore() {
     let history = History::default().after_restore(&past, BACKUP, 125, 130);
     let answered: Vec<bool> =
         history.webhooks.iter().map(|webhook| !webhook.accepted_at.is_empty()).collect();
-    assert_eq!(answered, (1..=NEWEST).map(|number| number * 10 + 5 < 125).collect::<Vec<_>>());
+    assert_eq!(answered, (1..=NEWEST).map(|sequence| sequence * 10 + 5 < 125).collect::<Vec<_>>());
     assert!(history.webhooks.iter().all(|webhook| webhook.attempts == 1));
     let answers: Vec<bool> = history.operations.iter().map(|op| op.completion != Completion::Info).collect();
     assert_eq!(answers, [true, false], "the third operation is lost");

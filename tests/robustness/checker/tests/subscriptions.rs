@@ -5,12 +5,12 @@ use tonic::Code;
 use super::{BILLING, NEWEST, at, index_of, violations_after};
 use crate::history::{Completion, Filter, History, Operation, OperationKind, Start, StreamEnd, StreamItem};
 
-fn ok(number: u64) -> Completion {
-    Completion::Ok { position: at(number), generation: None, expired: false, filter: Filter::default() }
+fn ok(sequence: u64) -> Completion {
+    Completion::Ok { position: at(sequence), generation: None, expired: false, filter: Filter::default() }
 }
 
-fn expired(number: u64) -> Completion {
-    Completion::Ok { position: at(number), generation: Some(3), expired: true, filter: Filter::default() }
+fn expired(sequence: u64) -> Completion {
+    Completion::Ok { position: at(sequence), generation: Some(3), expired: true, filter: Filter::default() }
 }
 
 /// Inserts an operation at its invocation time.
@@ -22,8 +22,8 @@ fn insert(history: &mut History, invoked: u64, kind: OperationKind, completion: 
     );
 }
 
-fn acknowledge(number: u64, generation: u64) -> OperationKind {
-    OperationKind::Acknowledge { cursor: at(number), generation }
+fn acknowledge(sequence: u64, generation: u64) -> OperationKind {
+    OperationKind::Acknowledge { cursor: at(sequence), generation }
 }
 
 /// The operation that was invoked at this time.
