@@ -100,7 +100,7 @@ pub(crate) fn append() -> Append {
 /// The same event, as a subscriber receives it.
 pub(crate) fn response() -> v1::SubscribeResponse {
     let stamp = Stamp {
-        cursor: Cursor { epoch: u64::MAX / 3, number: 1_000_000 },
+        cursor: Cursor { epoch: u64::MAX / 3, sequence: 1_000_000 },
         receive_time: UnixMillis::now(),
         possible_duplicate_of: None,
         life: None,

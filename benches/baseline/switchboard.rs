@@ -9,8 +9,9 @@ use std::time::Duration;
 use switchboard::api::{self, Api};
 use switchboard::app::{self, Addresses, App, Listeners};
 use switchboard::config::Config;
-use switchboard::dispatch::{Dispatch, MessageWatchers};
+use switchboard::dispatch::{Dispatch, OnNotDone};
 use switchboard::journal::{Journal, SubscriptionChanges, Tail};
+use switchboard::messages::{MessageWatchers, Messages};
 use switchboard::provider::Accounts;
 use switchboard::store::{self, ReplicaId, Store};
 use switchboard::telemetry;
@@ -102,13 +103,13 @@ impl Streams {
         let accounts = Accounts::new(&config.accounts)?;
         let api = Api {
             dispatch: Dispatch::new(
-                accounts,
-                store,
+                accounts.clone(),
+                store.clone(),
                 owner,
-                MessageWatchers::new(),
-                config.sends.retention,
+                OnNotDone::new(|_, _| {}),
                 stop.clone(),
             ),
+            messages: Messages::new(accounts, store, MessageWatchers::new(), config.sends.retention),
             journal: journal.clone(),
             webhook: config.webhook.clone(),
             stopping: stop.clone(),

@@ -49,7 +49,7 @@ pub enum EventType {
     #[strum(serialize = "message.echo")]
     MessageEcho,
     /// A report is ready to download.
-    #[strum(serialize = "report.completed")]
+    #[strum(serialize = "report.run")]
     ReportCompleted,
     /// A webhook with a valid signature that this version cannot parse.
     #[strum(serialize = "unknown")]
