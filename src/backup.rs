@@ -10,8 +10,8 @@ use crate::config::{Config, Environment};
 use crate::store::{self, LogRange, Restored};
 use crate::telemetry::say;
 
-/// For how long request_ids are remembered where no configuration says it.
-const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+/// For how long request_ids are retention where no configuration says it.
+const DEFAULT_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Which store.
 #[derive(Debug, Args)]
@@ -27,9 +27,9 @@ pub struct StoreFile {
 
 impl StoreFile {
     /// Where it is, and for how long it remembers requests.
-    fn found(self) -> Result<(PathBuf, Duration), Box<dyn Error>> {
+    fn locate(self) -> Result<(PathBuf, Duration), Box<dyn Error>> {
         if let Some(path) = self.store {
-            return Ok((path, REMEMBERED));
+            return Ok((path, DEFAULT_RETENTION));
         }
         let config = Config::load(self.config.as_deref(), &Environment)?;
         Ok((config.journal.path, config.sends.request_id_retention))
@@ -42,9 +42,9 @@ impl StoreFile {
 ///
 /// When it cannot be read, or the backup cannot be written.
 pub fn back_up(store: StoreFile, to: &Path) -> Result<(), Box<dyn Error>> {
-    let (path, _) = store.found()?;
+    let (path, _) = store.locate()?;
     let log_range = store::back_up(&path, to)?;
-    say_what_is_there(&log_range, to);
+    print_summary(&log_range, to);
     Ok(())
 }
 
@@ -54,14 +54,14 @@ pub fn back_up(store: StoreFile, to: &Path) -> Result<(), Box<dyn Error>> {
 ///
 /// When the backup is none, or the store cannot be made.
 pub fn restore(store: StoreFile, from: &Path, accept_repeats: bool) -> Result<(), Box<dyn Error>> {
-    let (path, remembered) = store.found()?;
-    let Restored { log_range, backed_up, replay_guard_until } =
-        store::restore(from, &path, (!accept_repeats).then_some(remembered))?;
-    say_what_is_there(&log_range, &path);
+    let (path, retention) = store.locate()?;
+    let Restored { log_range, backup_time, replay_guard_until } =
+        store::restore(from, &path, (!accept_repeats).then_some(retention))?;
+    print_summary(&log_range, &path);
     // It is done, whether it can be said or not.
     let _ = say(format_args!(
         "what was received after {} is not: whoever goes on behind an earlier cursor, or by a subscription, is not told",
-        backed_up.to_rfc3339()
+        backup_time.to_rfc3339()
     ));
     let _ = match replay_guard_until {
         Some(until) => say(format_args!(
@@ -74,7 +74,7 @@ pub fn restore(store: StoreFile, from: &Path, accept_repeats: bool) -> Result<()
     Ok(())
 }
 
-fn say_what_is_there(LogRange { oldest, newest }: &LogRange, path: &Path) {
+fn print_summary(LogRange { oldest, newest }: &LogRange, path: &Path) {
     let events = newest + 1 - oldest;
     let _ = say(format_args!("{events} events, up to number {newest}, are in {}", path.display()));
 }

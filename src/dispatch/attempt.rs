@@ -96,7 +96,7 @@ impl Dispatch {
             }
             match self.record(account, request).await? {
                 // It began after the look into the table, so it is there now; unless its task is gone.
-                Some(record) if record.state.is_of(self.owner) => lost = Some(record),
+                Some(record) if record.state.is_owned_by(self.owner) => lost = Some(record),
                 record => return known(record, request),
             }
         }
@@ -105,7 +105,7 @@ impl Dispatch {
     }
 
     async fn record(&self, account: &Account, request: &Request) -> Result<Option<RequestRecord>, Failure> {
-        let record = self.store.known(account.id(), request).await;
+        let record = self.store.request_with_replay_guard(account.id(), request).await;
         let record = record.map_err(|_| Failure::of(Cause::Unrecorded))?;
         if record.as_ref().is_some_and(|record| record.fingerprint != request.fingerprint) {
             return Err(Failure::of(Cause::Reused));
@@ -229,7 +229,7 @@ impl Dispatch {
         let begin = BeginAttempt {
             account: work.account.id().clone(),
             request: request.clone(),
-            owner: self.owner,
+            replica_id: self.owner,
             not_after: UnixMillis::now().plus(left + NOT_AFTER),
             message: work.message.clone(),
         };
@@ -292,7 +292,7 @@ impl Dispatch {
             account: work.account.id().clone(),
             request: work.request.as_ref().map(|request| request.id.clone()),
             attempt: number,
-            owner: self.owner,
+            replica_id: self.owner,
             message: work.message.clone(),
             outcome: outcome_to_keep(&result),
             end_time: UnixMillis::now(),
@@ -369,7 +369,7 @@ impl Dispatch {
             return None;
         }
         loop {
-            if matches!(error, store::Error::Closed | store::Error::Broken(_)) {
+            if matches!(error, store::Error::Closed | store::Error::DiskFailed(_)) {
                 // The record stays in flight, and will be unknown when the store is opened again.
                 return None;
             }

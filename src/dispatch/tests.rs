@@ -46,7 +46,7 @@ impl Stage {
                     let _ = may_go_on.recv();
                 }
             }),
-            owner,
+            replica_id: owner,
             max_pages: None,
         });
         let store = store.expect("opens");
@@ -122,7 +122,7 @@ async fn of_an_attempt_whose_task_is_gone_nobody_can_tell() {
     let begin = BeginAttempt {
         account: stage.account.id().clone(),
         request: request(),
-        owner: stage.dispatch.owner,
+        replica_id: stage.dispatch.owner,
         not_after: UnixMillis::now().plus(PATIENCE),
         message: None,
     };

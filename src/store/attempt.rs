@@ -33,8 +33,8 @@ pub struct BeginAttempt {
     /// The request.
     pub request: Request,
     /// Who makes the attempt.
-    pub owner: ReplicaId,
-    /// When the attempt has ended for certain, whatever becomes of its owner.
+    pub replica_id: ReplicaId,
+    /// When the attempt has ended for certain, whatever becomes of its replica_id.
     pub not_after: UnixMillis,
     /// The message, pending, where the write is a send. Of a request with a record, the message of the record counts.
     pub message: Option<Message>,
@@ -76,7 +76,7 @@ pub enum RequestState {
     /// Its attempt is under way.
     InFlight {
         /// Who makes it.
-        owner: ReplicaId,
+        replica_id: ReplicaId,
         /// When it has ended for certain.
         not_after: UnixMillis,
     },
@@ -90,9 +90,9 @@ pub enum RequestState {
 }
 
 impl RequestState {
-    /// Whether an attempt of this owner is under way.
-    pub fn is_of(&self, of: ReplicaId) -> bool {
-        matches!(self, Self::InFlight { owner, .. } if *owner == of)
+    /// Whether an attempt of this replica_id is under way.
+    pub fn is_owned_by(&self, id: ReplicaId) -> bool {
+        matches!(self, Self::InFlight { replica_id, .. } if *replica_id == id)
     }
 }
 
@@ -101,12 +101,12 @@ impl RequestState {
 pub struct FinishAttempt {
     /// Whose it is.
     pub account: AccountId,
-    /// The request, if it has an id: then only its attempt of this number, owner and message is ended.
+    /// The request, if it has an id: then only its attempt of this number, replica_id and message is ended.
     pub request: Option<RequestId>,
     /// Which attempt.
     pub attempt: u32,
     /// Who made it.
-    pub owner: ReplicaId,
+    pub replica_id: ReplicaId,
     /// The message as the sender knows it, where the write is a send.
     pub message: Option<Message>,
     /// What came of it.

@@ -60,13 +60,13 @@ pub enum Error {
     },
     /// The file is a backup.
     #[error("{path} is a backup, and no store: make a store of it with `switchboard restore`")]
-    Backup {
+    IsBackup {
         /// The file.
         path: PathBuf,
     },
     /// The file is no backup.
     #[error("{path} is no backup: make one with `switchboard backup`")]
-    NoBackup {
+    NotABackup {
         /// The file.
         path: PathBuf,
     },
@@ -87,7 +87,7 @@ pub enum Error {
     Full(#[source] Arc<rusqlite::Error>),
     /// The disk did not keep what it was told to keep.
     #[error("the store's disk failed")]
-    Broken(#[source] Arc<rusqlite::Error>),
+    DiskFailed(#[source] Arc<rusqlite::Error>),
     /// Anything else that the engine said.
     #[error("the store failed")]
     Failed(#[source] Arc<rusqlite::Error>),
@@ -96,10 +96,10 @@ pub enum Error {
     Closed,
     /// The file does not hold what it should.
     #[error("the store does not hold what it should: {0}")]
-    Unsound(String),
+    VerificationFailed(String),
     /// A backup, or a store made of one, cannot be written.
     #[error("cannot write {path}")]
-    NotMade {
+    NotWritten {
         /// The file that was to be made.
         path: PathBuf,
         /// Why.

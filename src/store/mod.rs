@@ -54,7 +54,7 @@ pub struct Stamp {
     /// The newest earlier event with the same bytes, where there is no identity to go by.
     pub possible_duplicate_of: Option<EventId>,
     /// What a status means for its message.
-    pub life: Option<StatusEffect>,
+    pub status_effect: Option<StatusEffect>,
 }
 
 /// What a status means for its message.
@@ -112,8 +112,8 @@ pub struct StoredEvent {
 impl fmt::Debug for StoredEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { sequence, account, event_type, .. } = self;
-        f.debug_struct("Stored")
-            .field("number", sequence)
+        f.debug_struct("StoredEvent")
+            .field("sequence", sequence)
             .field("account", account)
             .field("event_type", event_type)
             .finish_non_exhaustive()
@@ -184,7 +184,7 @@ pub struct Restored {
     /// What its journal spans.
     pub log_range: LogRange,
     /// When the backup was made: what came after that is not there.
-    pub backed_up: UnixMillis,
+    pub backup_time: UnixMillis,
     /// Until when requests that are not known may have been made after the backup; absent where that risk was taken.
     pub replay_guard_until: Option<UnixMillis>,
 }
@@ -210,7 +210,7 @@ pub struct Options {
     pub committed: Committed,
     /// Who opens it. Attempts of others that are in flight have ended without a word: nobody can tell what became of
     /// them.
-    pub owner: ReplicaId,
+    pub replica_id: ReplicaId,
     /// The most pages (of 4 KiB) that the file may grow to. Absent: what the disk holds.
     pub max_pages: Option<u32>,
 }
@@ -222,7 +222,7 @@ impl fmt::Debug for Options {
 }
 
 /// The most subscriptions that there may be: each is looked at when events are trimmed.
-pub const MOST_SUBSCRIPTIONS: u32 = 1_000;
+pub const MAX_SUBSCRIPTIONS: u32 = 1_000;
 
 /// How long a page may be, by default: short enough that no reader holds up the log's reuse.
 pub const PAGE_EVENTS: u32 = 512;
@@ -231,4 +231,4 @@ pub const PAGE_EVENTS: u32 = 512;
 pub const PAGE_BYTES: usize = 1 << 20;
 
 /// How long opening waits for another process to let go of the file.
-pub const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(2);

@@ -20,7 +20,7 @@ pub enum Op {
     BeginAttempt(Box<BeginAttempt>),
     /// Writes down what came of an attempt, and appends `message.accepted` when it makes a message accepted.
     FinishAttempt(Box<FinishAttempt>),
-    /// Forgets requests, messages and conversations that are too old, at most so many of each; and, in a store that was
+    /// Forgets requests, messages and conversations that are too old, at max_rows so many of each; and, in a store that was
     /// restored, the doubt whether requests that it does not know were made.
     Expire {
         /// The moment, as far as it is certain: doubt that lasts until then is over.
@@ -29,8 +29,8 @@ pub enum Op {
         requests: UnixMillis,
         /// Messages that were made, and customers who last wrote, before this moment.
         messages: UnixMillis,
-        /// The most rows of each kind to forget in one go.
-        most: u32,
+        /// The max_rows rows of each kind to expire in one go.
+        max_rows: u32,
     },
     /// Forgets the oldest events: those that are too old or too many.
     Trim(Trim),
@@ -45,7 +45,7 @@ pub enum OpResult {
     Begun(Box<BeginResult>),
     /// See there.
     Finished(Box<FinishResult>),
-    /// So many rows of the kind that had most were forgotten.
+    /// So many rows of the kind that had max_rows were forgotten.
     Expired(u64),
     /// The event has this number.
     Appended(u64),
@@ -61,7 +61,7 @@ pub enum OpResult {
 pub struct Append {
     /// The event.
     pub event: Event,
-    /// By what a repetition is recognised. Absent: always appended, and marked when the same bytes came before.
+    /// By what a repetition is recognised. NotFound: always appended, and marked when the same bytes came before.
     pub identity: Option<Identity>,
     /// The attempt of ours that it proves to have reached the provider.
     pub proof: Option<Proof>,
@@ -75,7 +75,7 @@ impl fmt::Debug for Append {
     }
 }
 
-/// Which events are to be forgotten: from the oldest on, as long as one is too old or too much, and at most so many.
+/// Which events are to be forgotten: from the oldest on, as long as one is too old or too much, and at max_rows so many.
 ///
 /// A subscription holds the events behind its place that match its filter, until it has lost one of them: then it is
 /// expired, and holds nothing until it stands at a place that is left. Events that match it nowhere cost it nothing: its
@@ -85,19 +85,19 @@ pub struct Trim {
     /// Events received before this moment are too old, unless a subscription holds them.
     pub before: UnixMillis,
     /// Events received before this moment are too old, whoever holds them.
-    pub held_before: UnixMillis,
+    pub force_before: UnixMillis,
     /// As long as the events take more bytes than this, the oldest is too much, whoever holds it.
-    pub most_bytes: Option<u64>,
-    /// The most events to forget in one go, so that appends are never held up for long.
+    pub max_bytes: Option<u64>,
+    /// The max_rows events to expire in one go, so that appends are never held up for long.
     pub step_events: u32,
-    /// The most bytes to forget in one go; a single event may have more.
+    /// The max_rows bytes to expire in one go; a single event may have more.
     pub step_bytes: u64,
 }
 
 impl Trim {
-    /// Those received before a moment, whoever holds them, and at most so many.
+    /// Those received before a moment, whoever holds them, and at max_rows so many.
     pub fn older_than(before: UnixMillis, step_events: u32) -> Self {
-        Self { before, held_before: before, most_bytes: None, step_events, step_bytes: u64::MAX }
+        Self { before, force_before: before, max_bytes: None, step_events, step_bytes: u64::MAX }
     }
 }
 
@@ -122,7 +122,7 @@ pub enum Change {
         /// Which events it is about.
         filter: Filter,
         /// Its first place.
-        place: SeekPosition,
+        position: SeekPosition,
     },
     /// Gives it another filter.
     Update(Filter),
@@ -132,7 +132,7 @@ pub enum Change {
     Acknowledge {
         /// The event.
         sequence: u64,
-        /// What its generation must be. Absent: whatever it is.
+        /// What its generation must be. NotFound: whatever it is.
         generation: Option<u64>,
     },
     /// Removes it.
@@ -154,11 +154,11 @@ pub enum SeekPosition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changed {
     /// The subscription stands like this; where it was deleted, it stood like this.
-    Stands(Subscription),
+    Applied(Subscription),
     /// It exists already, and nothing was changed.
     Exists(Subscription),
     /// There is none of that id.
-    Absent,
+    NotFound,
     /// Events behind the place are gone, and nothing was changed.
     Expired {
         /// The number of the oldest event that is left, or of the next one if none is.
@@ -166,6 +166,6 @@ pub enum Changed {
     },
     /// Its generation is another one by now, and nothing was changed.
     Stale(Subscription),
-    /// There are [`MOST_SUBSCRIPTIONS`](super::MOST_SUBSCRIPTIONS), and none was made.
+    /// There are [`MAX_SUBSCRIPTIONS`](super::MAX_SUBSCRIPTIONS), and none was made.
     TooMany,
 }

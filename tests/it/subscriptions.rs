@@ -109,7 +109,7 @@ pub(crate) async fn within_the_store<T>(folder: &Path, work: impl AsyncFnOnce(&S
         path: folder.join("switchboard.db"),
         encode: encode_event,
         committed: Box::new(|_| {}),
-        owner: ReplicaId::generate(),
+        replica_id: ReplicaId::generate(),
         max_pages: None,
     })
     .expect("opens");
@@ -370,7 +370,16 @@ async fn one_that_has_expired_fails_or_tells_of_a_gap_until_a_place_that_is_left
     let folder = gateway.stop().await;
     within_the_store(folder.path(), async |store| {
         let before = UnixMillis::now().plus(Duration::from_secs(1));
-        let done = store.commit(vec![Op::Trim(Trim::older_than(before, 3))]).await.expect("written");
+        let done = store
+            .commit(vec![Op::Trim(Trim {
+                before,
+                force_before: before,
+                max_bytes: None,
+                step_events: 3,
+                step_bytes: u64::MAX,
+            })])
+            .await
+            .expect("written");
         assert!(matches!(&*done, [Done::Trimmed(trimmed)] if trimmed.events == 3));
     })
     .await;
@@ -410,7 +419,7 @@ async fn an_account_that_is_gone_from_the_configuration_matches_nothing() {
     within_the_store(folder.path(), async |store| {
         let accounts = ["gone", CONNECTBY].map(|id| id.parse::<AccountId>().expect("an id")).to_vec();
         let filter = Filter { accounts, types: vec![] };
-        let change = Change::Create { filter, place: store::Place::Oldest };
+        let change = Change::Create { filter, position: store::SeekPosition::Oldest };
         let op = Op::Subscription(ID.parse().expect("an id"), Box::new(change));
         store.commit(vec![op]).await.expect("written");
     })

@@ -15,7 +15,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 use tempfile::NamedTempFile;
 
 use super::super::{Error, LogRange, ReplicaId, Restored};
-use super::schema::{self, Journal};
+use super::schema::{self, JournalRow};
 use super::{lock, requests};
 use crate::domain::UnixMillis;
 
@@ -32,63 +32,67 @@ pub fn back_up(path: &Path, to: &Path) -> Result<LogRange, Error> {
     let db = Connection::open_with_flags(path, flags).map_err(&opened)?;
     // It belongs to a server, or to the next one: its log is not ours to move.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(&opened)?;
-    db.busy_timeout(super::super::LOCK_PATIENCE).map_err(&opened)?;
-    schema::check_is_one(&db).map_err(|fault| fault.of(path))?;
-    let made = Made::beside(to)?;
-    db.execute("VACUUM INTO ?1", [made.path().to_string_lossy()]).map_err(|error| {
+    db.busy_timeout(super::super::LOCK_TIMEOUT).map_err(&opened)?;
+    schema::check_is_store(&db).map_err(|error| error.at(path))?;
+    let database = TempDatabase::create(to)?;
+    db.execute("VACUUM INTO ?1", [database.path().to_string_lossy()]).map_err(|error| {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => opened(error),
-            _ => failed_to_make(to)(error),
+            _ => failed_to_write(to)(error),
         }
     })?;
     drop(db);
-    let (journal, ()) = made.change(path, |db, _| {
-        let made = db.execute("UPDATE journal SET backup_ms = ?1", params![UnixMillis::now().0]);
-        made.map(drop).map_err(failed_to_make(to))
+    let (journal, ()) = database.update(path, |db, _| {
+        let updated = db.execute("UPDATE journal SET backup_ms = ?1", params![UnixMillis::now().0]);
+        updated.map(drop).map_err(failed_to_write(to))
     })?;
-    made.keep()?;
+    database.persist()?;
     Ok(log_range(journal))
 }
 
 /// Makes a store out of a backup, with a new epoch: cursors that callers have stay good up to the backup's end, and are
-/// known as lost beyond it. What was in flight is unknown, and for as long as `doubt` requests that are not known may have
-/// been made after the backup. Without it, things may be done twice, also what is still in doubt
+/// known as lost beyond it. What was in flight is unknown, and for as long as `replay_guard` requests that are not known may have
+/// been made after the backup. Without it, things may be done twice, also what is still in replay_guard
 /// since an earlier restore.
 ///
 /// # Errors
 ///
 /// When the backup is none or is damaged, when there is a store already or a server has it open, or when it cannot be
 /// written.
-pub fn restore(backup: &Path, to: &Path, doubt: Option<Duration>) -> Result<Restored, Error> {
+pub fn restore(backup: &Path, to: &Path, replay_guard: Option<Duration>) -> Result<Restored, Error> {
     let _lock = lock(to)?;
     // What lies beside it the engine would take for a part of it.
-    for there in [to.to_owned(), with_suffix(to, "-wal"), with_suffix(to, "-journal")] {
-        if there.exists() {
-            return Err(Error::Exists { path: there });
+    for path in [to.to_owned(), with_suffix(to, "-wal"), with_suffix(to, "-journal")] {
+        if path.exists() {
+            return Err(Error::Exists { path });
         }
     }
     let unusable = |path: &Path, source| Error::Folder { path: path.to_owned(), source: Arc::new(source) };
     let mut from = File::open(backup).map_err(|source| unusable(backup, source))?;
-    let mut made = Made::beside(to)?;
-    std::io::copy(&mut from, made.file.as_file_mut()).map_err(|source| unusable(to, source))?;
-    let (journal, (backed_up, replay_guard_until)) = made.change(backup, |db, journal| {
-        let Some(backed_up) = journal.backup else {
-            return Err(Error::NoBackup { path: backup.to_owned() });
+    let mut database = TempDatabase::create(to)?;
+    std::io::copy(&mut from, database.file.as_file_mut()).map_err(|source| unusable(to, source))?;
+    let (journal, (backup_time, replay_guard_until)) = database.update(backup, |db, journal| {
+        let Some(backup_time) = journal.backup else {
+            return Err(Error::NotABackup { path: backup.to_owned() });
         };
         // A clock that says that the backup is still to be made is behind.
-        let now = UnixMillis::now().max(backed_up).max(journal.last_receive);
-        let doubt = doubt.map(|doubt| now.plus(doubt));
+        let now = UnixMillis::now().max(backup_time).max(journal.last_receive);
+        let replay_guard = replay_guard.map(|replay_guard| now.plus(replay_guard));
         let replay_guard_until =
-            doubt.map(|until| journal.replay_guard_until.map_or(until, |earlier| until.max(earlier)));
-        renew(db, now, replay_guard_until).map_err(failed_to_make(to))?;
-        Ok((backed_up, replay_guard_until))
+            replay_guard.map(|until| journal.replay_guard_until.map_or(until, |earlier| until.max(earlier)));
+        convert_to_store(db, now, replay_guard_until).map_err(failed_to_write(to))?;
+        Ok((backup_time, replay_guard_until))
     })?;
-    made.keep()?;
-    Ok(Restored { log_range: log_range(journal), backed_up, replay_guard_until })
+    database.persist()?;
+    Ok(Restored { log_range: log_range(journal), backup_time, replay_guard_until })
 }
 
 /// Makes a store of a backup: another journal from here on.
-fn renew(db: &Connection, now: UnixMillis, replay_guard_until: Option<UnixMillis>) -> rusqlite::Result<()> {
+fn convert_to_store(
+    db: &Connection,
+    now: UnixMillis,
+    replay_guard_until: Option<UnixMillis>,
+) -> rusqlite::Result<()> {
     db.execute(
         "INSERT INTO epochs (epoch, last_sequence) SELECT epoch, next_sequence - 1 FROM journal WHERE id = 1",
         [],
@@ -104,15 +108,15 @@ fn renew(db: &Connection, now: UnixMillis, replay_guard_until: Option<UnixMillis
     requests::mark_interrupted_unknown(db, ReplicaId::generate(), now)
 }
 
-fn log_range(journal: Journal) -> LogRange {
+fn log_range(journal: JournalRow) -> LogRange {
     LogRange { oldest: journal.oldest, newest: journal.next_sequence - 1 }
 }
 
 /// How the files are called that have no name of their own yet: this, something random, and that.
-const UNNAMED: (&str, &str) = (".switchboard-unfinished-", ".tmp");
+const TEMP_NAME: (&str, &str) = (".switchboard-unfinished-", ".tmp");
 
 /// A database that is being made, under a name that nobody knows.
-struct Made {
+struct TempDatabase {
     file: NamedTempFile,
     /// What it will be.
     to: PathBuf,
@@ -120,9 +124,9 @@ struct Made {
     folder: File,
 }
 
-impl Made {
+impl TempDatabase {
     /// Beside what it will be, so that it can be given its name at once.
-    fn beside(to: &Path) -> Result<Self, Error> {
+    fn create(to: &Path) -> Result<Self, Error> {
         if to.exists() {
             return Err(Error::Exists { path: to.to_owned() });
         }
@@ -130,11 +134,11 @@ impl Made {
             let folder = File::open(folder_of(to))?;
             // Where folders cannot be locked, what somebody left stays.
             if folder.try_lock().is_ok() {
-                sweep(folder_of(to));
+                remove_leftovers(folder_of(to));
             }
             // Whoever sweeps is waited for: what is made from here on, nobody takes away.
             let _ = folder.lock_shared();
-            let (prefix, suffix) = UNNAMED;
+            let (prefix, suffix) = TEMP_NAME;
             let file = tempfile::Builder::new().prefix(prefix).suffix(suffix).tempfile_in(folder_of(to))?;
             Ok(Self { file, to: to.to_owned(), folder })
         };
@@ -147,22 +151,22 @@ impl Made {
 
     /// Changes it, when it is a backup of ours that is sound, or what becomes one. `of` is what it is a copy of. Says
     /// where its journal stands then.
-    fn change<T>(
+    fn update<T>(
         &self,
         of: &Path,
-        change: impl FnOnce(&Connection, Journal) -> Result<T, Error>,
-    ) -> Result<(Journal, T), Error> {
+        change: impl FnOnce(&Connection, JournalRow) -> Result<T, Error>,
+    ) -> Result<(JournalRow, T), Error> {
         let opened = failed_to_open(of);
         // One that is not there any more is not to be made.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut db = Connection::open_with_flags(self.path(), flags).map_err(&opened)?;
-        schema::check_is_one(&db).map_err(|fault| fault.of(of))?;
+        schema::check_is_store(&db).map_err(|error| error.at(of))?;
         let found: String =
             db.pragma_query_value(None, "integrity_check", |row| row.get(0)).map_err(&opened)?;
         if found != "ok" {
             return Err(Error::Damaged { path: of.to_owned() });
         }
-        let failed = failed_to_make(&self.to);
+        let failed = failed_to_write(&self.to);
         // One file, and no log beside it.
         db.pragma_update(None, "journal_mode", "DELETE").map_err(&failed)?;
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
@@ -173,7 +177,7 @@ impl Made {
     }
 
     /// Makes it durable, under its name.
-    fn keep(self) -> Result<(), Error> {
+    fn persist(self) -> Result<(), Error> {
         let Self { file, to, folder } = self;
         let failed = |source| Error::Folder { path: to.clone(), source: Arc::new(source) };
         file.as_file().sync_all().map_err(failed)?;
@@ -186,21 +190,21 @@ impl Made {
 }
 
 /// Takes away what was left half made, in a folder where nobody makes anything now.
-fn sweep(folder: &Path) {
+fn remove_leftovers(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let (name, is_file) = (entry.file_name(), entry.file_type().is_ok_and(|of| of.is_file()));
         let name = name.to_string_lossy();
         // The engine may have left one of its own beside it.
-        let unnamed = name.strip_prefix(UNNAMED.0).is_some_and(|name| name.contains(UNNAMED.1));
-        if is_file && unnamed {
+        let is_temporary = name.strip_prefix(TEMP_NAME.0).is_some_and(|name| name.contains(TEMP_NAME.1));
+        if is_file && is_temporary {
             let _ = std::fs::remove_file(entry.path());
         }
     }
 }
 
-fn failed_to_make(to: &Path) -> impl Fn(rusqlite::Error) -> Error {
-    move |source| Error::NotMade { path: to.to_owned(), source: Arc::new(source) }
+fn failed_to_write(to: &Path) -> impl Fn(rusqlite::Error) -> Error {
+    move |source| Error::NotWritten { path: to.to_owned(), source: Arc::new(source) }
 }
 
 fn failed_to_open(path: &Path) -> impl Fn(rusqlite::Error) -> Error {

@@ -36,7 +36,7 @@ pub(super) fn optional_json<T: Column>(row: &Row<'_>, column: usize) -> rusqlite
 }
 
 /// A state's word in the file.
-pub(super) const fn state_word(state: MessageState) -> &'static str {
+pub(super) const fn state_name(state: MessageState) -> &'static str {
     match state {
         MessageState::Pending => "pending",
         MessageState::Unknown => "unknown",
@@ -54,7 +54,7 @@ pub(super) fn optional_state(row: &Row<'_>, column: usize) -> rusqlite::Result<O
     match row.get_ref(column)?.as_str_or_null().map_err(|_| corrupt(column, "not a text"))? {
         Some(word) => [Pending, Unknown, Accepted, Sent, Failed, Delivered, Read]
             .into_iter()
-            .find(|&state| state_word(state) == word)
+            .find(|&state| state_name(state) == word)
             .map(Some)
             .ok_or_else(|| corrupt(column, "not a message's state")),
         None => Ok(None),

@@ -56,14 +56,14 @@ pub(super) fn last_received(
     })
 }
 
-/// Takes away customers who last wrote before a moment, at most so many. Says how many.
-pub(super) fn forget(db: &Connection, before: UnixMillis, most: u32) -> rusqlite::Result<u64> {
-    let forgotten = db
+/// Takes away customers who last wrote before a moment, at limit so many. Says how many.
+pub(super) fn expire(db: &Connection, before: UnixMillis, limit: u32) -> rusqlite::Result<u64> {
+    let deleted = db
         .prepare_cached(
             "DELETE FROM conversations WHERE (account, customer, own) IN (
                  SELECT account, customer, own FROM conversations
                  WHERE last_ms < ?1 ORDER BY last_ms LIMIT ?2)",
         )?
-        .execute(params![before.0, most])?;
-    Ok(forgotten as u64)
+        .execute(params![before.0, limit])?;
+    Ok(deleted as u64)
 }

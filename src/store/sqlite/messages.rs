@@ -5,7 +5,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::MessageKey;
-use super::column::{corrupt, optional_json, optional_parsed, optional_state, parsed, state_word};
+use super::column::{corrupt, optional_json, optional_parsed, optional_state, parsed, state_name};
 use super::json_columns::Column as _;
 use super::provider_messages;
 use crate::domain::message::{Channel, Message, MessageId};
@@ -83,7 +83,7 @@ pub(super) fn find(db: &Connection, id: MessageId) -> rusqlite::Result<Option<Me
 }
 
 /// The message of an account that a caller names.
-pub(super) fn named(
+pub(super) fn find_by_key(
     db: &Connection,
     account: &AccountId,
     key: &MessageKey,
@@ -134,7 +134,7 @@ pub(super) fn insert(db: &Connection, message: &Message) -> rusqlite::Result<()>
             Channel::WhatsApp => "whatsapp",
             Channel::Sms => "sms",
         },
-        state_word(message.state),
+        state_name(message.state),
         message.provider_state,
         message.problem.as_ref().map(|problem| problem.to_text()),
         message.request_id.as_ref().map(|id| id.as_str()),
@@ -156,7 +156,7 @@ pub(super) fn update(db: &Connection, message: &Message) -> rusqlite::Result<()>
     .execute(params![
         message.id.to_string(),
         provider_ids(message),
-        state_word(message.state),
+        state_name(message.state),
         message.provider_state,
         message.problem.as_ref().map(|problem| problem.to_text()),
         message.attempt,
@@ -167,14 +167,14 @@ pub(super) fn update(db: &Connection, message: &Message) -> rusqlite::Result<()>
 
 /// Takes a message away, and the provider's ids of it.
 pub(super) fn delete(db: &Connection, id: MessageId) -> rusqlite::Result<()> {
-    provider_messages::delete_of(db, id)?;
+    provider_messages::delete_for_message(db, id)?;
     db.prepare_cached("DELETE FROM messages WHERE message_id = ?1")?.execute([id.to_string()])?;
     Ok(())
 }
 
-/// Takes away messages that were made before a moment, at most so many. Says how many.
-pub(super) fn forget(db: &Connection, before: UnixMillis, most: u32) -> rusqlite::Result<u64> {
-    let old = db
+/// Takes away messages that were made before a moment, at limit so many. Says how many.
+pub(super) fn expire(db: &Connection, before: UnixMillis, limit: u32) -> rusqlite::Result<u64> {
+    let expired = db
         .prepare_cached(
             "SELECT m.message_id FROM messages m
              WHERE m.create_ms < ?1 AND NOT EXISTS (
@@ -182,12 +182,12 @@ pub(super) fn forget(db: &Connection, before: UnixMillis, most: u32) -> rusqlite
                  WHERE r.account = m.account AND r.request_id = m.request_id AND r.message_id = m.message_id)
              ORDER BY m.create_ms LIMIT ?2",
         )?
-        .query_map(params![before.0, most], |row| parsed(row, 0))?
+        .query_map(params![before.0, limit], |row| parsed(row, 0))?
         .collect::<rusqlite::Result<Vec<MessageId>>>()?;
-    for &id in &old {
+    for &id in &expired {
         delete(db, id)?;
     }
-    Ok(old.len() as u64)
+    Ok(expired.len() as u64)
 }
 
 fn provider_ids(message: &Message) -> String {

@@ -31,7 +31,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use backup::{back_up, restore};
 
 use super::{
-    CursorLocation, Error, Health, LOCK_PATIENCE, LogRange, MessageKey, Op, OpResult, Options, Page,
+    CursorLocation, Error, Health, LOCK_TIMEOUT, LogRange, MessageKey, Op, OpResult, Options, Page,
     RequestRecord, SubscriptionPosition, TimeLocation, TimeRange,
 };
 use crate::domain::{
@@ -57,7 +57,7 @@ pub struct Store {
 /// Ops on their way to the disk. Dropping it does not take them back.
 #[derive(Debug)]
 pub struct PendingCommit {
-    done: oneshot::Receiver<Result<Vec<OpResult>, Error>>,
+    result: oneshot::Receiver<Result<Vec<OpResult>, Error>>,
 }
 
 impl PendingCommit {
@@ -67,12 +67,12 @@ impl PendingCommit {
     ///
     /// When nothing of it was written.
     pub async fn durable(self) -> Result<Vec<OpResult>, Error> {
-        self.done.await.map_err(|_| Error::Closed)?
+        self.result.await.map_err(|_| Error::Closed)?
     }
 }
 
 /// How many commits may wait for the writer before callers wait for a place.
-const WAITING_COMMITS: usize = 4_096;
+const MAX_QUEUED_COMMITS: usize = 4_096;
 
 impl Store {
     /// Opens or makes the file and starts its writer.
@@ -86,7 +86,7 @@ impl Store {
     }
 
     /// Opens the file again after its disk has failed, when no handle to it is open any more: brings it all to the disk
-    /// once more, and verifies it; see `verify`. `newest` is the newest place that the failed store has told of.
+    /// once more, and verifies it; see `verify`. `newest` is the newest place that the failed store has commands of.
     ///
     /// It takes as long as reading the whole file and sorting its rows.
     ///
@@ -103,8 +103,8 @@ impl Store {
         let path = options.path.clone();
         let opened = |source| Error::Open { path: path.clone(), source: Arc::new(source) };
         let mut db = Connection::open(&path).map_err(opened)?;
-        let journal =
-            schema::prepare(&mut db, options.owner, options.max_pages).map_err(|fault| fault.of(&path))?;
+        let journal = schema::prepare(&mut db, options.replica_id, options.max_pages)
+            .map_err(|error| error.at(&path))?;
         let earlier = schema::earlier_epochs(&db).map_err(opened)?;
         let log_range = LogRange { oldest: journal.oldest, newest: journal.next_sequence - 1 };
 
@@ -113,8 +113,8 @@ impl Store {
         let readers = reader::Readers::open(&path, &health_sender).map_err(opened)?;
         let checkpointer = checkpoint::Checkpointer::start(&path, &mut db, Arc::clone(&health_sender));
         let checkpointer = checkpointer.map_err(opened)?;
-        let (told, waiting) = mpsc::channel(WAITING_COMMITS);
-        let (extent_sender, log_range) = watch::channel(log_range);
+        let (commands, queue) = mpsc::channel(MAX_QUEUED_COMMITS);
+        let (log_range_sender, log_range) = watch::channel(log_range);
         let (bytes_sender, bytes) = watch::channel(journal.bytes);
         let epoch = journal.epoch;
         let writer = writer::Writer::new(
@@ -122,7 +122,7 @@ impl Store {
             journal,
             options.encode,
             options.committed,
-            extent_sender,
+            log_range_sender,
             bytes_sender,
             health_sender,
             checkpointer,
@@ -130,12 +130,12 @@ impl Store {
         );
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || writer.run(waiting))
+            .spawn(move || writer.run(queue))
             .map_err(|source| Error::Folder { path, source: Arc::new(source) })?
             .thread()
             .clone();
         let earlier = earlier.into();
-        Ok(Self { writer: told, thread, readers, log_range, bytes, health, epoch, earlier })
+        Ok(Self { writer: commands, thread, readers, log_range, bytes, health, epoch, earlier })
     }
 
     /// Makes ops durable, all of them or none, and says what became of each, in their order.
@@ -146,9 +146,9 @@ impl Store {
     ///
     /// When nothing of it was written.
     pub async fn commit(&self, ops: Vec<Op>) -> Result<Vec<OpResult>, Error> {
-        let handed_over = self.tell(ops, true).await?;
+        let pending = self.enqueue(ops, true).await?;
         self.thread.unpark();
-        handed_over.durable().await
+        pending.durable().await
     }
 
     /// Hands ops over and does not wait until they are durable, which takes some milliseconds when nobody else commits.
@@ -158,14 +158,14 @@ impl Store {
     ///
     /// When nothing of it will be written.
     pub async fn submit(&self, ops: Vec<Op>) -> Result<PendingCommit, Error> {
-        self.tell(ops, false).await
+        self.enqueue(ops, false).await
     }
 
-    async fn tell(&self, ops: Vec<Op>, urgent: bool) -> Result<PendingCommit, Error> {
-        let (reply, done) = oneshot::channel();
+    async fn enqueue(&self, ops: Vec<Op>, urgent: bool) -> Result<PendingCommit, Error> {
+        let (reply, result) = oneshot::channel();
         let commit = writer::Command::Commit(writer::Commit { ops, urgent, reply });
         self.writer.send(commit).await.map_err(|_| Error::Closed)?;
-        Ok(PendingCommit { done })
+        Ok(PendingCommit { result })
     }
 
     /// Waits until everything that was handed over before is written, or cannot be.
@@ -175,13 +175,13 @@ impl Store {
     /// When the store is closed, or its disk has failed.
     pub async fn read_barrier(&self) -> Result<(), Error> {
         match self.commit(Vec::new()).await {
-            Err(error @ (Error::Closed | Error::Broken(_))) => Err(error),
+            Err(error @ (Error::Closed | Error::DiskFailed(_))) => Err(error),
             // What shared its transaction cannot be written: that, too, is settled.
             Ok(_) | Err(_) => Ok(()),
         }
     }
 
-    /// Writes what is waiting, then no more, and reads no more. [`health`](Self::health) closes when the file is tidy and
+    /// Writes what is queue, then no more, and reads no more. [`health`](Self::health) closes when the file is tidy and
     /// nothing in this process has it open.
     pub async fn close(&self) {
         // It may have closed by itself.
@@ -196,7 +196,7 @@ impl Store {
     ///
     /// When the engine cannot read.
     pub async fn read(&self, after: u64, with_raw: bool) -> Result<Page, Error> {
-        self.readers.page(reader::Piece::Behind(after), with_raw).await
+        self.readers.page(reader::PageRange::After(after), with_raw).await
     }
 
     /// Reads the nearest events before a place, which is behind the event of that number: as many as
@@ -206,7 +206,7 @@ impl Store {
     ///
     /// When the engine cannot read.
     pub async fn read_before(&self, sequence: u64, with_raw: bool) -> Result<Page, Error> {
-        self.readers.page(reader::Piece::UpTo(sequence), with_raw).await
+        self.readers.page(reader::PageRange::UpTo(sequence), with_raw).await
     }
 
     /// Finds where a moment lies. Events that come later come behind that place, whatever their time.
@@ -215,12 +215,15 @@ impl Store {
     ///
     /// When the engine cannot read.
     pub async fn since(&self, moment: UnixMillis) -> Result<TimeLocation, Error> {
-        let read = move |db: &Connection| reader::since(db, moment).map_err(Error::of_read);
-        let since = self.readers.run(read).await?;
-        // What is on disk may be found before it is told, and a place is good only when it was.
+        let read = move |db: &Connection| reader::locate_time(db, moment).map_err(Error::of_read);
+        let location = self.readers.run(read).await?;
+        // What is on disk may be found before it is commands, and a place is good only when it was.
         let mut log_range = self.log_range.clone();
-        log_range.wait_for(|log_range| log_range.newest >= since.after).await.map_err(|_| Error::Closed)?;
-        Ok(since)
+        log_range
+            .wait_for(|log_range| log_range.newest >= location.after)
+            .await
+            .map_err(|_| Error::Closed)?;
+        Ok(location)
     }
 
     /// When the first event that is left behind each of these numbers was received, if there is one.
@@ -259,13 +262,15 @@ impl Store {
     /// # Errors
     ///
     /// When the engine cannot read.
-    pub async fn known(
+    pub async fn request_with_replay_guard(
         &self,
         account: &AccountId,
         request: &Request,
     ) -> Result<Option<RequestRecord>, Error> {
         let (account, request) = (account.clone(), request.clone());
-        self.readers.run(move |db| requests::known(db, &account, &request).map_err(Error::of_read)).await
+        self.readers
+            .run(move |db| requests::find_with_replay_guard(db, &account, &request).map_err(Error::of_read))
+            .await
     }
 
     /// How a message stands.
@@ -275,7 +280,7 @@ impl Store {
     /// When the engine cannot read.
     pub async fn message(&self, account: &AccountId, key: &MessageKey) -> Result<Option<Message>, Error> {
         let (account, key) = (account.clone(), key.clone());
-        self.readers.run(move |db| messages::named(db, &account, &key).map_err(Error::of_read)).await
+        self.readers.run(move |db| messages::find_by_key(db, &account, &key).map_err(Error::of_read)).await
     }
 
     /// When a customer last wrote, to that number of ours or to any.
@@ -314,11 +319,11 @@ impl Store {
     pub async fn subscriptions(
         &self,
         after: Option<&SubscriptionId>,
-        most: u32,
+        limit: u32,
     ) -> Result<Vec<Subscription>, Error> {
         let after = after.cloned();
         let read =
-            move |db: &Connection| subscriptions::list(db, after.as_ref(), most).map_err(Error::of_read);
+            move |db: &Connection| subscriptions::list(db, after.as_ref(), limit).map_err(Error::of_read);
         self.readers.run(read).await
     }
 
@@ -341,7 +346,7 @@ impl Store {
         self.log_range.clone()
     }
 
-    /// The newest place that was told to anybody.
+    /// The newest place that was commands to anybody.
     pub fn newest(&self) -> Cursor {
         Cursor { epoch: self.epoch, sequence: self.log_range().newest }
     }
@@ -387,7 +392,7 @@ fn lock(path: &Path) -> Result<File, Error> {
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(std::fs::TryLockError::WouldBlock) if started.elapsed() < LOCK_PATIENCE => {
+            Err(std::fs::TryLockError::WouldBlock) if started.elapsed() < LOCK_TIMEOUT => {
                 std::thread::sleep(std::time::Duration::from_millis(20));
             }
             Err(std::fs::TryLockError::WouldBlock) => return Err(Error::InUse { path: path.to_owned() }),
@@ -411,7 +416,7 @@ impl Error {
             (_, ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)
             // What was written cannot be read, or is not what was written.
             | (_, ffi::SQLITE_IOERR_CORRUPTFS | ffi::SQLITE_IOERR_DATA)
-            | (ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB, _) => Self::Broken(source),
+            | (ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB, _) => Self::DiskFailed(source),
             // Also a write or a truncation that failed: neither is believed before the sync behind it, and both are
             // done again.
             _ => Self::Failed(source),

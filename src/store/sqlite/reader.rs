@@ -14,7 +14,7 @@ use crate::domain::{AccountId, EventType, UnixMillis};
 /// A few connections that readers take turns with.
 #[derive(Clone, Debug)]
 pub(super) struct Readers {
-    idle: Arc<Mutex<Vec<Reading>>>,
+    idle: Arc<Mutex<Vec<ReadConnection>>>,
     permits: Arc<Semaphore>,
     /// Those who read pages wait for each other here: many may have far to read, and whoever looks for a row must not
     /// wait behind them.
@@ -23,7 +23,7 @@ pub(super) struct Readers {
 
 /// A connection. The store's health does not close before it has.
 #[derive(Debug)]
-struct Reading {
+struct ReadConnection {
     db: Connection,
     _open: Arc<watch::Sender<Health>>,
 }
@@ -36,9 +36,9 @@ impl Readers {
         let idle = (0..CONNECTIONS)
             .map(|_| {
                 let db = Connection::open_with_flags(path, flags)?;
-                schema::keep_statements(&db)?;
-                schema::keep_log(&db)?;
-                Ok(Reading { db, _open: Arc::clone(health) })
+                schema::configure_statements(&db)?;
+                schema::disable_checkpoint_on_close(&db)?;
+                Ok(ReadConnection { db, _open: Arc::clone(health) })
             })
             .collect::<rusqlite::Result<Vec<_>>>()?;
         Ok(Self {
@@ -49,12 +49,12 @@ impl Readers {
     }
 
     /// Reads a page beside the writer, when a connection is free that is not kept for shorter reads.
-    pub(super) async fn page(&self, piece: Piece, with_raw: bool) -> Result<Page, Error> {
-        let turn = Arc::clone(&self.pages).acquire_owned().await.map_err(|_| Error::Closed)?;
+    pub(super) async fn page(&self, range: PageRange, with_raw: bool) -> Result<Page, Error> {
+        let page_permit = Arc::clone(&self.pages).acquire_owned().await.map_err(|_| Error::Closed)?;
         let read = move |db: &Connection| {
             // Whoever does not wait for the page any more has it read all the same.
-            let _turn = turn;
-            page(db, piece, with_raw)
+            let _page_permit = page_permit;
+            page(db, range, with_raw)
         };
         self.run(read).await
     }
@@ -68,11 +68,12 @@ impl Readers {
         let (idle, permits) = (Arc::clone(&self.idle), Arc::clone(&self.permits));
         let read = tokio::task::spawn_blocking(move || {
             // There are as many connections as permits, until they are closed.
-            let reading = idle.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or(Error::Closed)?;
-            let result = read(&reading.db);
+            let connection =
+                idle.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or(Error::Closed)?;
+            let result = read(&connection.db);
             let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
             if !permits.is_closed() {
-                idle.push(reading);
+                idle.push(connection);
             }
             drop(permit);
             result
@@ -88,20 +89,20 @@ impl Readers {
     }
 }
 
-/// A piece of the journal, as long as a page is.
+/// A range of the journal, as long as a page is.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Piece {
+pub(super) enum PageRange {
     /// From behind the event of that number on.
-    Behind(u64),
+    After(u64),
     /// Up to the event of that number, which belongs to it.
     UpTo(u64),
 }
 
-fn page(db: &Connection, piece: Piece, with_raw: bool) -> Result<Page, Error> {
+fn page(db: &Connection, range: PageRange, with_raw: bool) -> Result<Page, Error> {
     let failed = |source| Error::Failed(Arc::new(source));
-    let (sequence, order) = match piece {
-        Piece::Behind(sequence) => (sequence, "sequence > ?1 ORDER BY sequence"),
-        Piece::UpTo(sequence) => (sequence, "sequence <= ?1 ORDER BY sequence DESC"),
+    let (sequence, order) = match range {
+        PageRange::After(sequence) => (sequence, "sequence > ?1 ORDER BY sequence"),
+        PageRange::UpTo(sequence) => (sequence, "sequence <= ?1 ORDER BY sequence DESC"),
     };
     let raw = if with_raw { ", raw" } else { "" };
     let query = format!("SELECT sequence, account, type, event{raw} FROM events WHERE {order} LIMIT ?2");
@@ -114,11 +115,11 @@ fn page(db: &Connection, piece: Piece, with_raw: bool) -> Result<Page, Error> {
     let mut last: Option<AccountId> = None;
     while bytes < PAGE_BYTES {
         let Some(row) = rows.next().map_err(failed)? else { break };
-        let stored = stored(row, with_raw, &mut last)?;
+        let stored = read_event(row, with_raw, &mut last)?;
         bytes += stored.event.len() + stored.raw.as_ref().map_or(0, bytes::Bytes::len);
         events.push(stored);
     }
-    if let Piece::UpTo(_) = piece {
+    if let PageRange::UpTo(_) = range {
         events.reverse();
     }
     Ok(Page { events: events.into() })
@@ -126,7 +127,7 @@ fn page(db: &Connection, piece: Piece, with_raw: bool) -> Result<Page, Error> {
 
 /// Finds the first event that was received at a moment or later. Receive times grow with numbers, which have no holes:
 /// a few rows are looked at, without an index that every append would have to keep.
-pub(super) fn since(db: &Connection, moment: UnixMillis) -> rusqlite::Result<TimeLocation> {
+pub(super) fn locate_time(db: &Connection, moment: UnixMillis) -> rusqlite::Result<TimeLocation> {
     // One snapshot for all that is looked at.
     let snapshot = db.unchecked_transaction()?;
     let (next_sequence, trimmed) = snapshot
@@ -180,7 +181,7 @@ pub(super) fn time_range(db: &Connection) -> rusqlite::Result<Option<TimeRange>>
 }
 
 /// Reads a row. Rows of one account often follow each other, so the last id is kept and shared.
-fn stored(row: &Row<'_>, with_raw: bool, last: &mut Option<AccountId>) -> Result<StoredEvent, Error> {
+fn read_event(row: &Row<'_>, with_raw: bool, last: &mut Option<AccountId>) -> Result<StoredEvent, Error> {
     let failed = |source| Error::Failed(Arc::new(source));
     let text = |column| {
         row.get_ref(column)
@@ -232,7 +233,7 @@ mod tests {
         let reading = u32::try_from(CONNECTIONS - 1).expect("few");
         let pages = Arc::clone(&readers.pages).acquire_many_owned(reading).await.expect("open");
         let connections = Arc::clone(&readers.permits).acquire_many_owned(reading).await.expect("open");
-        let mut next = Box::pin(readers.page(Piece::Behind(0), false));
+        let mut next = Box::pin(readers.page(PageRange::After(0), false));
         assert!((&mut next).now_or_never().is_none(), "it waits for one of them");
         readers.run(|db| time_range(db).map_err(Error::of_read)).await.expect("readable");
         assert!((&mut next).now_or_never().is_none(), "still");

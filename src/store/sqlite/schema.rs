@@ -7,30 +7,30 @@ use std::sync::Arc;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Row, TransactionBehavior, params};
 
-use super::super::{Error, LOCK_PATIENCE, ReplicaId};
+use super::super::{Error, LOCK_TIMEOUT, ReplicaId};
 use super::{conversations, messages, provider_messages, requests, subscriptions};
 use crate::domain::UnixMillis;
 
 /// What marks a file as ours, in SQLite's `application_id`: "SWBJ".
-const APPLICATION: i64 = 0x5357_424a;
+const APPLICATION_ID: i64 = 0x5357_424a;
 
 /// The format that this version reads and writes, stored in SQLite's `user_version`. There is no migration before 1.0:
 /// an older store is refused.
 const FORMAT: i64 = 5;
 
 /// More statements than we have.
-const STATEMENTS: usize = 64;
+const STATEMENT_CACHE_CAPACITY: usize = 64;
 
 /// Sees to it that every statement of ours is prepared once for each connection. There are more than the engine keeps
 /// by itself, and without the guarantee it would plan some of them anew for every value that they are given.
-pub(super) fn keep_statements(db: &Connection) -> rusqlite::Result<()> {
-    db.set_prepared_statement_cache_capacity(STATEMENTS);
+pub(super) fn configure_statements(db: &Connection) -> rusqlite::Result<()> {
+    db.set_prepared_statement_cache_capacity(STATEMENT_CACHE_CAPACITY);
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// Sees to it that a connection does not move the log into the file when it is the last to close: only the writer may,
 /// and only while the disk keeps what it is told to keep.
-pub(super) fn keep_log(db: &Connection) -> rusqlite::Result<()> {
+pub(super) fn disable_checkpoint_on_close(db: &Connection) -> rusqlite::Result<()> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(drop)
 }
 
@@ -92,7 +92,7 @@ const JOURNAL: &str = "
 
 /// Where the journal stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Journal {
+pub(super) struct JournalRow {
     pub(super) epoch: u64,
     pub(super) next_sequence: u64,
     pub(super) oldest: u64,
@@ -111,7 +111,7 @@ pub(super) struct Journal {
 
 /// Why a file cannot be used.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum SchemaError {
     Sqlite(rusqlite::Error),
     Io(std::io::Error),
     /// Another program's database.
@@ -128,9 +128,9 @@ pub(super) enum Fault {
     Backup,
 }
 
-impl Fault {
+impl SchemaError {
     /// The fault of that file.
-    pub(super) fn of(self, path: &Path) -> Error {
+    pub(super) fn at(self, path: &Path) -> Error {
         let path = path.to_owned();
         match self {
             Self::Sqlite(source) => Error::Open { path, source: Arc::new(source) },
@@ -138,37 +138,37 @@ impl Fault {
             Self::Foreign => Error::Foreign { path },
             Self::TooNew { found, known } => Error::TooNew { found, known },
             Self::TooOld { found, required } => Error::TooOld { path, found, required },
-            Self::Backup => Error::Backup { path },
+            Self::Backup => Error::IsBackup { path },
         }
     }
 }
 
-impl From<rusqlite::Error> for Fault {
+impl From<rusqlite::Error> for SchemaError {
     fn from(source: rusqlite::Error) -> Self {
         Self::Sqlite(source)
     }
 }
 
 /// Sees whether the file is a store that this version can use. A file without anything in it is one.
-fn check(db: &Connection) -> Result<(), Fault> {
+fn check(db: &Connection) -> Result<(), SchemaError> {
     let found = version(db)?;
     let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let things: i64 = db.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
-    if application != APPLICATION && (application != 0 || found != 0 || things != 0) {
-        return Err(Fault::Foreign);
+    let objects: i64 = db.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
+    if application != APPLICATION_ID && (application != 0 || found != 0 || objects != 0) {
+        return Err(SchemaError::Foreign);
     }
     match found {
         0 | FORMAT => Ok(()),
-        newer if newer > FORMAT => Err(Fault::TooNew { found, known: FORMAT }),
-        _ => Err(Fault::TooOld { found, required: FORMAT }),
+        newer if newer > FORMAT => Err(SchemaError::TooNew { found, known: FORMAT }),
+        _ => Err(SchemaError::TooOld { found, required: FORMAT }),
     }
 }
 
 /// Refuses what [`check`] does, and a file in which nothing is.
-pub(super) fn check_is_one(db: &Connection) -> Result<(), Fault> {
+pub(super) fn check_is_store(db: &Connection) -> Result<(), SchemaError> {
     check(db)?;
     if version(db)? == 0 {
-        return Err(Fault::Foreign);
+        return Err(SchemaError::Foreign);
     }
     Ok(())
 }
@@ -180,14 +180,14 @@ fn version(db: &Connection) -> rusqlite::Result<i64> {
 /// Sets the writer's connection up, brings the tables up to date, and lets go of what others had under way.
 pub(super) fn prepare(
     db: &mut Connection,
-    owner: ReplicaId,
+    replica_id: ReplicaId,
     max_pages: Option<u32>,
-) -> Result<Journal, Fault> {
-    db.busy_timeout(LOCK_PATIENCE)?;
+) -> Result<JournalRow, SchemaError> {
+    db.busy_timeout(LOCK_TIMEOUT)?;
     check(db)?;
     // Nothing of a backup is changed, not even its form.
     if version(db)? == FORMAT && read(db)?.backup.is_some() {
-        return Err(Fault::Backup);
+        return Err(SchemaError::Backup);
     }
     if version(db)? == 0 {
         // Only before the first table: afterwards it would take a full VACUUM.
@@ -198,7 +198,7 @@ pub(super) fn prepare(
     // The checkpointer has a thread of its own; see `checkpoint`.
     db.pragma_update(None, "wal_autocheckpoint", 0)?;
     db.pragma_update(None, "cache_size", -16_000)?;
-    keep_statements(db)?;
+    configure_statements(db)?;
     // A process that was killed may have left a log that the system has and the disk has not. It must be on disk before
     // anything in it is told to anybody; if the disk fails at that, there is no store to serve from.
     match move_log(db) {
@@ -213,7 +213,11 @@ pub(super) fn prepare(
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     create_tables(&transaction)?;
     let journal = read(&transaction)?;
-    requests::mark_interrupted_unknown(&transaction, owner, UnixMillis::now().max(journal.last_receive))?;
+    requests::mark_interrupted_unknown(
+        &transaction,
+        replica_id,
+        UnixMillis::now().max(journal.last_receive),
+    )?;
     transaction.commit()?;
     Ok(journal)
 }
@@ -230,12 +234,12 @@ pub(super) fn create_tables(db: &Connection) -> rusqlite::Result<()> {
         "INSERT INTO journal (id, epoch, next_sequence, last_receive_ms) VALUES (1, ?1, 1, 0)",
         params![new_epoch()],
     )?;
-    db.pragma_update(None, "application_id", APPLICATION)?;
+    db.pragma_update(None, "application_id", APPLICATION_ID)?;
     db.pragma_update(None, "user_version", FORMAT)
 }
 
 /// Reads where the journal stands.
-pub(super) fn read(db: &Connection) -> rusqlite::Result<Journal> {
+pub(super) fn read(db: &Connection) -> rusqlite::Result<JournalRow> {
     let moment = |row: &Row<'_>, column| row.get::<_, Option<i64>>(column).map(|at| at.map(UnixMillis));
     db.query_row(
         "SELECT epoch, next_sequence, last_receive_ms, trimmed_ms, bytes, generations, backup_ms, replay_guard_until_ms,
@@ -244,7 +248,7 @@ pub(super) fn read(db: &Connection) -> rusqlite::Result<Journal> {
         [],
         |row| {
             let next_sequence = row.get::<_, i64>(1)?.cast_unsigned();
-            Ok(Journal {
+            Ok(JournalRow {
                 epoch: row.get::<_, i64>(0)?.cast_unsigned(),
                 next_sequence,
                 last_receive: UnixMillis(row.get(2)?),
@@ -286,17 +290,17 @@ pub(super) fn in_use(error: &rusqlite::Error) -> bool {
 }
 
 /// Brings the log to the disk, where it is.
-fn sync_log(db: &Connection) -> Result<(), Fault> {
+fn sync_log(db: &Connection) -> Result<(), SchemaError> {
     let Some(path) = db.path() else { return Ok(()) };
     // The engine takes no lock on this file that would go when it is closed.
     match File::open(format!("{path}-wal")).and_then(|log| log.sync_all()) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Fault::Io(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(SchemaError::Io(error)),
         Ok(()) | Err(_) => Ok(()),
     }
 }
 
 /// Writes something, always: a row that is given the values that it has would not be written at all.
-pub(super) fn write_something(db: &Connection) -> rusqlite::Result<()> {
+pub(super) fn force_write(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "user_version", FORMAT)
 }
 

@@ -1,13 +1,13 @@
 //! Subscriptions, one row each: what they are about, and up to where all is acknowledged.
 //!
-//! **Invariants.** A place is one that the journal has come to, and when it is set, one behind which everything is left.
-//! An acknowledgement moves it forward only; whatever else sets the filter or the place gives another generation. No
+//! **Invariants.** A position is one that the journal has come to, and when it is set, one behind which everything is left.
+//! An acknowledgement moves it forward only; whatever else sets the filter or the position gives another generation. No
 //! generation is given twice, also not after its subscription was deleted, or in what is restored from a backup.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::{
-    Change, Changed, MOST_SUBSCRIPTIONS, OpResult, SeekPosition, SubscriptionChange, SubscriptionPosition,
+    Change, Changed, MAX_SUBSCRIPTIONS, OpResult, SeekPosition, SubscriptionChange, SubscriptionPosition,
 };
 use super::column::{corrupt, parsed};
 use super::transaction::Transaction;
@@ -48,14 +48,14 @@ pub(super) fn find(db: &Connection, id: &SubscriptionId) -> rusqlite::Result<Opt
 pub(super) fn list(
     db: &Connection,
     after: Option<&SubscriptionId>,
-    most: u32,
+    limit: u32,
 ) -> rusqlite::Result<Vec<Subscription>> {
     db.prepare_cached(concat!(
         "SELECT ",
         columns!(),
         " FROM subscriptions WHERE id > ?1 ORDER BY id LIMIT ?2"
     ))?
-    .query_map(params![after.map_or("", SubscriptionId::as_str), most], read)?
+    .query_map(params![after.map_or("", SubscriptionId::as_str), limit], read)?
     .collect()
 }
 
@@ -105,26 +105,26 @@ impl Transaction<'_> {
         id: SubscriptionId,
         change: Change,
     ) -> rusqlite::Result<OpResult> {
-        let changed = self.changed(id, change)?;
+        let changed = self.apply_change(id, change)?;
         Ok(OpResult::Changed(Box::new(changed)))
     }
 
-    fn changed(&mut self, id: SubscriptionId, change: Change) -> rusqlite::Result<Changed> {
+    fn apply_change(&mut self, id: SubscriptionId, change: Change) -> rusqlite::Result<Changed> {
         let now = self.now();
         let found = find(&self.db, &id)?;
         match (change, found) {
             (Change::Create { .. }, Some(state)) => Ok(Changed::Exists(state)),
-            (Change::Create { filter, place }, None) => {
+            (Change::Create { filter, position }, None) => {
                 let count: u32 =
                     self.db.query_row("SELECT count(*) FROM subscriptions", [], |row| row.get(0))?;
-                if count >= MOST_SUBSCRIPTIONS {
+                if count >= MAX_SUBSCRIPTIONS {
                     return Ok(Changed::TooMany);
                 }
-                let sequence = match self.number_of(place) {
+                let sequence = match self.resolve_position(position) {
                     Ok(sequence) => sequence,
-                    Err(gone) => return Ok(gone),
+                    Err(expired) => return Ok(expired),
                 };
-                let made = Subscription {
+                let created = Subscription {
                     id,
                     filter,
                     sequence,
@@ -134,21 +134,21 @@ impl Transaction<'_> {
                     update_time: now,
                     acknowledge_time: None,
                 };
-                self.put_subscription(&made)?;
-                Ok(Changed::Stands(made))
+                self.put_subscription(&created)?;
+                Ok(Changed::Applied(created))
             }
-            (_, None) => Ok(Changed::Absent),
+            (_, None) => Ok(Changed::NotFound),
             (Change::Update(filter), Some(mut state)) => {
                 state.filter = filter;
-                self.set(state, now)
+                self.replace_subscription(state, now)
             }
-            (Change::Seek(place), Some(mut state)) => match self.number_of(place) {
+            (Change::Seek(position), Some(mut state)) => match self.resolve_position(position) {
                 Ok(sequence) => {
                     state.sequence = sequence;
                     state.acknowledged = sequence;
-                    self.set(state, now)
+                    self.replace_subscription(state, now)
                 }
-                Err(gone) => Ok(gone),
+                Err(expired) => Ok(expired),
             },
             (Change::Acknowledge { generation: Some(generation), .. }, Some(state))
                 if generation != state.generation =>
@@ -162,25 +162,29 @@ impl Transaction<'_> {
                     state.acknowledge_time = Some(now);
                     self.put_subscription(&state)?;
                 }
-                Ok(Changed::Stands(state))
+                Ok(Changed::Applied(state))
             }
             (Change::Delete, Some(state)) => {
                 self.db
                     .prepare_cached("DELETE FROM subscriptions WHERE id = ?1")?
                     .execute([state.id.as_str()])?;
                 self.subscriptions.push(SubscriptionChange::Deleted(state.clone()));
-                Ok(Changed::Stands(state))
+                Ok(Changed::Applied(state))
             }
         }
     }
 
-    /// Writes one whose filter or place was set.
-    fn set(&mut self, mut state: Subscription, now: UnixMillis) -> rusqlite::Result<Changed> {
+    /// Writes one whose filter or position was set.
+    fn replace_subscription(
+        &mut self,
+        mut state: Subscription,
+        now: UnixMillis,
+    ) -> rusqlite::Result<Changed> {
         state.generation = self.next_generation();
         state.update_time = now;
         self.put_subscription(&state)?;
         self.subscriptions.push(SubscriptionChange::Set(state.clone()));
-        Ok(Changed::Stands(state))
+        Ok(Changed::Applied(state))
     }
 
     fn next_generation(&mut self) -> u64 {
@@ -188,10 +192,10 @@ impl Transaction<'_> {
         self.journal.generations
     }
 
-    /// The number of a place behind which everything is left.
-    fn number_of(&self, place: SeekPosition) -> Result<u64, Changed> {
+    /// The number of a position behind which everything is left.
+    fn resolve_position(&self, position: SeekPosition) -> Result<u64, Changed> {
         let oldest = self.journal.oldest;
-        match place {
+        match position {
             SeekPosition::Oldest => Ok(oldest - 1),
             SeekPosition::Newest => Ok(self.journal.next_sequence - 1),
             // It was there when it was looked for, and may have been trimmed since.

@@ -1,8 +1,8 @@
 //! Trimming: which of the oldest events go, and what that means for subscriptions.
 //!
-//! **Invariants.** What goes is the journal's head, and what stays has no holes. A subscription that stands before
-//! what went has lost an event that it is about, or else its place moves on: so whether one has lost something is seen
-//! by its place alone, and is not written down. `Journal::bytes` is what the events that are left take.
+//! **Invariants.** What goes is the journal's plan, and what stays has no holes. A subscription that stands before
+//! what went has lost an event that it is matcher, or else its min_sequence moves on: so whether one has lost something is seen
+//! by its min_sequence alone, and is not written down. `Journal::bytes` is what the events that are left take.
 
 use rusqlite::params;
 
@@ -14,7 +14,7 @@ use crate::domain::{AccountId, EventType, Filter, SubscriptionId, UnixMillis};
 
 /// What is to go.
 #[derive(Default)]
-struct Head {
+struct TrimPlan {
     trimmed: Trimmed,
     /// When the newest of it was received.
     received: Option<UnixMillis>,
@@ -23,7 +23,7 @@ struct Head {
 
 impl Transaction<'_> {
     pub(super) fn trim(&mut self, trim: Trim) -> rusqlite::Result<OpResult> {
-        let Head { mut trimmed, received, holders } = self.head(trim)?;
+        let TrimPlan { mut trimmed, received, holders } = self.plan_trim(trim)?;
         if trimmed.events > 0 {
             let first = self.journal.oldest;
             self.journal.oldest += trimmed.events;
@@ -33,14 +33,19 @@ impl Transaction<'_> {
             self.db
                 .prepare_cached("DELETE FROM events WHERE sequence <= ?1")?
                 .execute([last.cast_signed()])?;
-            trimmed.expired = self.move_on(holders, first - 1, last)?;
+            trimmed.expired = self.advance_subscriptions(holders, first - 1, last)?;
         }
         Ok(OpResult::Trimmed(trimmed))
     }
 
     /// Moves those that stood among what went behind it, or right before the first event that they have lost; and says
     /// who has lost one.
-    fn move_on(&self, holders: Option<Holders>, from: u64, to: u64) -> rusqlite::Result<Vec<SubscriptionId>> {
+    fn advance_subscriptions(
+        &self,
+        holders: Option<Holders>,
+        from: u64,
+        to: u64,
+    ) -> rusqlite::Result<Vec<SubscriptionId>> {
         let holders = holders.map_or(Vec::new(), |holders| holders.all);
         if holders.iter().any(|holder| holder.sequence < to) {
             // All at once: there may be many, at every step.
@@ -62,9 +67,9 @@ impl Transaction<'_> {
     }
 
     /// Finds what is to go. Bodies are not read for that, and of the events that stay, one is looked at.
-    fn head(&self, trim: Trim) -> rusqlite::Result<Head> {
-        let Trim { before, held_before, most_bytes, step_events, step_bytes } = trim;
-        let mut head = Head::default();
+    fn plan_trim(&self, trim: Trim) -> rusqlite::Result<TrimPlan> {
+        let Trim { before, force_before, max_bytes, step_events, step_bytes } = trim;
+        let mut plan = TrimPlan::default();
         let mut statement = self.db.prepare_cached(
             "SELECT sequence, receive_ms, length(event) + length(raw), account, type FROM events ORDER BY sequence",
         )?;
@@ -73,34 +78,34 @@ impl Transaction<'_> {
             let sequence = row.get::<_, i64>(0)?.cast_unsigned();
             let received = UnixMillis(row.get(1)?);
             let bytes = row.get::<_, i64>(2)?.cast_unsigned();
-            let too_much =
-                most_bytes.is_some_and(|most| self.journal.bytes.saturating_sub(head.trimmed.bytes) > most);
-            let whoever_holds_it = too_much || received < held_before;
-            if !whoever_holds_it && received >= before {
+            let over_size =
+                max_bytes.is_some_and(|max| self.journal.bytes.saturating_sub(plan.trimmed.bytes) > max);
+            let forced = over_size || received < force_before;
+            if !forced && received >= before {
                 break;
             }
-            let holders = match &mut head.holders {
+            let holders = match &mut plan.holders {
                 Some(holders) => holders,
                 none => none.insert(self.holders(step_events)?),
             };
             let (account, event_type) = (row.get_ref(3)?.as_str()?, row.get_ref(4)?.as_str()?);
-            let held = holders.hold(sequence, account, event_type);
-            if held && !whoever_holds_it {
+            let held = holders.is_held(sequence, account, event_type);
+            if held && !forced {
                 break;
             }
-            let events = head.trimmed.events;
-            if events >= u64::from(step_events) || (events > 0 && head.trimmed.bytes + bytes > step_bytes) {
-                head.trimmed.more = true;
+            let events = plan.trimmed.events;
+            if events >= u64::from(step_events) || (events > 0 && plan.trimmed.bytes + bytes > step_bytes) {
+                plan.trimmed.more = true;
                 break;
             }
             if held {
-                holders.lose(sequence, account, event_type);
+                holders.mark_lost(sequence, account, event_type);
             }
-            head.trimmed.events += 1;
-            head.trimmed.bytes += bytes;
-            head.received = Some(received);
+            plan.trimmed.events += 1;
+            plan.trimmed.bytes += bytes;
+            plan.received = Some(received);
         }
-        Ok(head)
+        Ok(plan)
     }
 
     /// Finds the subscriptions that may hold one of the oldest events, so many and the next: those that stand there.
@@ -143,32 +148,32 @@ struct Holders {
 struct Kind {
     account: String,
     event_type: String,
-    /// The first place at which such events are held.
-    place: Option<u64>,
+    /// The first min_sequence at which such events are held.
+    min_sequence: Option<u64>,
 }
 
 impl Holders {
     /// Whether an event is held.
-    fn hold(&mut self, sequence: u64, account: &str, event_type: &str) -> bool {
+    fn is_held(&mut self, sequence: u64, account: &str, event_type: &str) -> bool {
         let of = |kind: &&Kind| kind.account == account && kind.event_type == event_type;
-        let place = match self.kinds.iter().find(of) {
-            Some(kind) => kind.place,
+        let min_sequence = match self.kinds.iter().find(of) {
+            Some(kind) => kind.min_sequence,
             None => {
-                let about = about(account, event_type);
-                let place =
-                    self.all.iter().filter(|holder| about(holder)).map(|holder| holder.sequence).min();
+                let matches = matcher(account, event_type);
+                let min_sequence =
+                    self.all.iter().filter(|holder| matches(holder)).map(|holder| holder.sequence).min();
                 let (account, event_type) = (account.to_owned(), event_type.to_owned());
-                self.kinds.push(Kind { account, event_type, place });
-                place
+                self.kinds.push(Kind { account, event_type, min_sequence });
+                min_sequence
             }
         };
-        place.is_some_and(|place| place < sequence)
+        min_sequence.is_some_and(|min_sequence| min_sequence < sequence)
     }
 
     /// Takes an event away from those that hold it.
-    fn lose(&mut self, sequence: u64, account: &str, event_type: &str) {
-        let about = about(account, event_type);
-        for holder in self.all.iter_mut().filter(|holder| holder.sequence < sequence && about(holder)) {
+    fn mark_lost(&mut self, sequence: u64, account: &str, event_type: &str) {
+        let matches = matcher(account, event_type);
+        for holder in self.all.iter_mut().filter(|holder| holder.sequence < sequence && matches(holder)) {
             holder.lost = Some(sequence);
         }
         // What else they held is not held by them any more.
@@ -176,9 +181,9 @@ impl Holders {
     }
 }
 
-/// Tells who is about events of a kind, of those that have lost nothing. An event that this version cannot read may be
-/// one that anybody is about.
-fn about(account: &str, event_type: &str) -> impl Fn(&Holder) -> bool + use<> {
+/// Tells who is matcher events of a kind, of those that have lost nothing. An event that this version cannot read may be
+/// one that anybody is matcher.
+fn matcher(account: &str, event_type: &str) -> impl Fn(&Holder) -> bool + use<> {
     let kind = account.parse::<AccountId>().ok().zip(EventType::from_name(event_type));
     move |holder| {
         holder.lost.is_none()

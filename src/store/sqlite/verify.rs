@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-use super::super::{Error, LOCK_PATIENCE};
+use super::super::{Error, LOCK_TIMEOUT};
 use super::schema;
 use crate::domain::Cursor;
 
@@ -35,34 +35,35 @@ use crate::domain::Cursor;
 pub(super) fn verify(path: &Path, newest: Cursor) -> Result<(), Error> {
     let opened = |source| Error::Open { path: path.to_owned(), source: Arc::new(source) };
     // That this sync fails may be the same failure, told once more; all that it was to write is written again below.
-    if let Err(error) = settle(path) {
+    if let Err(error) = sync_and_drop_cache(path) {
         tracing::warn!(error = &error as &dyn std::error::Error, "the store's files could not be synced");
     }
-    let mut told = false;
+    let mut logged = false;
     while let Err(error) = move_log(path) {
         if !schema::in_use(&error) {
             return Err(opened(error));
         }
         // A backup comes to its end, and callers wait; whoever cannot wait stops the server.
-        if !std::mem::replace(&mut told, true) {
+        if !std::mem::replace(&mut logged, true) {
             tracing::warn!("something else has the store open: it is verified when that has closed it");
         }
     }
-    settle(path).map_err(|source| Error::Folder { path: path.to_owned(), source: Arc::new(source) })?;
+    sync_and_drop_cache(path)
+        .map_err(|source| Error::Folder { path: path.to_owned(), source: Arc::new(source) })?;
     // A file that is gone must not be made.
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).map_err(opened)?;
-    schema::keep_log(&db).map_err(opened)?;
-    match unsound(&db, newest).map_err(opened)? {
+    schema::disable_checkpoint_on_close(&db).map_err(opened)?;
+    match find_problem(&db, newest).map_err(opened)? {
         None => Ok(()),
-        Some(fault) => Err(Error::Unsound(fault)),
+        Some(problem) => Err(Error::VerificationFailed(problem)),
     }
 }
 
-/// Writes what the system holds, and has it forget what it can: also what it could not write.
+/// Writes what the system holds, and has it expire what it can: also what it could not write.
 ///
 /// Nothing may have the files open: closing a file lets go of all locks that this process has on it.
-fn settle(path: &Path) -> std::io::Result<()> {
+fn sync_and_drop_cache(path: &Path) -> std::io::Result<()> {
     let mut synced = Ok(());
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
@@ -86,20 +87,20 @@ fn settle(path: &Path) -> std::io::Result<()> {
 fn move_log(path: &Path) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
-    schema::keep_log(&db)?;
+    schema::disable_checkpoint_on_close(&db)?;
     // Before anything is read: then there is no index that others have seen.
     db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-    db.busy_timeout(LOCK_PATIENCE)?;
+    db.busy_timeout(LOCK_TIMEOUT)?;
     db.pragma_update(None, "synchronous", "FULL")?;
     schema::move_log(&db)
 }
 
 /// What is wrong, if anything is.
-fn unsound(db: &Connection, newest: Cursor) -> rusqlite::Result<Option<String>> {
+fn find_problem(db: &Connection, newest: Cursor) -> rusqlite::Result<Option<String>> {
     let snapshot = db.unchecked_transaction()?;
-    let said: String = snapshot.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-    if said != "ok" {
-        return Ok(Some(said));
+    let result: String = snapshot.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if result != "ok" {
+        return Ok(Some(result));
     }
     let row = snapshot.query_row("SELECT epoch, next_sequence FROM journal WHERE id = 1", [], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
@@ -113,16 +114,16 @@ fn unsound(db: &Connection, newest: Cursor) -> rusqlite::Result<Option<String>> 
     if next_sequence.cast_unsigned() <= newest.sequence {
         return Ok(Some(format!("event {} is gone, which was told", newest.sequence)));
     }
-    for (fault, query) in FAULTS {
+    for (problem, query) in CHECKS {
         if snapshot.query_row(query, [], |row| row.get(0))? {
-            return Ok(Some((*fault).to_owned()));
+            return Ok(Some((*problem).to_owned()));
         }
     }
     Ok(None)
 }
 
 /// What must not be: each with the question whether it is.
-const FAULTS: &[(&str, &str)] = &[
+const CHECKS: &[(&str, &str)] = &[
     ("numbers have holes", "SELECT count(*) <> coalesce(max(sequence) - min(sequence) + 1, 0) FROM events"),
     (
         "the newest event is not the one before the next",

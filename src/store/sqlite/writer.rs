@@ -1,4 +1,4 @@
-//! The one thread that writes: many callers' ops in one transaction, one fsync for all of them.
+//! The one thread that writes: many replies' ops in one transaction, one fsync for all of them.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::super::{AttemptOutcome, Changes, Committed, Encode, Error, Health, LogRange, Op, OpResult};
 use super::checkpoint::Checkpointer;
-use super::schema::{self, Journal};
+use super::schema::{self, JournalRow};
 use super::transaction::{CommittedBatch, Transaction};
 
 /// The most ops in one transaction: enough to share an fsync well, few enough that nobody waits long.
-const MOST_OPS: usize = 1_024;
+const MAX_BATCH_OPS: usize = 1_024;
 
 /// The most bytes of webhooks in one transaction, so that what is held in memory does not grow with the crowd; a single
 /// commit may have more.
-const MOST_BYTES: usize = 4 << 20;
+const MAX_BATCH_BYTES: usize = 4 << 20;
 
 /// What a request or a message takes, roughly.
 const ROW_BYTES: usize = 512;
@@ -27,7 +27,7 @@ const ROW_BYTES: usize = 512;
 const GROUP_COMMIT_WINDOW: Duration = Duration::from_millis(2);
 
 /// How long the last checkpoint waits for one that is under way.
-const CLOSING: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the writer is told.
 #[derive(Debug)]
@@ -67,13 +67,13 @@ impl WriteBatch {
     }
 
     fn is_full(&self) -> bool {
-        self.ops >= MOST_OPS || self.bytes >= MOST_BYTES
+        self.ops >= MAX_BATCH_OPS || self.bytes >= MAX_BATCH_BYTES
     }
 
     /// Takes all that waits, as far as it has room.
-    fn gather(&mut self, waiting: &mut mpsc::Receiver<Command>) {
+    fn fill(&mut self, queue: &mut mpsc::Receiver<Command>) {
         while !self.is_full() && !self.last {
-            match waiting.try_recv() {
+            match queue.try_recv() {
                 Ok(Command::Commit(next)) => self.push(next),
                 Ok(Command::Close) => self.last = true,
                 Err(_) => return,
@@ -87,7 +87,7 @@ impl Commit {
         let bytes = |op: &Op| match op {
             Op::Append(append) => append.raw.len(),
             Op::BeginAttempt(_) => ROW_BYTES,
-            Op::FinishAttempt(end) => match &end.outcome {
+            Op::FinishAttempt(finish) => match &finish.outcome {
                 AttemptOutcome::Accepted { reply, .. } => ROW_BYTES + reply.as_ref().map_or(0, Bytes::len),
                 AttemptOutcome::NotDone | AttemptOutcome::Unknown(_) => ROW_BYTES,
             },
@@ -100,7 +100,7 @@ impl Commit {
 
 pub(super) struct Writer {
     db: Connection,
-    journal: Journal,
+    journal: JournalRow,
     encode: Encode,
     committed: Committed,
     log_range: watch::Sender<LogRange>,
@@ -119,7 +119,7 @@ impl Writer {
     )]
     pub(super) fn new(
         db: Connection,
-        journal: Journal,
+        journal: JournalRow,
         encode: Encode,
         committed: Committed,
         log_range: watch::Sender<LogRange>,
@@ -132,14 +132,14 @@ impl Writer {
     }
 
     /// Writes until it is told to close, or the last handle is gone.
-    pub(super) fn run(mut self, mut waiting: mpsc::Receiver<Command>) {
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
         // Nobody else writes; all that could make the writer wait is a checkpoint, which may as well wait for it.
         let _ = self.db.busy_timeout(Duration::ZERO);
         let mut open = true;
-        while open && let Some(Command::Commit(first)) = waiting.blocking_recv() {
+        while open && let Some(Command::Commit(first)) = queue.blocking_recv() {
             let mut batch = WriteBatch::default();
             batch.push(first);
-            batch.gather(&mut waiting);
+            batch.fill(&mut queue);
             let until = Instant::now() + GROUP_COMMIT_WINDOW;
             while !batch.urgent && !batch.is_full() && !batch.last {
                 let left = until.saturating_duration_since(Instant::now());
@@ -147,74 +147,76 @@ impl Writer {
                     break;
                 }
                 std::thread::park_timeout(left);
-                batch.gather(&mut waiting);
+                batch.fill(&mut queue);
             }
             open = !batch.last;
             self.write(batch.commits);
         }
-        let _ = self.db.busy_timeout(CLOSING);
-        if !self.checkpointer.last(&self.db, &self.health) && schema::keep_log(&self.db).is_err() {
+        let _ = self.db.busy_timeout(CLOSE_TIMEOUT);
+        if !self.checkpointer.on_close(&self.db, &self.health)
+            && schema::disable_checkpoint_on_close(&self.db).is_err()
+        {
             tracing::error!("the store cannot be kept from moving its log");
         }
     }
 
     /// Whether nothing may be told any more.
-    fn dead(&self) -> bool {
+    fn is_dead(&self) -> bool {
         *self.health.borrow() == Health::Dead
     }
 
     fn write(&mut self, batch: Vec<Commit>) {
-        if self.dead() {
+        if self.is_dead() {
             for commit in batch {
                 let _ = commit.reply.send(Err(Error::Closed));
             }
             return;
         }
-        let mut callers = Vec::with_capacity(batch.len());
+        let mut replies = Vec::with_capacity(batch.len());
         let mut ops = Vec::with_capacity(batch.len());
         for commit in batch {
-            callers.push(commit.reply);
+            replies.push(commit.reply);
             ops.push(commit.ops);
         }
         if ops.iter().all(Vec::is_empty) {
             // Somebody only waits for what came before.
-            for caller in callers {
-                let _ = caller.send(Ok(Vec::new()));
+            for reply in replies {
+                let _ = reply.send(Ok(Vec::new()));
             }
             return;
         }
-        let proving = *self.health.borrow() == Health::Failing;
-        match transact(&mut self.db, self.journal, self.encode, ops, proving) {
-            Ok((done, written)) => {
-                self.journal = written.journal;
+        let force_write = *self.health.borrow() == Health::Failing;
+        match transact(&mut self.db, self.journal, self.encode, ops, force_write) {
+            Ok((results, committed)) => {
+                self.journal = committed.journal;
                 // Others may be told only now; and of the extent first, for it says which cursors are good, and
                 // whoever is given an event may come back with its cursor at once.
                 self.log_range.send_replace(LogRange {
                     oldest: self.journal.oldest,
                     newest: self.journal.next_sequence - 1,
                 });
-                self.bytes.send_if_modified(|told| {
-                    std::mem::replace(told, self.journal.bytes) != self.journal.bytes
+                self.bytes.send_if_modified(|bytes| {
+                    std::mem::replace(bytes, self.journal.bytes) != self.journal.bytes
                 });
-                let CommittedBatch { appended, messages, subscriptions, .. } = written;
+                let CommittedBatch { appended, messages, subscriptions, .. } = committed;
                 if !(appended.is_empty() && messages.is_empty() && subscriptions.is_empty()) {
                     (self.committed)(Changes { events: appended.into(), messages, subscriptions });
                 }
                 set_health(&self.health, Health::Writable);
-                for (caller, done) in callers.into_iter().zip(done) {
-                    let _ = caller.send(Ok(done));
+                for (reply, results) in replies.into_iter().zip(results) {
+                    let _ = reply.send(Ok(results));
                 }
                 self.checkpointer.after_commit(&self.db, &self.health);
             }
             Err(source) => {
                 let error = Error::of_write(source);
-                let dead = matches!(error, Error::Broken(_));
+                let dead = matches!(error, Error::DiskFailed(_));
                 if *self.health.borrow() == Health::Writable {
                     tracing::error!(error = &error as &dyn std::error::Error, "the store cannot write");
                 }
                 set_health(&self.health, if dead { Health::Dead } else { Health::Failing });
-                for caller in callers {
-                    let _ = caller.send(Err(error.clone()));
+                for reply in replies {
+                    let _ = reply.send(Err(error.clone()));
                 }
             }
         }
@@ -231,8 +233,8 @@ impl Drop for Writer {
 }
 
 /// Tells how the store is, if that is news. A store that is dead stays dead.
-pub(super) fn set_health(told: &watch::Sender<Health>, health: Health) {
-    told.send_if_modified(|current| {
+pub(super) fn set_health(sender: &watch::Sender<Health>, health: Health) {
+    sender.send_if_modified(|current| {
         let changed = *current != health && *current != Health::Dead;
         if changed {
             *current = health;
@@ -241,22 +243,22 @@ pub(super) fn set_health(told: &watch::Sender<Health>, health: Health) {
     });
 }
 
-/// `proving`: it must write something, whatever the ops come to, for only then its success says that the disk takes what
+/// `force_write`: it must write something, whatever the ops come to, for only then its success says that the disk takes what
 /// is written.
 fn transact(
     db: &mut Connection,
-    journal: Journal,
+    journal: JournalRow,
     encode: Encode,
     batch: Vec<Vec<Op>>,
-    proving: bool,
+    force_write: bool,
 ) -> rusqlite::Result<(Vec<Vec<OpResult>>, CommittedBatch)> {
-    let mut work = Transaction::start(db, journal, encode)?;
-    if proving {
-        schema::write_something(&work.db)?;
+    let mut transaction = Transaction::start(db, journal, encode)?;
+    if force_write {
+        schema::force_write(&transaction.db)?;
     }
-    let mut done = Vec::with_capacity(batch.len());
+    let mut results = Vec::with_capacity(batch.len());
     for ops in batch {
-        done.push(ops.into_iter().map(|op| work.apply(op)).collect::<rusqlite::Result<Vec<_>>>()?);
+        results.push(ops.into_iter().map(|op| transaction.apply(op)).collect::<rusqlite::Result<Vec<_>>>()?);
     }
-    Ok((done, work.commit()?))
+    Ok((results, transaction.commit()?))
 }

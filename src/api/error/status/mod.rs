@@ -17,7 +17,7 @@ use crate::domain::{AccountId, MessageId, ProviderFault, RefusalReason, Subscrip
 use crate::journal::{self, SubscriptionError};
 use crate::pb::v1;
 use crate::provider::{self, Account};
-use crate::store::MOST_SUBSCRIPTIONS;
+use crate::store::MAX_SUBSCRIPTIONS;
 
 /// How long to wait when the provider throttles and does not say for how long.
 const THROTTLED_DELAY: Duration = Duration::from_secs(1);
@@ -553,7 +553,7 @@ pub(in crate::api) fn subscription(id: &SubscriptionId, error: SubscriptionError
         SubscriptionError::TooMany => ErrorResponse::new(
             Code::ResourceExhausted,
             Reason::SubscriptionsExhausted,
-            format!("there are {MOST_SUBSCRIPTIONS} subscriptions, and no more may be: delete one that nobody needs"),
+            format!("there are {MAX_SUBSCRIPTIONS} subscriptions, and no more may be: delete one that nobody needs"),
         ),
         SubscriptionError::Stale { generation } => ErrorResponse::new(
             Code::FailedPrecondition,

@@ -2,11 +2,11 @@
 
 use super::*;
 
-/// Three events, closed, and the newest place that was told.
+/// Three events, closed, and the newest position that was notified.
 async fn failed() -> (TempDir, Cursor) {
     let opened = open();
     for id in ["1", "2", "3"] {
-        opened.one(append("acme", Some(Identity::message(id)), id)).await;
+        opened.commit_one(append("acme", Some(Identity::message(id)), id)).await;
     }
     let (store, folder) = (opened.store, opened.folder);
     close(&store).await;
@@ -21,14 +21,19 @@ async fn close(store: &Store) {
 
 fn reopen(folder: &TempDir, newest: Cursor) -> Result<Store, Error> {
     let path = folder.path().join("switchboard.db");
-    let options =
-        Options { path, encode, committed: Box::new(|_| {}), owner: ReplicaId::generate(), max_pages: None };
+    let options = Options {
+        path,
+        encode,
+        committed: Box::new(|_| {}),
+        replica_id: ReplicaId::generate(),
+        max_pages: None,
+    };
     Store::reopen(options, newest)
 }
 
 fn fault(folder: &TempDir, newest: Cursor) -> String {
     match reopen(folder, newest) {
-        Err(Error::Unsound(fault)) => fault,
+        Err(Error::VerificationFailed(fault)) => fault,
         other => panic!("{other:?}"),
     }
 }
@@ -75,7 +80,7 @@ async fn a_trimmed_store_is_sound() {
 #[tokio::test]
 async fn a_store_that_lacks_what_was_told_is_refused() {
     let (folder, newest) = failed().await;
-    assert_eq!(fault(&folder, Cursor { sequence: 4, ..newest }), "event 4 is gone, which was told");
+    assert_eq!(fault(&folder, Cursor { sequence: 4, ..newest }), "event 4 is gone, which was notified");
     assert_eq!(fault(&folder, Cursor { epoch: newest.epoch ^ 1, ..newest }), "it is another journal");
 }
 
