@@ -5,7 +5,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 /// One of the two REST APIs behind the gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, strum::EnumString, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "lowercase")]
 pub enum Provider {
     /// ConnectBy, `https://api.connectby.io`.
     ConnectBy,
@@ -14,12 +17,9 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// The provider's name in configuration, metrics and error metadata.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ConnectBy => "connectby",
-            Self::Connectly => "connectly",
-        }
+    /// The provider's name in configuration, metrics, error metadata and the store.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

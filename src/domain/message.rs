@@ -115,7 +115,8 @@ impl FromStr for CallbackData {
 }
 
 /// The network that carries a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Channel {
     /// WhatsApp.
     WhatsApp,
@@ -136,7 +137,10 @@ impl Channel {
 /// How far a message has come, in the order in which it moves forward.
 ///
 /// A proof of delivery beats a failure, for the failure may have been one of several attempts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, strum::EnumString, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "lowercase")]
 pub enum MessageState {
     /// Taken by us; nothing is known yet.
     Pending,

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use super::ProviderFault;
 
 /// Why nobody can tell whether a write was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum UnknownReason {
     /// No reply in time.
     TimedOut,
@@ -29,36 +30,9 @@ pub enum UnknownReason {
 }
 
 impl UnknownReason {
-    const ALL: [Self; 9] = [
-        Self::TimedOut,
-        Self::ConnectionLost,
-        Self::ReplyCutOff,
-        Self::ReplyTooLarge,
-        Self::ReplyUnreadable,
-        Self::ProviderFailed,
-        Self::Redirected,
-        Self::ServerFailed,
-        Self::Restored,
-    ];
-
-    /// The cause in error metadata, and in the store.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::TimedOut => "TIMED_OUT",
-            Self::ConnectionLost => "CONNECTION_LOST",
-            Self::ReplyCutOff => "REPLY_CUT_OFF",
-            Self::ReplyTooLarge => "REPLY_TOO_LARGE",
-            Self::ReplyUnreadable => "REPLY_UNREADABLE",
-            Self::ProviderFailed => "PROVIDER_FAILED",
-            Self::Redirected => "REDIRECTED",
-            Self::ServerFailed => "SERVER_FAILED",
-            Self::Restored => "RESTORED",
-        }
-    }
-
-    /// The cause of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|cause| cause.as_str() == name)
+    /// The reason's name in error metadata and in the store.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -7,7 +7,8 @@ use super::Provider;
 /// What a provider's "no" means, whatever it calls it.
 ///
 /// The provider's own code travels beside it, so that nothing is lost where several codes share a meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum RefusalReason {
     /// Our own key or secret was not accepted.
     CredentialsRejected,
@@ -64,4 +65,20 @@ pub struct ProviderFault {
     pub retry_after: Option<Duration>,
     /// The configured route that was called, where routes are configuration: `send_text = "POST /v1.0/message"`.
     pub route: Option<String>,
+}
+
+impl ProviderFault {
+    /// A fault of which nothing but its meaning is known.
+    pub const fn new(provider: Provider, refusal: RefusalReason) -> Self {
+        Self {
+            provider,
+            refusal,
+            http_status: None,
+            code: None,
+            kind: None,
+            trace_id: None,
+            retry_after: None,
+            route: None,
+        }
+    }
 }

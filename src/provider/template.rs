@@ -44,16 +44,7 @@ impl PageCursor {
 
 /// What it means that a template is not in its account's list.
 pub fn not_found(provider: Provider) -> Error {
-    Error::Refused(ProviderFault {
-        provider,
-        refusal: RefusalReason::TemplateNotFound,
-        http_status: None,
-        code: None,
-        kind: None,
-        trace_id: None,
-        retry_after: None,
-        route: None,
-    })
+    Error::Refused(ProviderFault::new(provider, RefusalReason::TemplateNotFound))
 }
 
 /// The texts of an array's items. Absent and null are an empty array; anything else is None.

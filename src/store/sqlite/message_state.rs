@@ -203,15 +203,5 @@ fn apply_report(message: &mut Message, report: Report, now: UnixMillis) {
 
 /// A failure of which the provider did not say more.
 fn unexplained_failure(provider: Provider) -> ReportedFault {
-    let fault = ProviderFault {
-        provider,
-        refusal: RefusalReason::Other,
-        http_status: None,
-        code: None,
-        kind: None,
-        trace_id: None,
-        retry_after: None,
-        route: None,
-    };
-    ReportedFault { fault, raw_json: String::new() }
+    ReportedFault { fault: ProviderFault::new(provider, RefusalReason::Other), raw_json: String::new() }
 }

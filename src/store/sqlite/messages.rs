@@ -5,11 +5,11 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::MessageKey;
-use super::column::{corrupt, optional_json, optional_parsed, optional_state, parsed, state_name};
+use super::column::{corrupt, optional_json, optional_parsed, parsed};
 use super::json_columns::Column as _;
 use super::provider_messages;
-use crate::domain::message::{Channel, Message, MessageId};
-use crate::domain::{AccountId, Provider, UnixMillis};
+use crate::domain::message::{Message, MessageId};
+use crate::domain::{AccountId, UnixMillis};
 
 pub(super) const TABLE: &str = "
     CREATE TABLE messages (
@@ -52,20 +52,12 @@ pub(super) fn read(row: &Row<'_>, first: usize) -> rusqlite::Result<Message> {
     Ok(Message {
         id: parsed(row, at(0))?,
         account: parsed(row, at(1))?,
-        provider: match row.get::<_, String>(at(2))?.as_str() {
-            "connectby" => Provider::ConnectBy,
-            "connectly" => Provider::Connectly,
-            _ => return Err(corrupt(at(2), "not a provider")),
-        },
+        provider: parsed(row, at(2))?,
         provider_ids: serde_json::from_str(&provider_ids)
             .map_err(|_| corrupt(at(3), "not an array of ids"))?,
         to: parsed(row, at(4))?,
-        channel: match row.get::<_, String>(at(5))?.as_str() {
-            "whatsapp" => Channel::WhatsApp,
-            "sms" => Channel::Sms,
-            _ => return Err(corrupt(at(5), "not a channel")),
-        },
-        state: optional_state(row, at(6))?.ok_or_else(|| corrupt(at(6), "there must be a state"))?,
+        channel: parsed(row, at(5))?,
+        state: parsed(row, at(6))?,
         provider_state: row.get(at(7))?,
         problem: optional_json(row, at(8))?,
         request_id: optional_parsed(row, at(9))?,
@@ -130,11 +122,8 @@ pub(super) fn insert(db: &Connection, message: &Message) -> rusqlite::Result<()>
         message.provider.as_str(),
         provider_ids(message),
         message.to.to_string(),
-        match message.channel {
-            Channel::WhatsApp => "whatsapp",
-            Channel::Sms => "sms",
-        },
-        state_name(message.state),
+        <&str>::from(message.channel),
+        <&str>::from(message.state),
         message.provider_state,
         message.problem.as_ref().map(|problem| problem.to_text()),
         message.request_id.as_ref().map(|id| id.as_str()),
@@ -156,7 +145,7 @@ pub(super) fn update(db: &Connection, message: &Message) -> rusqlite::Result<()>
     .execute(params![
         message.id.to_string(),
         provider_ids(message),
-        state_name(message.state),
+        <&str>::from(message.state),
         message.provider_state,
         message.problem.as_ref().map(|problem| problem.to_text()),
         message.attempt,

@@ -117,17 +117,17 @@ impl Store {
         let (log_range_sender, log_range) = watch::channel(log_range);
         let (bytes_sender, bytes) = watch::channel(journal.bytes);
         let epoch = journal.epoch;
-        let writer = writer::Writer::new(
+        let writer = writer::Writer {
             db,
             journal,
-            options.encode,
-            options.committed,
-            log_range_sender,
-            bytes_sender,
-            health_sender,
+            encode: options.encode,
+            committed: options.committed,
+            log_range: log_range_sender,
+            bytes: bytes_sender,
             checkpointer,
-            lock,
-        );
+            _lock: lock,
+            health: health_sender,
+        };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run(queue))

@@ -3,9 +3,9 @@
 //! A row is *joined* once its message has a row: then the message tells how it stands, and `state` is NULL. A row that
 //! is *early* holds what was reported meanwhile. It has a `message_id` only when our own mark came back with it.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::column::{optional_json, optional_parsed, optional_state, state_name};
+use super::column::{optional_json, optional_parsed};
 use super::json_columns::Column as _;
 use crate::domain::event::ReportedFault;
 use crate::domain::{AccountId, MessageId, MessageState, UnixMillis};
@@ -55,19 +55,15 @@ pub(super) fn find(
          WHERE account = ?1 AND provider_message_id = ?2",
     )?
     .query_row(params![account.as_str(), id], |row| {
-        let report = |state| {
-            Ok::<_, rusqlite::Error>(Report {
-                state,
-                provider_state: row.get(2)?,
-                fault: optional_json(row, 3)?,
-            })
-        };
-        Ok(ProviderIdRow {
-            message_id: optional_parsed(row, 0)?,
-            early: optional_state(row, 1)?.map(report).transpose()?,
-        })
+        Ok(ProviderIdRow { message_id: optional_parsed(row, 0)?, early: read_report(row)? })
     })
     .optional()
+}
+
+/// Reads a report from a row whose columns from the second on are `state`, `provider_state` and `fault`.
+fn read_report(row: &Row<'_>) -> rusqlite::Result<Option<Report>> {
+    let Some(state) = optional_parsed(row, 1)? else { return Ok(None) };
+    Ok(Some(Report { state, provider_state: row.get(2)?, fault: optional_json(row, 3)? }))
 }
 
 /// Says whose id it is. The first message that has it keeps it.
@@ -107,7 +103,7 @@ pub(super) fn put_early(
         account.as_str(),
         id,
         message_id.map(|id| id.to_string()),
-        state_name(report.state),
+        <&str>::from(report.state),
         report.provider_state,
         report.fault.as_ref().map(|fault| fault.to_text()),
         now.0,
@@ -128,15 +124,8 @@ pub(super) fn take_early(
              WHERE message_id = ?1 AND account = ?2",
         )?
         .query_map(params![name, account.as_str()], |row| {
-            let (id, state) = (row.get::<_, String>(0)?, optional_state(row, 1)?);
-            let report = |state| {
-                Ok::<_, rusqlite::Error>(Report {
-                    state,
-                    provider_state: row.get(2)?,
-                    fault: optional_json(row, 3)?,
-                })
-            };
-            Ok(state.map(report).transpose()?.map(|report| (id, report)))
+            let id: String = row.get(0)?;
+            Ok(read_report(row)?.map(|report| (id, report)))
         })?
         .filter_map(Result::transpose)
         .collect::<rusqlite::Result<Vec<_>>>()?;

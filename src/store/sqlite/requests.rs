@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use ulid::Ulid;
 
 use super::super::{BeginAttempt, BeginResult, OpResult, ReplicaId, RequestRecord, RequestState};
-use super::column::{corrupt, optional_json, optional_parsed};
+use super::column::{corrupt, optional_json, optional_parsed, parsed};
 use super::json_columns::Column as _;
 use super::messages;
 use super::transaction::Transaction;
@@ -42,21 +42,12 @@ pub(super) const TABLE: &str = "
 ";
 
 /// How an attempt stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub(super) enum RowState {
     InFlight,
     Accepted,
     Unknown,
-}
-
-impl RowState {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::InFlight => "in_flight",
-            Self::Accepted => "accepted",
-            Self::Unknown => "unknown",
-        }
-    }
 }
 
 /// A request.
@@ -140,12 +131,7 @@ fn presumed_lost(request: &Request) -> RequestRecord {
 fn read(row: &Row<'_>) -> rusqlite::Result<RequestRow> {
     let request = RequestRow {
         fingerprint: Fingerprint(row.get(0)?),
-        state: match row.get::<_, String>(1)?.as_str() {
-            "in_flight" => RowState::InFlight,
-            "accepted" => RowState::Accepted,
-            "unknown" => RowState::Unknown,
-            _ => return Err(corrupt(1, "not a request's state")),
-        },
+        state: parsed(row, 1)?,
         attempt: row.get(2)?,
         replica_id: ReplicaId(Ulid::from_bytes(row.get(3)?)),
         not_after: UnixMillis(row.get(4)?),
@@ -179,7 +165,7 @@ pub(super) fn put(
         account.as_str(),
         id.as_str(),
         request.fingerprint.0,
-        request.state.as_str(),
+        request.state.into_str(),
         request.attempt,
         request.replica_id.0.to_bytes(),
         request.not_after.0,
@@ -214,7 +200,7 @@ pub(super) fn accept(
         account.as_str(),
         id.as_str(),
         message_id.to_string(),
-        RowState::Accepted.as_str(),
+        RowState::Accepted.into_str(),
         now.0
     ])?;
     Ok(())
@@ -232,7 +218,7 @@ pub(super) fn mark_interrupted_unknown(
             "UPDATE requests SET state = ?2, unknown_outcome = ?3, end_ms = ?4 WHERE end_ms IS NULL AND replica_id <> ?1
              RETURNING message_id",
         )?
-        .query_map(params![replica_id.0.to_bytes(), RowState::Unknown.as_str(), unknown_outcome.to_text(), now.0], |row| {
+        .query_map(params![replica_id.0.to_bytes(), RowState::Unknown.into_str(), unknown_outcome.to_text(), now.0], |row| {
             optional_parsed::<MessageId>(row, 0)
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;

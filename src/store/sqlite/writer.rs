@@ -98,39 +98,22 @@ impl Commit {
     }
 }
 
+/// The state of the writer's thread.
 pub(super) struct Writer {
-    db: Connection,
-    journal: JournalRow,
-    encode: Encode,
-    committed: Committed,
-    log_range: watch::Sender<LogRange>,
-    bytes: watch::Sender<u64>,
-    checkpointer: Checkpointer,
-    /// Held as long as anything may be written.
-    _lock: File,
-    /// Dropped last: whoever sees it closed may open the file again.
-    health: Arc<watch::Sender<Health>>,
+    pub(super) db: Connection,
+    pub(super) journal: JournalRow,
+    pub(super) encode: Encode,
+    pub(super) committed: Committed,
+    pub(super) log_range: watch::Sender<LogRange>,
+    pub(super) bytes: watch::Sender<u64>,
+    pub(super) checkpointer: Checkpointer,
+    /// The lock file, locked for as long as the writer may write.
+    pub(super) _lock: File,
+    /// Declared last, so it is dropped last: the store may be opened again as soon as this channel is closed.
+    pub(super) health: Arc<watch::Sender<Health>>,
 }
 
 impl Writer {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "called once, by `Store::open`, with all that the thread owns"
-    )]
-    pub(super) fn new(
-        db: Connection,
-        journal: JournalRow,
-        encode: Encode,
-        committed: Committed,
-        log_range: watch::Sender<LogRange>,
-        bytes: watch::Sender<u64>,
-        health: Arc<watch::Sender<Health>>,
-        checkpointer: Checkpointer,
-        lock: File,
-    ) -> Self {
-        Self { db, journal, encode, committed, log_range, bytes, health, checkpointer, _lock: lock }
-    }
-
     /// Writes until it is told to close, or the last handle is gone.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
         // Nobody else writes; all that could make the writer wait is a checkpoint, which may as well wait for it.

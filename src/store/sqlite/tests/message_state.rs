@@ -19,14 +19,8 @@ async fn sent(opened: &Opened) -> Message {
 
 fn fault(code: &str) -> ReportedFault {
     let fault = ProviderFault {
-        provider: Provider::Connectly,
-        refusal: RefusalReason::RecipientNotReachable,
-        http_status: None,
         code: Some(code.to_owned()),
-        kind: None,
-        trace_id: None,
-        retry_after: None,
-        route: None,
+        ..ProviderFault::new(Provider::Connectly, RefusalReason::RecipientNotReachable)
     };
     ReportedFault { fault, raw_json: "{}".to_owned() }
 }
