@@ -106,7 +106,7 @@ async fn a_store_that_is_restored_from_a_backup_made_under_load_goes_on_and_says
         deliver(&server, (0..50).map(|n| format!("meanwhile-{n}"))).await;
         within(backing_up).await.expect("no panic")
     };
-    assert!(told.contains("events, up to number "), "{told}");
+    assert!(told.contains("events, up to sequence number "), "{told}");
     deliver(&server, (0..5).map(|n| format!("after-{n}"))).await;
     assert!(!send(&server, "sent-after", 0).await.expect("accepted"));
     let last = reader.events(56).await.pop().expect("56 of them").cursor;
@@ -182,15 +182,15 @@ async fn neither_command_writes_over_anything_and_each_says_what_is_in_its_way()
     deliver(&server, ["M1".to_owned()]).await;
     done(&["backup", "--store", text_path(&store), "--to", text_path(&backup)]);
     let told = refused(&["backup", "--store", text_path(&store), "--to", text_path(&backup)]);
-    assert!(told.contains("exists already"), "{told}");
+    assert!(told.contains("already exists"), "{told}");
     let told = refused(&["restore", "--store", text_path(&store), "--from", text_path(&backup)]);
     assert!(told.contains("in use by another process"), "{told}");
     assert!(server.terminate());
     let told = refused(&["restore", "--store", text_path(&store), "--from", text_path(&backup)]);
-    assert!(told.contains("exists already: move it away"), "{told}");
+    assert!(told.contains("already exists: move or delete it"), "{told}");
     let other = home.folder.path().join("other.db");
     let told = refused(&["restore", "--store", text_path(&other), "--from", text_path(&store)]);
-    assert!(told.contains("is no backup"), "{told}");
+    assert!(told.contains("is not a backup"), "{told}");
     let told = refused(&["backup", "--to", text_path(&backup)]);
     assert!(told.contains("--config"), "{told}");
 

@@ -70,8 +70,9 @@ impl Home {
             tokio::time::timeout(PATIENCE, done).await.map_err(|_| format!("{command} does not end"))?;
         let done = done.map_err(|error| error.to_string())?;
         let said = String::from_utf8_lossy(&done.stdout);
-        let newest =
-            said.split_once("up to number ").and_then(|(_, rest)| rest.split(',').next()?.parse().ok());
+        let newest = said
+            .split_once("up to sequence number ")
+            .and_then(|(_, rest)| rest.split(',').next()?.parse().ok());
         newest
             .filter(|_| done.status.success())
             .ok_or_else(|| format!("{command} fails: {}", String::from_utf8_lossy(&done.stderr)))

@@ -1,9 +1,10 @@
-//! Backups of a store, live or not, and stores made out of them.
+//! Backups of a store, and stores restored from them. The store may be in use.
 //!
-//! **Invariants.** A backup is one moment of the store. It is no store: it cannot be opened as one, for its journal may
-//! have gone on since, and the same cursors would name other events. Only restoring makes a store of it, with a new
-//! epoch. A backup and a restored store appear under their names whole and durable, or not at all; what is there already
-//! is never written over. What somebody left half made who was killed goes with the next that is made in its folder.
+//! **Invariants.** A backup is a snapshot of the store at one moment. It cannot be opened as a store, because the
+//! journal may have advanced since, and then the same cursors would name different events. Only a restore makes a
+//! store of it, with a new epoch. A backup or a restored store appears under its name complete and durable, or not at
+//! all. An existing file is never overwritten. If a process is killed and leaves a partial file, the next backup or
+//! restore in that folder deletes it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -19,18 +20,18 @@ use super::schema::{self, JournalRow};
 use super::{lock, requests};
 use crate::domain::UnixMillis;
 
-/// Writes a backup of the store in a file: of this moment, also while a server is serving from it. What that writes
-/// meanwhile waits in its log.
+/// Writes a snapshot of the store to a file, even while a server is using the store. Changes that the server makes
+/// meanwhile stay in its write-ahead log.
 ///
 /// # Errors
 ///
-/// When the file is no store, or the backup exists already or cannot be written.
+/// If the file is not a store, or the backup already exists or cannot be written.
 pub fn back_up(path: &Path, to: &Path) -> Result<LogRange, Error> {
     let opened = failed_to_open(path);
-    // A store that is not there is not to be made.
+    // Do not create a store that does not exist.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).map_err(&opened)?;
-    // It belongs to a server, or to the next one: its log is not ours to move.
+    // The log belongs to the server, or to the next one, so this connection must not checkpoint it.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(&opened)?;
     db.busy_timeout(super::super::LOCK_TIMEOUT).map_err(&opened)?;
     schema::check_is_store(&db).map_err(|error| error.at(path))?;
@@ -50,18 +51,19 @@ pub fn back_up(path: &Path, to: &Path) -> Result<LogRange, Error> {
     Ok(log_range(journal))
 }
 
-/// Makes a store out of a backup, with a new epoch: cursors that callers have stay good up to the backup's end, and are
-/// known as lost beyond it. What was in flight is unknown, and for as long as `replay_guard` requests that are not known may have
-/// been made after the backup. Without it, things may be done twice, also what is still in replay_guard
-/// since an earlier restore.
+/// Creates a store from a backup, with a new epoch. Existing cursors stay valid up to the end of the backup. Later
+/// ones are recognised as lost. Attempts that were in flight become unknown.
+///
+/// For the duration `replay_guard`, an unknown request may have been executed after the backup. Without a guard,
+/// writes may be executed twice, including those that an earlier restore's guard still covers.
 ///
 /// # Errors
 ///
-/// When the backup is none or is damaged, when there is a store already or a server has it open, or when it cannot be
-/// written.
+/// If the file is not a backup or is damaged, if the store already exists or a server has it open, or if the store
+/// cannot be written.
 pub fn restore(backup: &Path, to: &Path, replay_guard: Option<Duration>) -> Result<Restored, Error> {
     let _lock = lock(to)?;
-    // What lies beside it the engine would take for a part of it.
+    // SQLite would treat these files as part of the new database.
     for path in [to.to_owned(), with_suffix(to, "-wal"), with_suffix(to, "-journal")] {
         if path.exists() {
             return Err(Error::Exists { path });
@@ -75,7 +77,7 @@ pub fn restore(backup: &Path, to: &Path, replay_guard: Option<Duration>) -> Resu
         let Some(backup_time) = journal.backup else {
             return Err(Error::NotABackup { path: backup.to_owned() });
         };
-        // A clock that says that the backup is still to be made is behind.
+        // If the clock reads earlier than the backup's time, the clock is wrong.
         let now = UnixMillis::now().max(backup_time).max(journal.last_receive);
         let replay_guard = replay_guard.map(|replay_guard| now.plus(replay_guard));
         let replay_guard_until =
@@ -87,7 +89,7 @@ pub fn restore(backup: &Path, to: &Path, replay_guard: Option<Duration>) -> Resu
     Ok(Restored { log_range: log_range(journal), backup_time, replay_guard_until })
 }
 
-/// Makes a store of a backup: another journal from here on.
+/// Converts a backup to a store: its journal diverges from here on.
 fn convert_to_store(
     db: &Connection,
     now: UnixMillis,
@@ -97,8 +99,8 @@ fn convert_to_store(
         "INSERT INTO epochs (epoch, last_sequence) SELECT epoch, next_sequence - 1 FROM journal WHERE id = 1",
         [],
     )?;
-    // How many generations were given after the backup nobody knows: fewer than one in each millisecond. And what was
-    // received since some moment until now may be gone.
+    // The number of generations that were assigned after the backup is unknown, but less than one per millisecond, so
+    // the current time in milliseconds exceeds them. Events received up to now may be lost.
     db.execute(
         "UPDATE journal
          SET epoch = ?1, backup_ms = NULL, replay_guard_until_ms = ?2, generations = max(generations, ?3),
@@ -112,31 +114,31 @@ fn log_range(journal: JournalRow) -> LogRange {
     LogRange { oldest: journal.oldest, newest: journal.next_sequence - 1 }
 }
 
-/// How the files are called that have no name of their own yet: this, something random, and that.
+/// The prefix and suffix of a temporary file's name. Random characters are between them.
 const TEMP_NAME: (&str, &str) = (".switchboard-unfinished-", ".tmp");
 
-/// A database that is being made, under a name that nobody knows.
+/// A database that is being written under a temporary name.
 struct TempDatabase {
     file: NamedTempFile,
-    /// What it will be.
+    /// The final path.
     to: PathBuf,
-    /// Keeps others from taking it for what somebody left.
+    /// The folder, with a shared lock, so other processes do not delete the file as a leftover.
     folder: File,
 }
 
 impl TempDatabase {
-    /// Beside what it will be, so that it can be given its name at once.
+    /// Creates the file in the folder of its final path, so a rename can give it its final name.
     fn create(to: &Path) -> Result<Self, Error> {
         if to.exists() {
             return Err(Error::Exists { path: to.to_owned() });
         }
         let make = || {
             let folder = File::open(folder_of(to))?;
-            // Where folders cannot be locked, what somebody left stays.
+            // If the file system cannot lock folders, leftovers stay.
             if folder.try_lock().is_ok() {
                 remove_leftovers(folder_of(to));
             }
-            // Whoever sweeps is waited for: what is made from here on, nobody takes away.
+            // Waits for a process that is deleting leftovers. After that, this file is safe from deletion.
             let _ = folder.lock_shared();
             let (prefix, suffix) = TEMP_NAME;
             let file = tempfile::Builder::new().prefix(prefix).suffix(suffix).tempfile_in(folder_of(to))?;
@@ -149,15 +151,15 @@ impl TempDatabase {
         self.file.path()
     }
 
-    /// Changes it, when it is a backup of ours that is sound, or what becomes one. `of` is what it is a copy of. Says
-    /// where its journal stands then.
+    /// Changes the database, if it is an intact backup or becomes one. `of` is the file that it was copied from.
+    /// Returns the journal's state after the change.
     fn update<T>(
         &self,
         of: &Path,
         change: impl FnOnce(&Connection, JournalRow) -> Result<T, Error>,
     ) -> Result<(JournalRow, T), Error> {
         let opened = failed_to_open(of);
-        // One that is not there any more is not to be made.
+        // Do not recreate a file that was deleted.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut db = Connection::open_with_flags(self.path(), flags).map_err(&opened)?;
         schema::check_is_store(&db).map_err(|error| error.at(of))?;
@@ -167,7 +169,7 @@ impl TempDatabase {
             return Err(Error::Damaged { path: of.to_owned() });
         }
         let failed = failed_to_write(&self.to);
-        // One file, and no log beside it.
+        // A single file, without a log beside it.
         db.pragma_update(None, "journal_mode", "DELETE").map_err(&failed)?;
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
         let changed = change(&transaction, schema::read(&transaction).map_err(Error::of_read)?)?;
@@ -176,7 +178,7 @@ impl TempDatabase {
         Ok((journal, changed))
     }
 
-    /// Makes it durable, under its name.
+    /// Syncs the file and gives it its final name.
     fn persist(self) -> Result<(), Error> {
         let Self { file, to, folder } = self;
         let failed = |source| Error::Folder { path: to.clone(), source: Arc::new(source) };
@@ -189,13 +191,13 @@ impl TempDatabase {
     }
 }
 
-/// Takes away what was left half made, in a folder where nobody makes anything now.
+/// Deletes temporary files that killed processes left. The caller has the folder locked.
 fn remove_leftovers(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let (name, is_file) = (entry.file_name(), entry.file_type().is_ok_and(|of| of.is_file()));
         let name = name.to_string_lossy();
-        // The engine may have left one of its own beside it.
+        // SQLite may have left a rollback journal beside one.
         let is_temporary = name.strip_prefix(TEMP_NAME.0).is_some_and(|name| name.contains(TEMP_NAME.1));
         if is_file && is_temporary {
             let _ = std::fs::remove_file(entry.path());

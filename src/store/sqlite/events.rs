@@ -1,4 +1,4 @@
-//! The journal's events: appending. How they go is in `trim`.
+//! Appending events to the journal. For deleting them, see `trim`.
 
 use bytes::Bytes;
 use rusqlite::{OptionalExtension as _, params};
@@ -11,13 +11,14 @@ use crate::domain::event::{Identity, Party, Payload};
 use crate::domain::{AccountId, Cursor, Event, EventId, Message, UnixMillis};
 
 impl Transaction<'_> {
-    /// Puts an event at the end, with all that it tells of messages and conversations.
+    /// Appends an event and applies what it reports about messages and conversations.
     pub(super) fn append(&mut self, new: Append) -> rusqlite::Result<OpResult> {
         let Append { event, identity, proof, raw } = new;
         let now = self.now();
         let status_effect = match (&event.payload, &proof) {
             (Payload::MessageStatus(_), _) | (_, Some(_)) => {
-                // What is known already changes nothing. Other events need not be looked for: they change nothing else.
+                // A duplicate must not change a message. For other events the insert itself finds the duplicate,
+                // because they change nothing else.
                 if let Some(identity) = &identity
                     && self.is_duplicate(&event.account, identity)?
                 {
@@ -37,10 +38,11 @@ impl Transaction<'_> {
         Ok(result)
     }
 
-    /// Tells that the provider has taken a message, as it stands. Once: a second time nothing happens.
+    /// Appends `message.accepted` with the message's current state. A second call for the same message changes
+    /// nothing.
     pub(super) fn append_accepted(&mut self, message: &Message) -> rusqlite::Result<()> {
         let identity = Identity::accepted(message.id);
-        // An outcome may be written long after it was known; it is received now.
+        // An outcome may be written long after it became known. The event is received now.
         let now = self.now();
         self.insert_event(&Event::accepted(message.clone()), Some(&identity), Bytes::new(), None, now)?;
         Ok(())
@@ -107,7 +109,8 @@ impl Transaction<'_> {
         Ok(OpResult::Appended(sequence))
     }
 
-    /// Finds the newest earlier event of the account with the same bytes. The hash finds it, the bytes decide.
+    /// Finds the newest earlier event of the account with the same bytes. The hash is only an index: the bytes are
+    /// compared.
     fn find_equal_bytes(
         &self,
         account: &AccountId,
@@ -125,7 +128,7 @@ impl Transaction<'_> {
     }
 }
 
-/// Who wrote to whom, where a customer did.
+/// The sender and the recipient, if a customer wrote.
 fn customer_message(payload: &Payload) -> Option<(&Party, &Party)> {
     match payload {
         Payload::MessageReceived(message) => Some((&message.sender, &message.recipient)),

@@ -1,7 +1,7 @@
-//! How attempts end.
+//! Finishing attempts.
 //!
-//! An event may have proven more than the reply did: then the proof counts. Ending an attempt a second time changes
-//! nothing.
+//! An event may have proven more than the provider's reply did. Then the proof counts. Finishing an attempt again
+//! changes nothing.
 
 use super::super::{AttemptOutcome, FinishAttempt, FinishResult, OpResult};
 use super::message_state::{accept, add_provider_id, apply_early_reports};
@@ -13,9 +13,9 @@ use crate::domain::request::RequestId;
 use crate::domain::{AccountId, MessageState, UnixMillis};
 
 impl Transaction<'_> {
-    /// Ends an attempt: see [`FinishAttempt`].
+    /// Finishes an attempt: see [`FinishAttempt`].
     pub(super) fn finish_attempt(&mut self, finish: FinishAttempt) -> rusqlite::Result<OpResult> {
-        // The message's time is the one that its sender is told.
+        // The message gets the same time that its sender receives.
         let now = finish.end_time;
         let result = match finish.request.clone() {
             Some(id) => self.finish_request_attempt(&id, finish, now)?,
@@ -27,13 +27,13 @@ impl Transaction<'_> {
         Ok(OpResult::Finished(Box::new(result)))
     }
 
-    /// From when on the record of an attempt that ended then grows old. Whoever made the attempt goes by a clock that may be
-    /// behind now; then the record would be forgotten too soon.
+    /// When the retention of a finished attempt's record starts. The clock of the process that made the attempt may
+    /// be behind. Without this correction the record would be deleted too soon.
     fn retention_start(&self, now: UnixMillis) -> UnixMillis {
         now.max(self.journal.last_receive)
     }
 
-    /// Ends an attempt at a request.
+    /// Finishes an attempt at a request with an idempotency key.
     fn finish_request_attempt(
         &mut self,
         id: &RequestId,
@@ -46,11 +46,11 @@ impl Transaction<'_> {
             let message = sent.map(|sent| messages::find(&self.db, sent.id)).transpose()?.flatten();
             return Ok(FinishResult { record: None, message });
         };
-        // A first attempt that comes after one of which nothing is left has its number, and another message.
+        // If an earlier first attempt left no record, its late end has the same number but another message.
         let same = sent.is_none_or(|sent| request.message_id == Some(sent.id));
         let is_open = match request.state {
             RowState::InFlight => true,
-            // A proof came first. The reply may still tell the provider's ids.
+            // An event proved the attempt first. The reply may still add the provider's ids.
             RowState::Accepted => matches!(outcome, AttemptOutcome::Accepted { .. }),
             RowState::Unknown => false,
         };
@@ -97,7 +97,7 @@ impl Transaction<'_> {
         Ok(finish_result(request, message))
     }
 
-    /// Nothing was done: all is as before the attempt.
+    /// Nothing was executed: restores the state before the attempt.
     fn revert_attempt(
         &mut self,
         account: &AccountId,
@@ -126,7 +126,7 @@ impl Transaction<'_> {
         Ok(finish_result(request, message))
     }
 
-    /// Ends a send that cannot be repeated: its message gets its row only now.
+    /// Finishes a send without an idempotency key. Its message is inserted only now.
     fn finish_plain_send(
         &mut self,
         sent: Option<Message>,
@@ -157,7 +157,7 @@ impl Transaction<'_> {
         Ok(Some(message))
     }
 
-    /// Makes a message what the outcome, and all that was reported before it, say.
+    /// Applies the outcome, and all reports that arrived before it, to a message.
     fn apply_outcome(
         &mut self,
         message: &mut Message,

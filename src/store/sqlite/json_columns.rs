@@ -1,6 +1,7 @@
-//! Why a message failed or nobody can tell, as JSON text in a column.
+//! JSON columns: why a message failed, or why its outcome is unknown.
 //!
-//! The names in the text are the store's own: a word of the house may change without a change of the file.
+//! Enum names in the JSON come from the domain types, so renaming a variant changes the stored text. A test pins
+//! them.
 
 use std::time::Duration;
 
@@ -11,11 +12,11 @@ use crate::domain::message::MessageProblem;
 use crate::domain::outcome::UnknownOutcome;
 use crate::domain::{Provider, ProviderFault, RefusalReason, UnknownReason};
 
-/// What a column of JSON text holds.
+/// A type that is stored as JSON text.
 pub(super) trait Column: Sized {
-    /// As text.
+    /// Encodes the value.
     fn to_text(&self) -> String;
-    /// From text. None when it is not what this version writes.
+    /// Decodes a value. Returns `None` if this version does not write such text.
     fn from_text(text: &str) -> Option<Self>;
 }
 
@@ -25,7 +26,7 @@ macro_rules! column {
             fn to_text(&self) -> String {
                 let mut text = Vec::new();
                 <$row>::serialize(self, &mut serde_json::Serializer::new(&mut text))
-                    .expect("plain values have a JSON text");
+                    .expect("plain values always serialize");
                 String::from_utf8(text).expect("JSON is UTF-8")
             }
 
@@ -83,7 +84,7 @@ struct FaultRow {
     route: Option<String>,
 }
 
-/// A unit-only enum, stored as the name that `strum` derives for it.
+/// A unit-only enum, stored under the name that `strum` derives.
 mod name {
     use std::str::FromStr;
 
@@ -104,7 +105,7 @@ mod name {
     }
 }
 
-/// A fault that may be absent.
+/// An optional fault.
 mod optional_fault {
     use super::{Deserialize, Deserializer, FaultRow, ProviderFault, Serialize, Serializer};
 

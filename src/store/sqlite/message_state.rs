@@ -1,7 +1,8 @@
-//! What events tell of our messages: statuses move them forward, and our own tagged_id proves that they were taken.
+//! What events change in our messages: a status advances the state, and our own tag proves acceptance.
 //!
-//! **Invariants.** A state only moves forward. A message is accepted exactly when its request is, and whoever accepts a
-//! message tells it, in the same transaction: once. A provider's id that is joined to a message has made it accepted.
+//! **Invariants.** A state only moves forward. A message is accepted if and only if its request is. Each acceptance
+//! appends `message.accepted` in the same transaction, exactly once. If a provider's id is joined to a message, the
+//! message is accepted.
 
 use super::super::StatusEffect;
 use super::provider_messages::{self, ProviderIdRow, Report};
@@ -14,7 +15,7 @@ use crate::domain::{
 };
 
 impl Transaction<'_> {
-    /// Takes what an event tells of a message. Says what a status means for it.
+    /// Applies an event to its message. Returns what a status event means for the message.
     pub(super) fn apply_event(
         &mut self,
         event: &Event,
@@ -38,14 +39,14 @@ impl Transaction<'_> {
             Some(id) => provider_messages::find(&self.db, &event.account, id)?.unwrap_or_default(),
             None => ProviderIdRow::default(),
         };
-        // Whose id it is was learnt before, or our tagged_id says it; what was learnt first stands.
+        // The message was learnt from an earlier event, or our tag names it. The earlier knowledge wins.
         let tagged_id = proof.map(|proof| proof.attempt.message_id);
         let message_id = known.message_id.or(tagged_id);
         let message = match message_id {
             Some(id) => messages::find(&self.db, id)?,
             None => None,
         };
-        // Another account's message is none of this event's business.
+        // An event cannot change another account's message.
         let foreign = message.as_ref().is_some_and(|message| message.account != event.account);
         let status_effect = match (message, message_id.filter(|_| !foreign)) {
             (Some(message), Some(_)) => self.update_message(message, provider_id, known, status, now)?,
@@ -56,7 +57,7 @@ impl Transaction<'_> {
         Ok(status.map(|_| status_effect))
     }
 
-    /// A message of ours is proven, and has the state that is reported.
+    /// Our message was accepted, and has the reported state.
     fn update_message(
         &mut self,
         mut message: Message,
@@ -98,7 +99,7 @@ impl Transaction<'_> {
         Ok(status_effect)
     }
 
-    /// The message has no row: it is not ours, or its send has not ended, or it is forgotten. What is reported is kept
+    /// The message has no row: it is not ours, its send has not finished, or it was deleted. The report is stored
     /// under the provider's id.
     fn store_early_report(
         &mut self,
@@ -109,7 +110,7 @@ impl Transaction<'_> {
         status: Option<&MessageStatus>,
         now: UnixMillis,
     ) -> rusqlite::Result<StatusEffect> {
-        // Our tagged_id proves at least that it was taken.
+        // Our tag proves at least that the provider accepted the message.
         let proven =
             message_id.map(|_| Report { state: MessageState::Accepted, provider_state: None, fault: None });
         let stored = furthest(known.early.clone(), proven);
@@ -122,7 +123,7 @@ impl Transaction<'_> {
         let state_after = after.as_ref().map(|report| report.state);
         let changed = state_after != known.early.map(|report| report.state) || message_id != known.message_id;
         if let Some(after) = after.filter(|_| changed) {
-            // A proof without a provider's id is kept under our own, which no provider gives.
+            // A proof without a provider's id is stored under Switchboard's own id, which no provider assigns.
             let own_id = message_id.map(|id| id.to_string());
             if let Some(id) = provider_id.or(own_id.as_deref()) {
                 provider_messages::put_early(&self.db, account, id, message_id, &after, now)?;
@@ -132,7 +133,7 @@ impl Transaction<'_> {
     }
 }
 
-/// The report that is furthest along; of two alike, the first.
+/// Returns the report with the later state. If both states are equal, the first report.
 fn furthest(first: Option<Report>, second: Option<Report>) -> Option<Report> {
     match (first, second) {
         (Some(first), Some(second)) if second.state > first.state => Some(second),
@@ -141,7 +142,7 @@ fn furthest(first: Option<Report>, second: Option<Report>) -> Option<Report> {
     }
 }
 
-/// What a status reports, if its provider_state is one we know.
+/// The report of a status event, if its state is known to this version.
 fn report(status: &MessageStatus) -> Option<Report> {
     status.status.map(|state| Report {
         state,
@@ -151,7 +152,7 @@ fn report(status: &MessageStatus) -> Option<Report> {
     })
 }
 
-/// Makes a message accepted, unless it is so far. Says whether that is changed.
+/// Makes a message accepted, unless its state is already that far. Returns whether the state changed.
 pub(super) fn accept(message: &mut Message, now: UnixMillis) -> bool {
     let changed = message.state < MessageState::Accepted;
     if changed {
@@ -162,14 +163,14 @@ pub(super) fn accept(message: &mut Message, now: UnixMillis) -> bool {
     changed
 }
 
-/// Adds an id of the provider's to a message.
+/// Adds a provider's id to a message.
 pub(super) fn add_provider_id(message: &mut Message, provider_id: &str) {
     if !message.provider_ids.iter().any(|known| known == provider_id) {
         message.provider_ids.push(provider_id.to_owned());
     }
 }
 
-/// Takes over what was reported before a message had a row.
+/// Applies the reports that arrived before the message had a row.
 pub(super) fn apply_early_reports(message: &mut Message, early: Vec<(String, Report)>, now: UnixMillis) {
     let own_id = message.id.to_string();
     for (provider_id, report) in early {
@@ -180,7 +181,7 @@ pub(super) fn apply_early_reports(message: &mut Message, early: Vec<(String, Rep
     }
 }
 
-/// Moves a message forward to what is reported, if that is forward.
+/// Moves a message forward to a reported state. An earlier state changes nothing.
 fn apply_report(message: &mut Message, report: Report, now: UnixMillis) {
     if report.state <= message.state {
         return;
@@ -201,7 +202,7 @@ fn apply_report(message: &mut Message, report: Report, now: UnixMillis) {
     message.update_time = now;
 }
 
-/// A failure of which the provider did not say more.
+/// The fault of a failure that the provider did not explain.
 fn unexplained_failure(provider: Provider) -> ReportedFault {
     ReportedFault { fault: ProviderFault::new(provider, RefusalReason::Other), raw_json: String::new() }
 }

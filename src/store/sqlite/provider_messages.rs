@@ -1,7 +1,7 @@
-//! The provider's ids of messages, and what was reported under them before we knew whose they are.
+//! The provider's ids of messages, and early reports: those that arrived before the message had a row.
 //!
-//! A row is *joined* once its message has a row: then the message tells how it stands, and `state` is NULL. A row that
-//! is *early* holds what was reported meanwhile. It has a `message_id` only when our own mark came back with it.
+//! A row is *joined* once its message has a row. Then the message holds the state, and this row's `state` is NULL. An
+//! *early* row holds the reported state. It has a `message_id` only if an event carried our own tag.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -16,7 +16,7 @@ pub(super) const TABLE: &str = "
         provider_message_id TEXT NOT NULL,
         message_id TEXT,
         state TEXT,
-        -- The provider's provider_state for it.
+        -- The provider's own name for the state.
         provider_state TEXT,
         -- Why it failed: JSON.
         fault TEXT,
@@ -28,12 +28,12 @@ pub(super) const TABLE: &str = "
     CREATE INDEX provider_messages_early ON provider_messages (update_ms) WHERE state IS NOT NULL;
 ";
 
-/// What is known under a provider's id.
+/// What is stored under a provider's id.
 #[derive(Debug, Default)]
 pub(super) struct ProviderIdRow {
-    /// The message, if it is known to be one of ours.
+    /// The message, if it is known to be ours.
     pub(super) message_id: Option<MessageId>,
-    /// What was reported before the message had a row.
+    /// The report that arrived before the message had a row.
     pub(super) early: Option<Report>,
 }
 
@@ -60,13 +60,13 @@ pub(super) fn find(
     .optional()
 }
 
-/// Reads a report from a row whose columns from the second on are `state`, `provider_state` and `fault`.
+/// Reads a report from a row. Its second to fourth columns are `state`, `provider_state` and `fault`.
 fn read_report(row: &Row<'_>) -> rusqlite::Result<Option<Report>> {
     let Some(state) = optional_parsed(row, 1)? else { return Ok(None) };
     Ok(Some(Report { state, provider_state: row.get(2)?, fault: optional_json(row, 3)? }))
 }
 
-/// Says whose id it is. The first message that has it keeps it.
+/// Joins a provider's id to a message. The first message that has the id keeps it.
 pub(super) fn join(
     db: &Connection,
     account: &AccountId,
@@ -84,7 +84,7 @@ pub(super) fn join(
     Ok(())
 }
 
-/// Keeps what was reported, until the message has a row.
+/// Stores a report until the message has a row.
 pub(super) fn put_early(
     db: &Connection,
     account: &AccountId,
@@ -111,7 +111,7 @@ pub(super) fn put_early(
     Ok(())
 }
 
-/// Takes what was reported of a message before it had a row, with the provider's ids: the message tells it from now on.
+/// Takes the early reports of a message, with the provider's ids. From now on the message's row holds the state.
 pub(super) fn take_early(
     db: &Connection,
     account: &AccountId,
@@ -139,14 +139,14 @@ pub(super) fn take_early(
     Ok(early)
 }
 
-/// Takes away the ids of a message.
+/// Deletes the provider's ids of a message.
 pub(super) fn delete_for_message(db: &Connection, message_id: MessageId) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM provider_messages WHERE message_id = ?1")?
         .execute([message_id.to_string()])?;
     Ok(())
 }
 
-/// Takes away early rows of which nothing was heard since a moment, at limit so many. Says how many.
+/// Deletes at most `limit` early rows that were not updated since a time. Returns how many.
 pub(super) fn expire(db: &Connection, before: UnixMillis, limit: u32) -> rusqlite::Result<u64> {
     let deleted = db
         .prepare_cached(

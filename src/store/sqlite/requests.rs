@@ -1,8 +1,9 @@
-//! Requests that can be repeated, one row each: how their newest attempt stands.
+//! Requests with an idempotency key, one row each, with the state of the newest attempt.
 //!
-//! **Invariants.** A row in flight has no `end_ms`, and no other has none: such rows are never deleted. While an
-//! attempt is in flight, `unknown_outcome` is that of the attempt before it, to which the row goes back if nothing was done; the
-//! row of a first attempt has none and goes. The attempt's number only grows by a resend.
+//! **Invariants.** A row has no `end_ms` exactly while its attempt is in flight. Such a row is never deleted by
+//! retention. While an attempt is in flight, `unknown_outcome` is that of the previous attempt. If nothing was
+//! executed, the row returns to that attempt. The row of a first attempt has none and is deleted. Only a resend
+//! increases the attempt's number.
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -24,15 +25,15 @@ pub(super) const TABLE: &str = "
         request_id TEXT NOT NULL,
         fingerprint BLOB NOT NULL,
         state TEXT NOT NULL,
-        -- The newest attempt, who made it, and when it has end_time for certain.
+        -- The newest attempt: its number, the process run that made it, and when it has certainly ended.
         attempt INTEGER NOT NULL,
         replica_id BLOB NOT NULL,
         not_after INTEGER NOT NULL,
-        -- Why nobody can tell: JSON.
+        -- Why the outcome is unknown: JSON.
         unknown_outcome TEXT,
-        -- The reply, where the write is no send.
+        -- The reply, if the write is not a send.
         reply BLOB,
-        -- The message, where it is one.
+        -- The message, if the write is a send.
         message_id TEXT,
         end_ms INTEGER,
         PRIMARY KEY (account, request_id)
@@ -41,7 +42,7 @@ pub(super) const TABLE: &str = "
     CREATE INDEX requests_end ON requests (end_ms);
 ";
 
-/// How an attempt stands.
+/// The state of the newest attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub(super) enum RowState {
@@ -50,7 +51,7 @@ pub(super) enum RowState {
     Unknown,
 }
 
-/// A request.
+/// A row of `requests`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RequestRow {
     pub(super) fingerprint: Fingerprint,
@@ -65,7 +66,7 @@ pub(super) struct RequestRow {
 }
 
 impl RequestRow {
-    /// What callers are told.
+    /// The record that callers receive.
     pub(super) fn record(self, message: Option<Message>) -> RequestRecord {
         let state = match self.state {
             RowState::InFlight => {
@@ -73,14 +74,14 @@ impl RequestRow {
             }
             RowState::Accepted => RequestState::Accepted { reply: self.reply },
             RowState::Unknown => RequestState::Unknown(
-                self.unknown_outcome.expect("a row that reads as unknown has its outcome"),
+                self.unknown_outcome.expect("`read` refuses an unknown row without an outcome"),
             ),
         };
         RequestRecord { fingerprint: self.fingerprint, attempt: self.attempt, state, message }
     }
 }
 
-/// Reads a request and its message, as of one moment.
+/// Reads a request and its message in one snapshot.
 pub(super) fn find(
     db: &Connection,
     account: &AccountId,
@@ -102,7 +103,7 @@ pub(super) fn find(
     .optional()
 }
 
-/// What whoever makes a request is told of it before; see [`BeginAttempt`].
+/// Finds the record that a [`BeginAttempt`] of this request would return.
 pub(super) fn find_with_replay_guard(
     db: &Connection,
     account: &AccountId,
@@ -118,7 +119,7 @@ pub(super) fn find_with_replay_guard(
     Ok(guarded.then(|| presumed_lost(request)))
 }
 
-/// What is told of a request whose record may have been presumed_lost: nobody can tell whether it was made.
+/// The record of a request that may have been lost in a restore. Whether it was executed is unknown.
 fn presumed_lost(request: &Request) -> RequestRecord {
     RequestRecord {
         fingerprint: request.fingerprint,
@@ -141,12 +142,12 @@ fn read(row: &Row<'_>) -> rusqlite::Result<RequestRow> {
         end_time: row.get::<_, Option<i64>>(8)?.map(UnixMillis),
     };
     if request.state == RowState::Unknown && request.unknown_outcome.is_none() {
-        return Err(corrupt(5, "an unknown outcome lacks its cause"));
+        return Err(corrupt(5, "unknown outcome missing"));
     }
     Ok(request)
 }
 
-/// Writes how a request stands now.
+/// Inserts or updates a request.
 pub(super) fn put(
     db: &Connection,
     account: &AccountId,
@@ -177,14 +178,14 @@ pub(super) fn put(
     Ok(())
 }
 
-/// Takes a request away: its id is free again.
+/// Deletes a request, so its id can be reused.
 pub(super) fn delete(db: &Connection, account: &AccountId, id: &RequestId) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM requests WHERE account = ?1 AND request_id = ?2")?
         .execute(params![account.as_str(), id.as_str()])?;
     Ok(())
 }
 
-/// Writes down that the message of a request was proven to be with the provider, whichever attempt it was.
+/// Marks a request accepted, because its message was proven to have reached the provider in any of its attempts.
 pub(super) fn accept(
     db: &Connection,
     account: &AccountId,
@@ -206,7 +207,7 @@ pub(super) fn accept(
     Ok(())
 }
 
-/// Makes unknown what others had in flight when they end_time, and their messages.
+/// Marks as unknown the attempts that other process runs left in flight, and their messages.
 pub(super) fn mark_interrupted_unknown(
     db: &Connection,
     replica_id: ReplicaId,
@@ -231,7 +232,7 @@ pub(super) fn mark_interrupted_unknown(
     Ok(())
 }
 
-/// Says of a message that nobody can tell, unless more is known.
+/// Marks a message's outcome unknown, unless its state is already further.
 pub(super) fn mark_unknown(message: &mut Message, unknown_outcome: &UnknownOutcome, now: UnixMillis) {
     if message.state > MessageState::Unknown {
         return;
@@ -243,7 +244,7 @@ pub(super) fn mark_unknown(message: &mut Message, unknown_outcome: &UnknownOutco
     message.problem = Some(MessageProblem::OutcomeUnknown(unknown_outcome.clone()));
 }
 
-/// Takes away requests that end_time before a moment, at limit so many. Says how many.
+/// Deletes at most `limit` requests that ended before a time. Returns how many.
 pub(super) fn expire(db: &Connection, before: UnixMillis, limit: u32) -> rusqlite::Result<u64> {
     let deleted = db
         .prepare_cached(
@@ -255,13 +256,13 @@ pub(super) fn expire(db: &Connection, before: UnixMillis, limit: u32) -> rusqlit
 }
 
 impl Transaction<'_> {
-    /// Whether a request that is not known may have been made all the same, and its record presumed_lost: the store was restored
-    /// from a backup, and requests that came after that are not in it.
+    /// Whether an unknown request may have been executed and its record lost. The store was restored, and its backup
+    /// lacks later requests.
     fn replay_guard_is_active(&self) -> bool {
         self.journal.replay_guard_until.is_some()
     }
 
-    /// Begins an attempt, unless it must not be made: see [`BeginAttempt`].
+    /// Begins an attempt, unless it must not begin: see [`BeginAttempt`].
     pub(super) fn begin_attempt(&mut self, begin: BeginAttempt) -> rusqlite::Result<OpResult> {
         let BeginAttempt { account, request, replica_id, not_after, message: draft } = begin;
         let begun = match find(&self.db, &account, &request.id)? {
@@ -322,7 +323,7 @@ impl Transaction<'_> {
     }
 }
 
-/// The number of the attempt that may be made now, if the caller knows how the request stands.
+/// The number of the next attempt, if `resend_after` names the newest attempt and its outcome is unknown.
 fn next_attempt(row: &RequestRow, resend_after: Option<u32>) -> Option<u32> {
     match row.state {
         RowState::Unknown if resend_after == Some(row.attempt) => row.attempt.checked_add(1),

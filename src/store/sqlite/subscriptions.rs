@@ -1,8 +1,9 @@
-//! Subscriptions, one row each: what they are about, and up to where all is acknowledged.
+//! Subscriptions, one row each: the filter, and the position up to which all events are acknowledged.
 //!
-//! **Invariants.** A position is one that the journal has come to, and when it is set, one behind which everything is left.
-//! An acknowledgement moves it forward only; whatever else sets the filter or the position gives another generation. No
-//! generation is given twice, also not after its subscription was deleted, or in what is restored from a backup.
+//! **Invariants.** The journal has reached every position. When a position is set, all events after it are still
+//! stored. An acknowledgement only moves it forward. Any other change of the filter or the position assigns a new
+//! generation. No generation is assigned twice, even after its subscription was deleted, or in a store restored from
+//! a backup.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -16,16 +17,16 @@ use crate::domain::{AccountId, Filter, Subscription, SubscriptionId, TypeWord, U
 pub(super) const TABLE: &str = "
     CREATE TABLE subscriptions (
         id TEXT NOT NULL PRIMARY KEY,
-        -- The number of the event up to which all is acknowledged, or gone without having been wanted. Trimming looks at
-        -- it in every row, so it stands before what may be long.
+        -- The sequence number up to which all events are acknowledged, or were trimmed without matching the filter.
+        -- Trimming reads this column of every row, so it precedes the long columns.
         sequence INTEGER NOT NULL,
-        -- What it was when it was last set or acknowledged.
+        -- The sequence number of the last acknowledgement or seek.
         acknowledged INTEGER NOT NULL,
         generation INTEGER NOT NULL,
         create_ms INTEGER NOT NULL,
         update_ms INTEGER NOT NULL,
         acknowledge_ms INTEGER,
-        -- Which events it is about: lists of words as they were given, with blanks between them. An empty one means all.
+        -- The filter: lists of the given words, separated by blanks. An empty list matches everything.
         accounts TEXT NOT NULL,
         types TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
@@ -37,14 +38,14 @@ macro_rules! columns {
     };
 }
 
-/// Finds one.
+/// Finds a subscription.
 pub(super) fn find(db: &Connection, id: &SubscriptionId) -> rusqlite::Result<Option<Subscription>> {
     db.prepare_cached(concat!("SELECT ", columns!(), " FROM subscriptions WHERE id = ?1"))?
         .query_row([id.as_str()], read)
         .optional()
 }
 
-/// Lists them in the order of their ids, from behind one on.
+/// Lists subscriptions in the order of their ids, after the given id.
 pub(super) fn list(
     db: &Connection,
     after: Option<&SubscriptionId>,
@@ -59,7 +60,7 @@ pub(super) fn list(
     .collect()
 }
 
-/// Where each stands. Filters, which may be long, are not read for that.
+/// The position of each subscription. The query does not read the filters, which may be long.
 pub(super) fn subscription_positions(db: &Connection) -> rusqlite::Result<Vec<SubscriptionPosition>> {
     db.prepare_cached(
         "SELECT id, sequence,
@@ -89,7 +90,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Subscription> {
     })
 }
 
-/// Reads a filter, whose accounts stand in one column and its types in the next.
+/// Reads a filter from two columns: the accounts, then the types.
 pub(super) fn filter(row: &Row<'_>, column: usize) -> rusqlite::Result<Filter> {
     let words = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?.split_ascii_whitespace());
     let account = |word: &str| word.parse::<AccountId>().map_err(|_| corrupt(column, "not an account"));
@@ -174,7 +175,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// Writes one whose filter or position was set.
+    /// Writes a subscription whose filter or position was set.
     fn replace_subscription(
         &mut self,
         mut state: Subscription,
@@ -192,13 +193,13 @@ impl Transaction<'_> {
         self.journal.generations
     }
 
-    /// The number of a position behind which everything is left.
+    /// Resolves a position, and checks that all events after it are still stored.
     fn resolve_position(&self, position: SeekPosition) -> Result<u64, Changed> {
         let oldest = self.journal.oldest;
         match position {
             SeekPosition::Oldest => Ok(oldest - 1),
             SeekPosition::Newest => Ok(self.journal.next_sequence - 1),
-            // It was there when it was looked for, and may have been trimmed since.
+            // The event was stored when the caller looked for it, and may have been trimmed since.
             SeekPosition::After(sequence) if sequence + 1 < oldest => Err(Changed::Expired { oldest }),
             SeekPosition::After(sequence) => Ok(sequence),
         }

@@ -1,4 +1,4 @@
-//! A transaction under way, and what it has done: to be believed only once it is committed.
+//! An open transaction and its changes. They count only after the commit.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use super::schema::JournalRow;
 use super::{conversations, messages, provider_messages, requests};
 use crate::domain::{Message, MessageId, UnixMillis};
 
-/// A transaction under way.
+/// An open transaction.
 pub(super) struct Transaction<'db> {
     pub(super) db: SqlTransaction<'db>,
     pub(super) journal: JournalRow,
@@ -20,7 +20,7 @@ pub(super) struct Transaction<'db> {
     changed_messages: ChangedMessages,
 }
 
-/// What a transaction did.
+/// The changes of a committed transaction.
 pub(super) struct CommittedBatch {
     pub(super) journal: JournalRow,
     pub(super) appended: Vec<StoredEvent>,
@@ -28,7 +28,7 @@ pub(super) struct CommittedBatch {
     pub(super) subscriptions: Vec<SubscriptionChange>,
 }
 
-/// Messages that are new or stand differently, each once, as it stands; in the order in which they were first touched.
+/// New and changed messages, each once with its final state, in the order of their first change.
 #[derive(Default)]
 struct ChangedMessages {
     messages: Vec<Option<Message>>,
@@ -103,12 +103,12 @@ impl<'db> Transaction<'db> {
         })
     }
 
-    /// The moment, by a clock that never goes back.
+    /// The current time, which never goes backwards.
     pub(super) fn now(&self) -> UnixMillis {
         UnixMillis::now().max(self.journal.last_receive)
     }
 
-    /// Has it told how a message stands.
+    /// Queues a change notification for a message.
     pub(super) fn mark_changed(&mut self, message: Message) {
         let ChangedMessages { messages, index_by_id } = &mut self.changed_messages;
         let index = *index_by_id.entry(message.id).or_insert(messages.len());
@@ -118,7 +118,7 @@ impl<'db> Transaction<'db> {
         messages[index] = Some(message);
     }
 
-    /// Has nothing told of a message that is no more.
+    /// Drops the notification of a deleted message.
     pub(super) fn unmark_changed(&mut self, id: MessageId) {
         if let Some(&index) = self.changed_messages.index_by_id.get(&id) {
             self.changed_messages.messages[index] = None;
@@ -131,7 +131,7 @@ impl<'db> Transaction<'db> {
         messages: UnixMillis,
         max_rows: u32,
     ) -> rusqlite::Result<OpResult> {
-        // Requests first: messages of those that stay, stay.
+        // Requests first, because a message cannot be deleted before its request.
         let rows = [
             requests::expire(&self.db, requests, max_rows)?,
             messages::expire(&self.db, messages, max_rows)?,

@@ -1,8 +1,9 @@
-//! Trimming: which of the oldest events go, and what that means for subscriptions.
+//! Trimming: which of the oldest events are deleted, and how that affects subscriptions.
 //!
-//! **Invariants.** What goes is the journal's plan, and what stays has no holes. A subscription that stands before
-//! what went has lost an event that it is matcher, or else its min_sequence moves on: so whether one has lost something is seen
-//! by its min_sequence alone, and is not written down. `Journal::bytes` is what the events that are left take.
+//! **Invariants.** Trimming deletes the oldest events, so the rest stay contiguous. It advances the position of each
+//! subscription that loses nothing. A subscription that is still positioned before the deleted events has therefore
+//! lost a matching event. Its position alone shows that, and nothing else is recorded. `JournalRow::bytes` is the
+//! size of the stored events.
 
 use rusqlite::params;
 
@@ -12,11 +13,11 @@ use super::subscriptions;
 use super::transaction::Transaction;
 use crate::domain::{AccountId, EventType, Filter, SubscriptionId, UnixMillis};
 
-/// What is to go.
+/// The events to delete.
 #[derive(Default)]
 struct TrimPlan {
     trimmed: Trimmed,
-    /// When the newest of it was received.
+    /// The latest receive time of these events.
     received: Option<UnixMillis>,
     holders: Option<Holders>,
 }
@@ -38,8 +39,8 @@ impl Transaction<'_> {
         Ok(OpResult::Trimmed(trimmed))
     }
 
-    /// Moves those that stood among what went behind it, or right before the first event that they have lost; and says
-    /// who has lost one.
+    /// Advances the subscriptions positioned among the deleted events: to after them, or to right before the first
+    /// event that they lost. Returns those that lost an event.
     fn advance_subscriptions(
         &self,
         holders: Option<Holders>,
@@ -48,7 +49,7 @@ impl Transaction<'_> {
     ) -> rusqlite::Result<Vec<SubscriptionId>> {
         let holders = holders.map_or(Vec::new(), |holders| holders.all);
         if holders.iter().any(|holder| holder.sequence < to) {
-            // All at once: there may be many, at every step.
+            // One statement for all, because each step may advance many.
             self.db
                 .prepare_cached(
                     "UPDATE subscriptions SET sequence = ?2 WHERE sequence >= ?1 AND sequence < ?2",
@@ -66,7 +67,8 @@ impl Transaction<'_> {
         Ok(expired)
     }
 
-    /// Finds what is to go. Bodies are not read for that, and of the events that stay, one is looked at.
+    /// Selects the events to delete. It does not read bodies, and looks at one event beyond the selected ones at
+    /// most.
     fn plan_trim(&self, trim: Trim) -> rusqlite::Result<TrimPlan> {
         let Trim { before, force_before, max_bytes, step_events, step_bytes } = trim;
         let mut plan = TrimPlan::default();
@@ -108,7 +110,7 @@ impl Transaction<'_> {
         Ok(plan)
     }
 
-    /// Finds the subscriptions that may hold one of the oldest events, so many and the next: those that stand there.
+    /// Finds the subscriptions that may hold one of the next `step_events + 1` oldest events: those positioned there.
     fn holders(&self, step_events: u32) -> rusqlite::Result<Holders> {
         let oldest = self.journal.oldest;
         let mut statement = self.db.prepare_cached(
@@ -120,7 +122,8 @@ impl Transaction<'_> {
             Ok(Holder {
                 id: parsed(row, 0)?,
                 sequence: row.get::<_, i64>(1)?.cast_unsigned(),
-                // One that this version cannot read must not keep the store from writing: it holds everything.
+                // A filter that this version cannot read must not block writes. Such a subscription holds every
+                // event.
                 filter: subscriptions::filter(row, 2).ok().filter(Filter::is_understood).unwrap_or_default(),
                 lost: None,
             })
@@ -129,31 +132,31 @@ impl Transaction<'_> {
     }
 }
 
-/// A subscription that stands among the oldest events.
+/// A subscription that is positioned among the oldest events.
 struct Holder {
     id: SubscriptionId,
     sequence: u64,
     filter: Filter,
-    /// The first event that it has lost. It holds nothing any longer.
+    /// The first event that it lost. Since then it holds nothing.
     lost: Option<u64>,
 }
 
-/// All that stand there, and what is known of the kinds of events that were looked at.
+/// All such subscriptions, with a cache for each kind of event seen so far.
 struct Holders {
     all: Vec<Holder>,
     kinds: Vec<Kind>,
 }
 
-/// Events of one account and type. There are few, and many events of each.
+/// An account and type. There are few kinds, with many events each.
 struct Kind {
     account: String,
     event_type: String,
-    /// The first min_sequence at which such events are held.
+    /// The lowest position of a subscription that holds such events.
     min_sequence: Option<u64>,
 }
 
 impl Holders {
-    /// Whether an event is held.
+    /// Whether a subscription holds the event.
     fn is_held(&mut self, sequence: u64, account: &str, event_type: &str) -> bool {
         let of = |kind: &&Kind| kind.account == account && kind.event_type == event_type;
         let min_sequence = match self.kinds.iter().find(of) {
@@ -170,19 +173,19 @@ impl Holders {
         min_sequence.is_some_and(|min_sequence| min_sequence < sequence)
     }
 
-    /// Takes an event away from those that hold it.
+    /// Records that its holders lose the event.
     fn mark_lost(&mut self, sequence: u64, account: &str, event_type: &str) {
         let matches = matcher(account, event_type);
         for holder in self.all.iter_mut().filter(|holder| holder.sequence < sequence && matches(holder)) {
             holder.lost = Some(sequence);
         }
-        // What else they held is not held by them any more.
+        // The cached positions are outdated, because these subscriptions hold nothing now.
         self.kinds.clear();
     }
 }
 
-/// Tells who is matcher events of a kind, of those that have lost nothing. An event that this version cannot read may be
-/// one that anybody is matcher.
+/// Returns whether a subscription that has lost nothing matches this kind of event. If this version cannot read the
+/// kind, every subscription matches.
 fn matcher(account: &str, event_type: &str) -> impl Fn(&Holder) -> bool + use<> {
     let kind = account.parse::<AccountId>().ok().zip(EventType::from_name(event_type));
     move |holder| {

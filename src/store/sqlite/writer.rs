@@ -1,4 +1,4 @@
-//! The one thread that writes: many replies' ops in one transaction, one fsync for all of them.
+//! The writer: one thread that commits the ops of many callers in one transaction with one fsync.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -13,48 +13,50 @@ use super::checkpoint::Checkpointer;
 use super::schema::{self, JournalRow};
 use super::transaction::{CommittedBatch, Transaction};
 
-/// The most ops in one transaction: enough to share an fsync well, few enough that nobody waits long.
+/// The maximum number of ops in a transaction: enough to share an fsync well, and few enough that no caller waits
+/// long.
 const MAX_BATCH_OPS: usize = 1_024;
 
-/// The most bytes of webhooks in one transaction, so that what is held in memory does not grow with the crowd; a single
-/// commit may have more.
+/// The maximum size of the webhooks in a transaction, so memory use does not grow with the load. A single commit may
+/// be larger.
 const MAX_BATCH_BYTES: usize = 4 << 20;
 
-/// What a request or a message takes, roughly.
+/// The approximate size of a request or a message.
 const ROW_BYTES: usize = 512;
 
-/// How long what nobody waits for may wait for company: each commit costs the disk a sync, and the log whole pages.
+/// How long a commit that no caller waits for may wait for others. Each commit costs a sync, and whole pages of the
+/// log.
 const GROUP_COMMIT_WINDOW: Duration = Duration::from_millis(2);
 
-/// How long the last checkpoint waits for one that is under way.
+/// How long the final checkpoint waits for a running one.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the writer is told.
+/// A command to the writer.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// What one caller wants written.
+    /// Writes the ops of one caller.
     Commit(Commit),
-    /// Write no more, and leave a tidy file behind.
+    /// Stops writing, and runs the final checkpoint.
     Close,
 }
 
-/// What one caller wants written.
+/// The ops of one caller.
 #[derive(Debug)]
 pub(super) struct Commit {
     pub(super) ops: Vec<Op>,
-    /// Whether somebody waits for it. Whoever does wakes the writer by hand.
+    /// Whether a caller waits for the result. Such a caller unparks the writer.
     pub(super) urgent: bool,
     pub(super) reply: oneshot::Sender<Result<Vec<OpResult>, Error>>,
 }
 
-/// What is written at once.
+/// Commits that share a transaction.
 #[derive(Debug, Default)]
 struct WriteBatch {
     commits: Vec<Commit>,
     ops: usize,
     bytes: usize,
     urgent: bool,
-    /// Whether it is the last.
+    /// Whether this is the last batch.
     last: bool,
 }
 
@@ -70,7 +72,7 @@ impl WriteBatch {
         self.ops >= MAX_BATCH_OPS || self.bytes >= MAX_BATCH_BYTES
     }
 
-    /// Takes all that waits, as far as it has room.
+    /// Adds queued commits until the batch is full or the queue is empty.
     fn fill(&mut self, queue: &mut mpsc::Receiver<Command>) {
         while !self.is_full() && !self.last {
             match queue.try_recv() {
@@ -114,9 +116,9 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Writes until it is told to close, or the last handle is gone.
+    /// Writes until it receives `Close`, or the last handle is dropped.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
-        // Nobody else writes; all that could make the writer wait is a checkpoint, which may as well wait for it.
+        // Only a checkpoint could make the writer wait, and the checkpoint can run later instead.
         let _ = self.db.busy_timeout(Duration::ZERO);
         let mut open = true;
         while open && let Some(Command::Commit(first)) = queue.blocking_recv() {
@@ -139,11 +141,11 @@ impl Writer {
         if !self.checkpointer.on_close(&self.db, &self.health)
             && schema::disable_checkpoint_on_close(&self.db).is_err()
         {
-            tracing::error!("the store cannot be kept from moving its log");
+            tracing::error!("failed to disable the checkpoint on close");
         }
     }
 
-    /// Whether nothing may be told any more.
+    /// Whether nothing may be published any more.
     fn is_dead(&self) -> bool {
         *self.health.borrow() == Health::Dead
     }
@@ -162,7 +164,7 @@ impl Writer {
             ops.push(commit.ops);
         }
         if ops.iter().all(Vec::is_empty) {
-            // Somebody only waits for what came before.
+            // This caller waits only for earlier commits.
             for reply in replies {
                 let _ = reply.send(Ok(Vec::new()));
             }
@@ -172,8 +174,8 @@ impl Writer {
         match transact(&mut self.db, self.journal, self.encode, ops, force_write) {
             Ok((results, committed)) => {
                 self.journal = committed.journal;
-                // Others may be told only now; and of the extent first, for it says which cursors are good, and
-                // whoever is given an event may come back with its cursor at once.
+                // The commit is durable, so publish it now. Publish the range first, because it decides which cursors
+                // are valid, and a subscriber that receives an event may use its cursor at once.
                 self.log_range.send_replace(LogRange {
                     oldest: self.journal.oldest,
                     newest: self.journal.next_sequence - 1,
@@ -195,7 +197,7 @@ impl Writer {
                 let error = Error::of_write(source);
                 let dead = matches!(error, Error::DiskFailed(_));
                 if *self.health.borrow() == Health::Writable {
-                    tracing::error!(error = &error as &dyn std::error::Error, "the store cannot write");
+                    tracing::error!(error = &error as &dyn std::error::Error, "store write failed");
                 }
                 set_health(&self.health, if dead { Health::Dead } else { Health::Failing });
                 for reply in replies {
@@ -208,14 +210,14 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // Others hold the health open, and nobody would learn that nothing is written any more.
+        // Other holders keep the health channel open, so closing it would not report that the writer has stopped.
         if std::thread::panicking() {
             set_health(&self.health, Health::Dead);
         }
     }
 }
 
-/// Tells how the store is, if that is news. A store that is dead stays dead.
+/// Publishes a health that has changed. A dead store stays dead.
 pub(super) fn set_health(sender: &watch::Sender<Health>, health: Health) {
     sender.send_if_modified(|current| {
         let changed = *current != health && *current != Health::Dead;
@@ -226,8 +228,8 @@ pub(super) fn set_health(sender: &watch::Sender<Health>, health: Health) {
     });
 }
 
-/// `force_write`: it must write something, whatever the ops come to, for only then its success says that the disk takes what
-/// is written.
+/// If `force_write` is set, the transaction writes a page even if its ops change nothing. Only then does its success
+/// show that the disk accepts writes.
 fn transact(
     db: &mut Connection,
     journal: JournalRow,

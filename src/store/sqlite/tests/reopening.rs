@@ -81,19 +81,28 @@ async fn a_trimmed_store_is_sound() {
 async fn a_store_that_lacks_what_was_told_is_refused() {
     let (folder, newest) = failed().await;
     assert_eq!(fault(&folder, Cursor { sequence: 4, ..newest }), "event 4 is gone, which was notified");
-    assert_eq!(fault(&folder, Cursor { epoch: newest.epoch ^ 1, ..newest }), "it is another journal");
+    assert_eq!(
+        fault(&folder, Cursor { epoch: newest.epoch ^ 1, ..newest }),
+        "the file contains another journal"
+    );
 }
 
 #[tokio::test]
 async fn rows_that_do_not_fit_together_are_found() {
     for (sql, expected) in [
-        ("DELETE FROM events WHERE sequence = 2", "numbers have holes"),
-        ("DELETE FROM events WHERE sequence = 3", "the newest event is not the one before the next"),
-        ("DELETE FROM events WHERE sequence = 1", "events are gone that were never trimmed"),
-        ("DELETE FROM events", "events are gone that were never trimmed"),
+        ("DELETE FROM events WHERE sequence = 2", "sequence numbers are not contiguous"),
+        (
+            "DELETE FROM events WHERE sequence = 3",
+            "the newest event does not precede the next sequence number",
+        ),
+        ("DELETE FROM events WHERE sequence = 1", "events are missing that were never trimmed"),
+        ("DELETE FROM events", "events are missing that were never trimmed"),
         ("UPDATE events SET receive_ms = 0 WHERE sequence = 2", "receive times go backwards"),
-        ("UPDATE journal SET last_receive_ms = 0", "the newest event was received later than any"),
-        ("DELETE FROM journal", "the journal's row is gone"),
+        (
+            "UPDATE journal SET last_receive_ms = 0",
+            "the newest event was received after the journal's last receive time",
+        ),
+        ("DELETE FROM journal", "the journal's row is missing"),
     ] {
         let (folder, newest) = failed().await;
         change(&folder, sql);
