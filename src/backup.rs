@@ -1,4 +1,4 @@
-//! `switchboard backup` and `switchboard restore`: what they are given, and what they say.
+//! The commands `switchboard backup` and `switchboard restore`: their arguments and their output.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -10,71 +10,72 @@ use crate::config::{Config, Environment};
 use crate::store::{self, LogRange, Restored};
 use crate::telemetry::say;
 
-/// For how long request_ids are remembered where no configuration says it.
-const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long Switchboard remembers a `request_id`, if no configuration is given.
+const DEFAULT_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Which store.
+/// Selects a store.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct StoreFile {
     /// The store of this configuration.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The store itself, where there is no configuration at hand.
+    /// The store file itself, if no configuration is available.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
 }
 
 impl StoreFile {
-    /// Where it is, and for how long it remembers requests.
-    fn found(self) -> Result<(PathBuf, Duration), Box<dyn Error>> {
+    /// Returns the store's path, and how long it remembers requests.
+    fn locate(self) -> Result<(PathBuf, Duration), Box<dyn Error>> {
         if let Some(path) = self.store {
-            return Ok((path, REMEMBERED));
+            return Ok((path, DEFAULT_RETENTION));
         }
         let config = Config::load(self.config.as_deref(), &Environment)?;
         Ok((config.journal.path, config.sends.request_id_retention))
     }
 }
 
-/// Backs a store up, also while a server has it open.
+/// Backs up a store. A server may have it open.
 ///
 /// # Errors
 ///
-/// When it cannot be read, or the backup cannot be written.
+/// If the store cannot be read, or the backup cannot be written.
 pub fn back_up(store: StoreFile, to: &Path) -> Result<(), Box<dyn Error>> {
-    let (path, _) = store.found()?;
+    let (path, _) = store.locate()?;
     let log_range = store::back_up(&path, to)?;
-    say_what_is_there(&log_range, to);
+    print_summary(&log_range, to);
     Ok(())
 }
 
-/// Makes a store out of a backup.
+/// Creates a store from a backup.
 ///
 /// # Errors
 ///
-/// When the backup is none, or the store cannot be made.
+/// If the file is not a backup, or the store cannot be created.
 pub fn restore(store: StoreFile, from: &Path, accept_repeats: bool) -> Result<(), Box<dyn Error>> {
-    let (path, remembered) = store.found()?;
-    let Restored { log_range, backed_up, replay_guard_until } =
-        store::restore(from, &path, (!accept_repeats).then_some(remembered))?;
-    say_what_is_there(&log_range, &path);
-    // It is done, whether it can be said or not.
+    let (path, retention) = store.locate()?;
+    let Restored { log_range, backup_time, replay_guard_until } =
+        store::restore(from, &path, (!accept_repeats).then_some(retention))?;
+    print_summary(&log_range, &path);
+    // The restore is complete, so a failed print is ignored.
     let _ = say(format_args!(
-        "what was received after {} is not: whoever goes on behind an earlier cursor, or by a subscription, is not told",
-        backed_up.to_rfc3339()
+        "events received after {} are missing; subscriptions, and clients that resume from an earlier cursor, are not \
+         notified of the loss",
+        backup_time.to_rfc3339()
     ));
     let _ = match replay_guard_until {
         Some(until) => say(format_args!(
-            "until {}, a request_id that is not known is answered SEND_OUTCOME_UNKNOWN: it may have been used after \
-             the backup",
+            "until {}, a send with an unknown request_id fails with SEND_OUTCOME_UNKNOWN, because the request_id may \
+             have been used after the backup",
             until.to_rfc3339()
         )),
-        None => say("what was sent after the backup may be sent again"),
+        None => say("messages sent after the backup may be sent again"),
     };
     Ok(())
 }
 
-fn say_what_is_there(LogRange { oldest, newest }: &LogRange, path: &Path) {
+fn print_summary(LogRange { oldest, newest }: &LogRange, path: &Path) {
     let events = newest + 1 - oldest;
-    let _ = say(format_args!("{events} events, up to number {newest}, are in {}", path.display()));
+    let _ = say(format_args!("{events} events, up to sequence number {newest}, are in {}", path.display()));
 }

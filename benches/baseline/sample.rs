@@ -103,7 +103,7 @@ pub(crate) fn response() -> v1::SubscribeResponse {
         cursor: Cursor { epoch: u64::MAX / 3, sequence: 1_000_000 },
         receive_time: UnixMillis::now(),
         possible_duplicate_of: None,
-        life: None,
+        status_effect: None,
     };
     let bytes: Bytes = api::encode_event(&append().event, &stamp);
     let event = v1::Event::decode(bytes).expect("the encoded event can be decoded");

@@ -95,7 +95,7 @@ impl Streams {
             path: config.journal.path.clone(),
             encode: api::encode_event,
             committed: Box::new(move |changes| committed_tail.push(changes.events)),
-            owner,
+            replica_id: owner,
             max_pages: None,
         })?;
         let journal = Journal::new(store.clone(), tail, SubscriptionChanges::new());

@@ -222,7 +222,7 @@ impl StoreHandles {
                     subscription_changes.tell(changes.subscriptions);
                 })
             },
-            owner,
+            replica_id: owner,
             max_pages: None,
         })?;
         Ok(Self { store, tail, message_watchers, subscription_changes, owner })

@@ -96,7 +96,7 @@ impl Dispatch {
             }
             match self.request_record(account, request).await? {
                 // The attempt began after the lookup in the table, so the next lookup finds it, unless its task failed.
-                Some(record) if record.state.is_of(self.replica_id) => orphaned = Some(record),
+                Some(record) if record.state.is_owned_by(self.replica_id) => orphaned = Some(record),
                 record => return earlier_result(record, request),
             }
         }
@@ -113,7 +113,7 @@ impl Dispatch {
         account: &Account,
         request: &Request,
     ) -> Result<Option<RequestRecord>, Failure> {
-        let record = self.store.known(account.id(), request).await;
+        let record = self.store.request_with_replay_guard(account.id(), request).await;
         let record = record.map_err(|_| Failure::before_attempt(Cause::StoreUnavailable))?;
         if record.as_ref().is_some_and(|record| record.fingerprint != request.fingerprint) {
             return Err(Failure::before_attempt(Cause::Reused));
@@ -249,7 +249,7 @@ impl Dispatch {
         let begin = BeginAttempt {
             account: job.account.id().clone(),
             request: request.clone(),
-            owner: self.replica_id,
+            replica_id: self.replica_id,
             not_after: UnixMillis::now().plus(remaining + MAX_CALL_TIME),
             message: job.message.clone(),
         };
@@ -318,7 +318,7 @@ impl Dispatch {
             account: job.account.id().clone(),
             request: job.request.as_ref().map(|request| request.id.clone()),
             attempt: number,
-            owner: self.replica_id,
+            replica_id: self.replica_id,
             message: job.message.clone(),
             outcome: recorded_outcome(&result),
             end_time: UnixMillis::now(),
@@ -398,7 +398,7 @@ impl Dispatch {
             return None;
         }
         loop {
-            if matches!(error, store::Error::Closed | store::Error::Broken(_)) {
+            if matches!(error, store::Error::Closed | store::Error::DiskFailed(_)) {
                 // The record stays in flight. Reopening the store marks it as unknown.
                 return None;
             }

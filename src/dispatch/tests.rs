@@ -46,7 +46,7 @@ impl Fixture {
                     let _ = resumed.recv();
                 }
             }),
-            owner: replica_id,
+            replica_id,
             max_pages: None,
         });
         let store = store.expect("opens");
@@ -122,7 +122,7 @@ async fn attempt_without_a_task_has_an_unknown_outcome() {
     let begin = BeginAttempt {
         account: fixture.account.id().clone(),
         request: request(),
-        owner: fixture.dispatch.replica_id,
+        replica_id: fixture.dispatch.replica_id,
         not_after: UnixMillis::now().plus(DEADLINE),
         message: None,
     };

@@ -115,7 +115,8 @@ impl FromStr for CallbackData {
 }
 
 /// The network that carries a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Channel {
     /// WhatsApp.
     WhatsApp,
@@ -136,7 +137,10 @@ impl Channel {
 /// The state of a message. The order of the variants is the order in which a message advances.
 ///
 /// Proof of delivery overrides a failure, because the failure may belong to another one of several attempts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, strum::EnumString, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "lowercase")]
 pub enum MessageState {
     /// Switchboard has recorded the message; the outcome of the send is not known yet.
     Pending,

@@ -7,7 +7,8 @@ use super::Provider;
 /// The meaning of a provider's refusal, independent of the provider's own terms.
 ///
 /// The provider's code is reported next to it, because several codes can share a meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum RefusalReason {
     /// The provider rejected the account's key or secret.
     CredentialsRejected,
@@ -65,4 +66,20 @@ pub struct ProviderFault {
     pub retry_after: Option<Duration>,
     /// The configured route that was called, if routes are configurable: `send_text = "POST /v1.0/message"`.
     pub route: Option<String>,
+}
+
+impl ProviderFault {
+    /// A fault of which nothing but its meaning is known.
+    pub const fn new(provider: Provider, refusal: RefusalReason) -> Self {
+        Self {
+            provider,
+            refusal,
+            http_status: None,
+            code: None,
+            kind: None,
+            trace_id: None,
+            retry_after: None,
+            route: None,
+        }
+    }
 }

@@ -82,7 +82,7 @@ impl Journal {
                 });
             }
         };
-        self.change_and_look(id, Change::Create { filter, place }).await
+        self.change_and_look(id, Change::Create { filter, position: place }).await
     }
 
     /// Gives a subscription another filter. Whoever reads from it has heard of it when this returns.
@@ -218,9 +218,9 @@ impl Journal {
             unreachable!("what was asked for is answered")
         };
         match *changed {
-            Changed::Stands(subscription) => Ok(subscription),
+            Changed::Applied(subscription) => Ok(subscription),
             Changed::Exists(_) => Err(SubscriptionError::Exists),
-            Changed::Absent => Err(SubscriptionError::Absent),
+            Changed::NotFound => Err(SubscriptionError::Absent),
             Changed::Expired { oldest } => {
                 Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) }.into())
             }

@@ -168,7 +168,7 @@ mod tests {
             let op = Op::Subscription(id.parse().expect("an id"), Box::new(change));
             journal.store().commit(vec![op]).await.expect("written");
         };
-        let create = |place| Change::Create { filter: Filter::default(), place };
+        let create = |place| Change::Create { filter: Filter::default(), position: place };
         change("behind", create(SeekPosition::Oldest)).await;
         change("up", create(SeekPosition::Newest)).await;
         let mut gauges = Gauges::new(journal.store().clone());

@@ -102,8 +102,8 @@ impl Retention {
             let now = clock.now(UnixMillis::now());
             let trim = Trim {
                 before: now.minus(self.policy.events),
-                held_before: now.minus(self.policy.held_events),
-                most_bytes: self.policy.event_bytes,
+                force_before: now.minus(self.policy.held_events),
+                max_bytes: self.policy.event_bytes,
                 step_events,
                 step_bytes,
             };
@@ -111,7 +111,7 @@ impl Retention {
                 now,
                 requests: now.minus(self.policy.requests),
                 messages: now.minus(self.policy.messages),
-                most: STEP,
+                max_rows: STEP,
             };
             let (newest, bytes) = (self.store.log_range().newest, *self.store.bytes().borrow());
             let Some((trimmed, forgotten)) = self.step(trim, forget).await else { return };

@@ -17,7 +17,7 @@ const FOREVER: RetentionPolicy =
     RetentionPolicy { events: DAY, held_events: DAY, event_bytes: None, requests: DAY, messages: DAY };
 
 async fn subscribe(journal: &Journal, id: &str, place: SeekPosition) {
-    let change = Change::Create { filter: Filter::default(), place };
+    let change = Change::Create { filter: Filter::default(), position: place };
     let op = Op::Subscription(id.parse().expect("an id"), Box::new(change));
     journal.store().commit(vec![op]).await.expect("written");
 }

@@ -9,16 +9,7 @@ use crate::domain::{Provider, ProviderFault, RefusalReason, UnixMillis};
 
 /// The error for a template that is not in the account's list.
 pub fn not_found(provider: Provider) -> Error {
-    Error::Refused(ProviderFault {
-        provider,
-        refusal: RefusalReason::TemplateNotFound,
-        http_status: None,
-        code: None,
-        kind: None,
-        trace_id: None,
-        retry_after: None,
-        route: None,
-    })
+    Error::Refused(ProviderFault::new(provider, RefusalReason::TemplateNotFound))
 }
 
 /// The JSON texts of an array's items. An absent or null array counts as empty; any other value is `None`.

@@ -1,4 +1,4 @@
-//! Attempts at writes at a provider: how they begin, how they end, and what is known of them.
+//! Attempts at provider writes: how an attempt begins, how it ends, and what the store records about it.
 
 use bytes::Bytes;
 
@@ -6,12 +6,12 @@ use crate::domain::outcome::UnknownOutcome;
 use crate::domain::request::{Fingerprint, Request};
 use crate::domain::{AccountId, Message, MessageId, RequestId, UnixMillis};
 
-/// Whoever holds what is under way: one run of one process.
+/// Identifies one run of one Switchboard process. It owns the attempts that this run has in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ReplicaId(pub ulid::Ulid);
 
 impl ReplicaId {
-    /// A new one.
+    /// Generates a new id.
     pub fn generate() -> Self {
         Self(ulid::Ulid::generate())
     }
@@ -19,125 +19,126 @@ impl ReplicaId {
 
 /// An attempt that is about to begin.
 ///
-/// | record | `resend_after` | what happens |
+/// | record | `resend_after` | result |
 /// |---|---|---|
-/// | none | absent | attempt 1 begins; in a store that was restored, for as long as it is in doubt, [`BeginResult::Known`], unknown 1 |
+/// | none | absent | attempt 1 begins; while a restored store's replay guard is active, [`BeginResult::Known`] with attempt 1 unknown |
 /// | none | N | attempt N + 1 begins |
 /// | unknown N | N | attempt N + 1 begins |
-/// | of another fingerprint | any | [`BeginResult::Reused`] |
+/// | has another fingerprint | any | [`BeginResult::Reused`] |
 /// | anything else | any | [`BeginResult::Known`] |
 #[derive(Clone, Debug)]
 pub struct BeginAttempt {
-    /// Whose request it is.
+    /// The account of the request.
     pub account: AccountId,
     /// The request.
     pub request: Request,
-    /// Who makes the attempt.
-    pub owner: ReplicaId,
-    /// When the attempt has ended for certain, whatever becomes of its owner.
+    /// The process run that makes the attempt.
+    pub replica_id: ReplicaId,
+    /// The time by which the attempt has certainly ended, even if its process dies.
     pub not_after: UnixMillis,
-    /// The message, pending, where the write is a send. Of a request with a record, the message of the record counts.
+    /// The pending message, if the write is a send. If the request has a record, the record's message is used
+    /// instead.
     pub message: Option<Message>,
 }
 
-/// What became of a [`BeginAttempt`].
+/// The result of a [`BeginAttempt`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "it travels in a box, `Done::Begun`")]
+#[expect(clippy::large_enum_variant, reason = "it is boxed in `OpResult::Begun`")]
 pub enum BeginResult {
-    /// The attempt may be made; that is durable.
+    /// The attempt may be made. This is durable.
     Attempt {
-        /// Which one.
+        /// The attempt's number, counted from 1.
         number: u32,
-        /// The message, where the write is a send.
+        /// The message, if the write is a send.
         message_id: Option<MessageId>,
     },
-    /// It must not be made: this is what is known.
+    /// The attempt must not be made. This is the request's record.
     Known(RequestRecord),
-    /// The request asks for something else than an earlier one of its id did.
+    /// An earlier request with the same id has another fingerprint.
     Reused,
 }
 
-/// What is known of a request.
+/// What the store records about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestRecord {
-    /// What it asks for.
+    /// The fingerprint of the request's content.
     pub fingerprint: Fingerprint,
-    /// The newest attempt.
+    /// The number of the newest attempt.
     pub attempt: u32,
-    /// How it stands.
+    /// The request's state.
     pub state: RequestState,
-    /// The message, where the write is a send.
+    /// The message, if the write is a send.
     pub message: Option<Message>,
 }
 
-/// How a request stands.
+/// The state of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestState {
-    /// Its attempt is under way.
+    /// An attempt is in flight.
     InFlight {
-        /// Who makes it.
-        owner: ReplicaId,
-        /// When it has ended for certain.
+        /// The process run that makes the attempt.
+        replica_id: ReplicaId,
+        /// The time by which the attempt has certainly ended.
         not_after: UnixMillis,
     },
-    /// It was done.
+    /// The provider accepted the write.
     Accepted {
-        /// The reply, where the write is no send.
+        /// The stored reply, if the write is not a send.
         reply: Option<Bytes>,
     },
-    /// Nobody can tell whether its newest attempt was done.
+    /// The outcome of the newest attempt is unknown.
     Unknown(UnknownOutcome),
 }
 
 impl RequestState {
-    /// Whether an attempt of this owner is under way.
-    pub fn is_of(&self, of: ReplicaId) -> bool {
-        matches!(self, Self::InFlight { owner, .. } if *owner == of)
+    /// Whether an attempt of this process run is in flight.
+    pub fn is_owned_by(&self, id: ReplicaId) -> bool {
+        matches!(self, Self::InFlight { replica_id, .. } if *replica_id == id)
     }
 }
 
-/// An attempt that has ended, or a send without a request's id.
+/// A finished attempt, or a finished send without a `request_id`.
 #[derive(Clone, Debug)]
 pub struct FinishAttempt {
-    /// Whose it is.
+    /// The account of the request.
     pub account: AccountId,
-    /// The request, if it has an id: then only its attempt of this number, owner and message is ended.
+    /// The request, if it has an id. Then the op only finishes the attempt with this number, process run and message.
     pub request: Option<RequestId>,
-    /// Which attempt.
+    /// The attempt's number.
     pub attempt: u32,
-    /// Who made it.
-    pub owner: ReplicaId,
-    /// The message as the sender knows it, where the write is a send.
+    /// The process run that made the attempt.
+    pub replica_id: ReplicaId,
+    /// The message as the sender knows it, if the write is a send.
     pub message: Option<Message>,
-    /// What came of it.
+    /// The attempt's outcome.
     pub outcome: AttemptOutcome,
-    /// When that was known.
+    /// When the outcome became known.
     pub end_time: UnixMillis,
 }
 
-/// What came of an attempt.
+/// The outcome of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttemptOutcome {
-    /// It was done.
+    /// The provider accepted the write.
     Accepted {
-        /// The reply to keep, where the write is no send.
+        /// The reply to store, if the write is not a send.
         reply: Option<Bytes>,
         /// The provider's ids of the message.
         provider_ids: Vec<String>,
-        /// The provider's own word for its state.
+        /// The provider's own name for the message's state.
         provider_state: Option<String>,
     },
-    /// It was refused, or not sent: nothing was done.
+    /// The provider refused the write, or the write was never sent. Nothing was executed.
     NotDone,
-    /// Nobody can tell.
+    /// The outcome is unknown.
     Unknown(UnknownOutcome),
 }
 
-/// How things stand after an [`FinishAttempt`], by all that is known: an event may have proven more than the reply did.
+/// The state after a [`FinishAttempt`]. An event may have proven more than the provider's reply did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FinishResult {
-    /// The request's record. Absent when there is none (any more).
+    /// The request's record. Absent if there is none, or if it was deleted.
     pub record: Option<RequestRecord>,
-    /// The message. Absent when there is none (any more).
+    /// The message. Absent if there is none, or if it was deleted.
     pub message: Option<Message>,
 }

@@ -1,19 +1,19 @@
-//! Why a store does not open, write or read.
+//! Errors of opening, reading and writing a store.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Why a store does not open, write or read.
+/// Why a store cannot be opened, read or written.
 ///
-/// Cheap to clone: one failed commit is told to every caller whose op was in it.
+/// Cheap to clone, because a failed commit returns its error to every caller that had an op in it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// The file cannot be opened or is no store.
+    /// The file cannot be opened, or it is not a store.
     #[error("cannot open the store {path}")]
     Open {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: Arc<rusqlite::Error>,
     },
@@ -22,7 +22,7 @@ pub enum Error {
     Folder {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: Arc<std::io::Error>,
     },
@@ -32,18 +32,20 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The file is somebody else's database.
-    #[error("{path} is a database of another program")]
+    /// The file is another program's database.
+    #[error("{path} is another program's database")]
     Foreign {
         /// The file.
         path: PathBuf,
     },
-    /// The file was written by a newer version.
-    #[error("the store has schema {found}, and this version reads up to {known}: run the newer version")]
+    /// A newer version wrote the file.
+    #[error(
+        "the store has format {found}, and this version reads up to format {known}: run the newer version"
+    )]
     TooNew {
-        /// The file's schema.
+        /// The file's format.
         found: i64,
-        /// The newest schema that this version knows.
+        /// The newest format that this version reads.
         known: i64,
     },
     /// An older version wrote the file. There is no migration before 1.0.
@@ -58,55 +60,55 @@ pub enum Error {
         /// The only format that this version reads.
         required: i64,
     },
-    /// The file is a backup.
-    #[error("{path} is a backup, and no store: make a store of it with `switchboard restore`")]
-    Backup {
+    /// The file is a backup, not a store.
+    #[error("{path} is a backup, not a store: create a store from it with `switchboard restore`")]
+    IsBackup {
         /// The file.
         path: PathBuf,
     },
-    /// The file is no backup.
-    #[error("{path} is no backup: make one with `switchboard backup`")]
-    NoBackup {
+    /// The file is not a backup.
+    #[error("{path} is not a backup: create one with `switchboard backup`")]
+    NotABackup {
         /// The file.
         path: PathBuf,
     },
-    /// There is a file already, and it is not written over.
-    #[error("{path} exists already: move it away first")]
+    /// The file already exists. It is never overwritten.
+    #[error("{path} already exists: move or delete it first")]
     Exists {
         /// The file.
         path: PathBuf,
     },
-    /// The file is not what was written.
+    /// The file's content is damaged.
     #[error("{path} is damaged")]
     Damaged {
         /// The file.
         path: PathBuf,
     },
-    /// There is no room to write.
+    /// The disk has no space left.
     #[error("the store's disk is full")]
     Full(#[source] Arc<rusqlite::Error>),
-    /// The disk did not keep what it was told to keep.
+    /// An fsync failed, or the file's content is not what was written. The store must be reopened.
     #[error("the store's disk failed")]
-    Broken(#[source] Arc<rusqlite::Error>),
-    /// Anything else that the engine said.
+    DiskFailed(#[source] Arc<rusqlite::Error>),
+    /// Any other error of SQLite.
     #[error("the store failed")]
     Failed(#[source] Arc<rusqlite::Error>),
-    /// The writer is gone.
+    /// The writer has stopped.
     #[error("the store is closed")]
     Closed,
-    /// The file does not hold what it should.
-    #[error("the store does not hold what it should: {0}")]
-    Unsound(String),
-    /// A backup, or a store made of one, cannot be written.
+    /// A store that was reopened after a disk failure did not pass verification.
+    #[error("the store did not pass verification: {0}")]
+    VerificationFailed(String),
+    /// A backup or a restored store cannot be written.
     #[error("cannot write {path}")]
-    NotMade {
-        /// The file that was to be made.
+    NotWritten {
+        /// The file to be created.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: Arc<rusqlite::Error>,
     },
-    /// A row cannot be what this version wrote.
-    #[error("the store holds a row that cannot be read: {0}")]
+    /// A row holds a value that this version does not write.
+    #[error("the store contains an invalid row: {0}")]
     Corrupt(String),
 }

@@ -1,12 +1,12 @@
-//! The one durable home of the journal, of requests that can be repeated, and of messages and how they stand.
+//! Durable storage for the journal, requests with an idempotency key, and messages with their states.
 //!
-//! The seam is semantic: callers hand in [`Op`]s and get [`OpResult`]s back once they are on disk, and read short pages.
-//! Ops of many callers share one transaction and one fsync. Ops are repeatable: whoever does not learn the result may
-//! hand the same op in again.
+//! The interface is semantic: callers commit [`Op`]s, receive [`OpResult`]s once the ops are durable, and read short
+//! pages. The ops of many callers share one transaction and one fsync. Ops are repeatable: a caller that did not
+//! receive the result may commit the same op again.
 //!
-//! **Invariants.** One process writes, and one thread in it. Numbers are contiguous, grow, and are never used twice,
-//! also not after everything was trimmed. What [`Options::committed`] is told and what a page holds is on disk.
-//! Nothing above this module knows SQL; nothing of SQLite shapes a promise.
+//! **Invariants.** One process writes, on one thread. Sequence numbers are contiguous, grow, and are never reused,
+//! even after every event was trimmed. Everything that [`Options::committed`] receives and that a page holds is
+//! durable. No module above this one knows SQL, and no guarantee depends on SQLite.
 
 mod attempt;
 mod error;
@@ -33,159 +33,161 @@ pub use error::Error;
 pub use op::{Append, Change, Changed, Op, OpResult, SeekPosition, Trim, Trimmed};
 pub use sqlite::{PendingCommit, Store, back_up, restore};
 
-/// What names a message within an account.
+/// A key that finds a message within an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MessageKey {
-    /// Our id.
+    /// Switchboard's message id.
     Id(MessageId),
-    /// One of the provider's.
+    /// One of the provider's message ids.
     Provider(String),
-    /// The id of the request that it was sent with; the newest, if there are several.
+    /// The `request_id` of the send. If several messages have it, the newest is meant.
     Request(RequestId),
 }
 
-/// What an event gets from its place, and not from its content.
+/// The properties that an event gets from its position in the journal, not from its content.
 #[derive(Clone, Debug)]
 pub struct Stamp {
-    /// The place behind the event.
+    /// The cursor after the event.
     pub cursor: Cursor,
-    /// When it was received; never before an earlier event's.
+    /// When the event was received. It is never earlier than the receive time of an earlier event.
     pub receive_time: UnixMillis,
-    /// The newest earlier event with the same bytes, where there is no identity to go by.
+    /// The newest earlier event with the same bytes, if the event has no identity for deduplication.
     pub possible_duplicate_of: Option<EventId>,
-    /// What a status means for its message.
-    pub life: Option<StatusEffect>,
+    /// What a status event means for its message.
+    pub status_effect: Option<StatusEffect>,
 }
 
-/// What a status means for its message.
+/// What a status event means for its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatusEffect {
-    /// The message, if it is one of ours.
+    /// The message, if Switchboard sent it.
     pub message_id: Option<MessageId>,
-    /// How far it has come with the status. Absent as long as only unknown words were reported.
+    /// The message's state after the event. Absent while only unknown states were reported.
     pub state_after: Option<MessageState>,
-    /// Whether the status told of a state that the message was in already or had left behind.
+    /// Whether the message already had the reported state or a later one.
     pub stale: bool,
 }
 
-/// Makes an event's bytes for the wire, once, inside the transaction that gives it its place.
+/// Encodes an event for the wire: once, in the transaction that assigns its sequence number.
 pub type Encode = fn(&Event, &Stamp) -> Bytes;
 
-/// Is told, on the writer's thread and in order, what has just become durable.
+/// Called with each set of changes after it became durable: on the writer's thread, in commit order.
 pub type Committed = Box<dyn FnMut(Changes) + Send>;
 
-/// What has become durable at once.
+/// Changes that became durable in one transaction.
 #[derive(Clone, Debug)]
 pub struct Changes {
     /// The new events, in order.
     pub events: Arc<[StoredEvent]>,
-    /// Messages that are new or stand differently now, as they stand.
+    /// The new and changed messages, each once, with its final state.
     pub messages: Vec<Message>,
-    /// What was done to subscriptions, in order.
+    /// The changes to subscriptions, in order.
     pub subscriptions: Vec<SubscriptionChange>,
 }
 
-/// What was done to a subscription that whoever reads from it must hear of.
+/// A change to a subscription that its open streams must react to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubscriptionChange {
-    /// Its filter or place was set. It stands like this.
+    /// The filter or the position was set. This is the new state.
     Set(Subscription),
-    /// It was deleted. It stood like this.
+    /// The subscription was deleted. This was its last state.
     Deleted(Subscription),
 }
 
 /// An event in the journal.
 #[derive(Clone)]
 pub struct StoredEvent {
-    /// Its number.
+    /// The sequence number.
     pub sequence: u64,
-    /// The account that it belongs to.
+    /// The account that the event belongs to.
     pub account: AccountId,
-    /// Its type.
+    /// The event's type.
     pub event_type: EventType,
-    /// The event as [`Encode`] made it.
+    /// The bytes that [`Encode`] returned.
     pub event: Bytes,
-    /// The webhook's body; absent where a page was read without.
+    /// The webhook's body. Absent if the page was read without bodies.
     pub raw: Option<Bytes>,
 }
 
 impl fmt::Debug for StoredEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { sequence, account, event_type, .. } = self;
-        f.debug_struct("Stored")
-            .field("number", sequence)
+        f.debug_struct("StoredEvent")
+            .field("sequence", sequence)
             .field("account", account)
             .field("event_type", event_type)
             .finish_non_exhaustive()
     }
 }
 
-/// A piece of the journal.
+/// A contiguous part of the journal.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// The events, in order, with contiguous numbers. If the first is not the one behind the number asked for, those
-    /// between were trimmed. Empty at the journal's end. Read backwards, the last is the one asked for, or none is left.
+    /// The events, in order, with contiguous sequence numbers. If the first one does not directly follow the
+    /// requested sequence number, the events between were trimmed. Empty at the end of the journal. When a page is
+    /// read backwards, the last event is the requested one, or the page is empty.
     pub events: Arc<[StoredEvent]>,
 }
 
-/// Where a moment lies among the journal's events.
+/// The position of a point in time in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeLocation {
-    /// The place before the first event that is left and was received at that moment or later: the number of the event
-    /// before it. The journal's end if there is none.
+    /// The position before the first stored event that was received at that time or later, as the sequence number of
+    /// the preceding event. If there is no such event, the end of the journal.
     pub after: u64,
-    /// Whether events that were received at that moment or later are gone, or may be since a restore from a backup.
+    /// Whether events received at that time or later were trimmed, or may have been lost in a restore from a backup.
     pub trimmed: bool,
 }
 
-/// Where a cursor stands in the journal.
+/// The position of a cursor relative to this journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CursorLocation {
-    /// Behind the event of that number, which may be trimmed or still to come.
+    /// After the event with this sequence number. The event may be trimmed, or may not exist yet.
     At(u64),
-    /// At what was lost when the journal was restored. What it has in common with the cursor's ends with that number.
+    /// In a part that was lost when the journal was restored. The shared history ends with this sequence number.
     Lost(u64),
     /// In another journal.
     Foreign,
 }
 
-/// When the oldest and the newest event that are left were received.
+/// The receive times of the oldest and the newest stored event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeRange {
-    /// The oldest.
+    /// The receive time of the oldest event.
     pub oldest: UnixMillis,
-    /// The newest.
+    /// The receive time of the newest event.
     pub newest: UnixMillis,
 }
 
-/// Where a subscription stands.
+/// The position of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscriptionPosition {
-    /// Which one.
+    /// The subscription.
     pub id: SubscriptionId,
-    /// The number of the event that it stands behind.
+    /// The sequence number that the subscription is positioned after.
     pub sequence: u64,
-    /// When the first event behind it was received, of those that are left, if there is one.
+    /// When the first stored event after the position was received. Absent if there is no such event.
     pub received: Option<UnixMillis>,
 }
 
-/// What the journal spans.
+/// The range of sequence numbers in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogRange {
-    /// The number of the oldest event that is left, or of the next one if none is.
+    /// The sequence number of the oldest stored event, or the next sequence number if no event is stored.
     pub oldest: u64,
-    /// The number of the newest event; 0 before the first.
+    /// The sequence number of the newest event. 0 before the first event.
     pub newest: u64,
 }
 
-/// A store that was made of a backup.
+/// A store that was restored from a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// What its journal spans.
+    /// The range of its journal.
     pub log_range: LogRange,
-    /// When the backup was made: what came after that is not there.
-    pub backed_up: UnixMillis,
-    /// Until when requests that are not known may have been made after the backup; absent where that risk was taken.
+    /// When the backup was made. Later changes are not in the store.
+    pub backup_time: UnixMillis,
+    /// Until when an unknown request may have been executed after the backup. Absent if the operator accepted that
+    /// risk.
     pub replay_guard_until: Option<UnixMillis>,
 }
 
@@ -194,24 +196,24 @@ pub struct Restored {
 pub enum Health {
     /// The last write succeeded.
     Writable,
-    /// The last write failed; reads may still work.
+    /// The last write failed. Reads may still work.
     Failing,
-    /// The disk did not keep what it was told to keep, or the writer is gone. Only opening the store again helps.
+    /// An fsync failed, the file is corrupt, or the writer has stopped. The store must be reopened.
     Dead,
 }
 
-/// How a store is opened.
+/// Options for opening a store.
 pub struct Options {
-    /// The file. Its folder must exist; the file is made when it does not.
+    /// The file. Its folder must exist. The store creates the file if it does not exist.
     pub path: PathBuf,
-    /// Makes events' bytes.
+    /// Encodes events.
     pub encode: Encode,
-    /// Is told of every commit.
+    /// Called after each commit.
     pub committed: Committed,
-    /// Who opens it. Attempts of others that are in flight have ended without a word: nobody can tell what became of
-    /// them.
-    pub owner: ReplicaId,
-    /// The most pages (of 4 KiB) that the file may grow to. Absent: what the disk holds.
+    /// The process run that opens the store. Attempts of other runs that are still in flight were interrupted, so
+    /// their outcome becomes unknown.
+    pub replica_id: ReplicaId,
+    /// The maximum size of the file, in pages of 4 KiB. Absent: limited only by the disk.
     pub max_pages: Option<u32>,
 }
 
@@ -221,14 +223,14 @@ impl fmt::Debug for Options {
     }
 }
 
-/// The most subscriptions that there may be: each is looked at when events are trimmed.
-pub const MOST_SUBSCRIPTIONS: u32 = 1_000;
+/// The maximum number of subscriptions. Trimming reads each of them.
+pub const MAX_SUBSCRIPTIONS: u32 = 1_000;
 
-/// How long a page may be, by default: short enough that no reader holds up the log's reuse.
+/// The maximum number of events in a page. It is small enough that no read delays the reuse of the write-ahead log.
 pub const PAGE_EVENTS: u32 = 512;
 
-/// How many bytes of events a page may hold before it ends early.
+/// A page ends early once its events reach this many bytes.
 pub const PAGE_BYTES: usize = 1 << 20;
 
-/// How long opening waits for another process to let go of the file.
-pub const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// How long opening waits for another process to release the file.
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,6 +1,6 @@
-//! What can be written, and what becomes of it.
+//! The operations that the store executes, and their results.
 //!
-//! **Invariants.** Ops are repeatable: whoever does not learn what became of one may hand the same in again.
+//! **Invariants.** Ops are repeatable: a caller that did not receive the result may commit the same op again.
 
 use std::fmt;
 
@@ -10,60 +10,61 @@ use super::{BeginAttempt, BeginResult, FinishAttempt, FinishResult};
 use crate::domain::event::{Identity, Proof};
 use crate::domain::{Event, Filter, Subscription, SubscriptionId, UnixMillis};
 
-/// One change, to be made durable.
+/// One change to make durable.
 #[derive(Debug)]
 pub enum Op {
-    /// Puts an event at the end of the journal, unless one with its identity is there. What it tells of a message of
-    /// ours, or of a conversation, is kept in the same transaction.
+    /// Appends an event to the journal, unless an event with its identity is already stored. The same transaction
+    /// applies what the event reports about a message of ours or a conversation.
     Append(Box<Append>),
-    /// Writes down that an attempt at a repeatable write is about to begin, unless it must not.
+    /// Records that an attempt at a write with an idempotency key is about to begin, unless it must not begin.
     BeginAttempt(Box<BeginAttempt>),
-    /// Writes down what came of an attempt, and appends `message.accepted` when it makes a message accepted.
+    /// Records the outcome of an attempt. Appends `message.accepted` if the outcome makes a message accepted.
     FinishAttempt(Box<FinishAttempt>),
-    /// Forgets requests, messages and conversations that are too old, at most so many of each; and, in a store that was
-    /// restored, the doubt whether requests that it does not know were made.
+    /// Deletes old requests, messages and conversations, at most `max_rows` of each. In a restored store it also ends
+    /// the replay guard once its time is over.
     Expire {
-        /// The moment, as far as it is certain: doubt that lasts until then is over.
+        /// The current time, as a lower bound that is certain. A replay guard that lasts until then or less is over.
         now: UnixMillis,
-        /// Requests that ended before this moment.
+        /// Requests that ended before this time are deleted.
         requests: UnixMillis,
-        /// Messages that were made, and customers who last wrote, before this moment.
+        /// Messages created before this time, and conversations whose customer last wrote before it, are deleted.
         messages: UnixMillis,
-        /// The most rows of each kind to forget in one go.
-        most: u32,
+        /// The maximum number of rows of each kind to delete at once.
+        max_rows: u32,
     },
-    /// Forgets the oldest events: those that are too old or too many.
+    /// Deletes the oldest events, if they are too old or the journal is too large.
     Trim(Trim),
-    /// Makes, changes or removes a subscription.
+    /// Creates, changes or deletes a subscription.
     Subscription(SubscriptionId, Box<Change>),
 }
 
-/// What became of an [`Op`].
+/// The result of an [`Op`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpResult {
-    /// See there.
+    /// The result of [`Op::BeginAttempt`].
     Begun(Box<BeginResult>),
-    /// See there.
+    /// The result of [`Op::FinishAttempt`].
     Finished(Box<FinishResult>),
-    /// So many rows of the kind that had most were forgotten.
+    /// The number of deleted rows, of the kind with the most deletions.
     Expired(u64),
-    /// The event has this number.
+    /// The sequence number of the appended event.
     Appended(u64),
-    /// An event of that identity is in the journal already, and durable.
+    /// An event with that identity is already in the journal, and durable.
     Duplicate,
-    /// See there.
+    /// The result of [`Op::Trim`].
     Trimmed(Trimmed),
-    /// See there.
+    /// The result of [`Op::Subscription`].
     Changed(Box<Changed>),
 }
 
-/// An event on its way into the journal.
+/// An event to append to the journal.
 pub struct Append {
     /// The event.
     pub event: Event,
-    /// By what a repetition is recognised. Absent: always appended, and marked when the same bytes came before.
+    /// The identity by which duplicates are recognised. Absent: the event is always appended, and marked if an
+    /// earlier event has the same bytes.
     pub identity: Option<Identity>,
-    /// The attempt of ours that it proves to have reached the provider.
+    /// The attempt of ours that the event proves to have reached the provider.
     pub proof: Option<Proof>,
     /// The webhook's body.
     pub raw: Bytes,
@@ -75,97 +76,99 @@ impl fmt::Debug for Append {
     }
 }
 
-/// Which events are to be forgotten: from the oldest on, as long as one is too old or too much, and at most so many.
+/// Which events to trim: from the oldest on, while one is too old or the journal is too large, within a step's
+/// limits.
 ///
-/// A subscription holds the events behind its place that match its filter, until it has lost one of them: then it is
-/// expired, and holds nothing until it stands at a place that is left. Events that match it nowhere cost it nothing: its
-/// place moves on with them.
+/// A subscription holds the events after its position that match its filter. Once it has lost one of them it is
+/// expired, and holds nothing until it is moved to a position whose events are still stored. Trimming advances the
+/// position of a subscription over events that do not match its filter.
 #[derive(Clone, Copy, Debug)]
 pub struct Trim {
-    /// Events received before this moment are too old, unless a subscription holds them.
+    /// Events received before this time are too old, unless a subscription holds them.
     pub before: UnixMillis,
-    /// Events received before this moment are too old, whoever holds them.
-    pub held_before: UnixMillis,
-    /// As long as the events take more bytes than this, the oldest is too much, whoever holds it.
-    pub most_bytes: Option<u64>,
-    /// The most events to forget in one go, so that appends are never held up for long.
+    /// Events received before this time are too old, even if a subscription holds them.
+    pub force_before: UnixMillis,
+    /// While the events take more bytes than this, the oldest is trimmed, even if a subscription holds it.
+    pub max_bytes: Option<u64>,
+    /// The maximum number of events to delete at once, so trimming never delays appends for long.
     pub step_events: u32,
-    /// The most bytes to forget in one go; a single event may have more.
+    /// The maximum number of bytes to delete at once. A single event may have more.
     pub step_bytes: u64,
 }
 
 impl Trim {
-    /// Those received before a moment, whoever holds them, and at most so many.
+    /// Trims at most `step_events` events received before a time, even if a subscription holds them.
     pub fn older_than(before: UnixMillis, step_events: u32) -> Self {
-        Self { before, held_before: before, most_bytes: None, step_events, step_bytes: u64::MAX }
+        Self { before, force_before: before, max_bytes: None, step_events, step_bytes: u64::MAX }
     }
 }
 
-/// What was forgotten by a [`Trim`].
+/// The result of a [`Trim`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trimmed {
-    /// How many events.
+    /// The number of deleted events.
     pub events: u64,
-    /// What they took.
+    /// The size of the deleted events.
     pub bytes: u64,
-    /// Whether it ended for its size, so that another one would find more.
+    /// Whether the step ended at one of its limits, so another step would find more.
     pub more: bool,
-    /// The subscriptions that lost an event that they had not acknowledged, and had lost none before.
+    /// The subscriptions that newly expired: they lost an event that they had not acknowledged, and had lost none
+    /// before.
     pub expired: Vec<SubscriptionId>,
 }
 
 /// A change to a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Makes it.
+    /// Creates it.
     Create {
-        /// Which events it is about.
+        /// The events that match it.
         filter: Filter,
-        /// Its first place.
-        place: SeekPosition,
+        /// Its first position.
+        position: SeekPosition,
     },
-    /// Gives it another filter.
+    /// Replaces its filter.
     Update(Filter),
     /// Moves it, forward or back.
     Seek(SeekPosition),
-    /// Moves it forward to behind the event of that number; one that it is behind already changes nothing.
+    /// Moves it forward to after that event. If it is already at or after that position, nothing changes.
     Acknowledge {
-        /// The event.
+        /// The event's sequence number.
         sequence: u64,
-        /// What its generation must be. Absent: whatever it is.
+        /// The generation that the subscription must have. Absent: any generation.
         generation: Option<u64>,
     },
-    /// Removes it.
+    /// Deletes it.
     Delete,
 }
 
-/// A place in the journal, as of the moment of its transaction.
+/// A position in the journal, resolved in the op's transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeekPosition {
-    /// Before the oldest event that is left.
+    /// Before the oldest stored event.
     Oldest,
-    /// Behind the newest event.
+    /// After the newest event.
     Newest,
-    /// Behind the event of that number, which the journal has come to.
+    /// After the event with this sequence number, which the journal has reached.
     After(u64),
 }
 
-/// What became of a [`Change`].
+/// The result of a [`Change`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changed {
-    /// The subscription stands like this; where it was deleted, it stood like this.
-    Stands(Subscription),
-    /// It exists already, and nothing was changed.
+    /// The subscription's current state. After a deletion, its last state.
+    Applied(Subscription),
+    /// The subscription already exists. Nothing was changed.
     Exists(Subscription),
-    /// There is none of that id.
-    Absent,
-    /// Events behind the place are gone, and nothing was changed.
+    /// No subscription has that id.
+    NotFound,
+    /// Events after the requested position were trimmed. Nothing was changed.
     Expired {
-        /// The number of the oldest event that is left, or of the next one if none is.
+        /// The sequence number of the oldest stored event, or the next sequence number if no event is stored.
         oldest: u64,
     },
-    /// Its generation is another one by now, and nothing was changed.
+    /// The subscription has another generation. Nothing was changed.
     Stale(Subscription),
-    /// There are [`MOST_SUBSCRIPTIONS`](super::MOST_SUBSCRIPTIONS), and none was made.
+    /// There are already [`MAX_SUBSCRIPTIONS`](super::MAX_SUBSCRIPTIONS). None was created.
     TooMany,
 }

@@ -63,7 +63,7 @@ async fn restored_store_serves_and_reports_lost_cursors_and_sends() {
         deliver(&server, (0..50).map(|n| format!("meanwhile-{n}"))).await;
         within(backing_up).await.expect("no panic")
     };
-    assert!(output.contains("events, up to number "), "{output}");
+    assert!(output.contains("events, up to sequence number "), "{output}");
     deliver(&server, (0..5).map(|n| format!("after-{n}"))).await;
     assert!(!send(&server, "sent-after", 0).await.expect("accepted"));
     let last = stream.events(56).await.pop().expect("56 events").cursor;
@@ -139,15 +139,15 @@ async fn backup_and_restore_never_overwrite_and_name_the_obstacle() {
     deliver(&server, ["M1".to_owned()]).await;
     succeeds(&["backup", "--store", path_str(&store), "--to", path_str(&backup)]);
     let output = fails(&["backup", "--store", path_str(&store), "--to", path_str(&backup)]);
-    assert!(output.contains("exists already"), "{output}");
+    assert!(output.contains("already exists"), "{output}");
     let output = fails(&["restore", "--store", path_str(&store), "--from", path_str(&backup)]);
     assert!(output.contains("in use by another process"), "{output}");
     assert!(server.terminate());
     let output = fails(&["restore", "--store", path_str(&store), "--from", path_str(&backup)]);
-    assert!(output.contains("exists already: move it away"), "{output}");
+    assert!(output.contains("already exists: move or delete it"), "{output}");
     let other = home.folder.path().join("other.db");
     let output = fails(&["restore", "--store", path_str(&other), "--from", path_str(&store)]);
-    assert!(output.contains("is no backup"), "{output}");
+    assert!(output.contains("is not a backup"), "{output}");
     let output = fails(&["backup", "--to", path_str(&backup)]);
     assert!(output.contains("--config"), "{output}");
 

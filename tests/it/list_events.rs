@@ -57,12 +57,18 @@ async fn trim(folder: &Path, most: u32) {
         path: folder.join("switchboard.db"),
         encode: encode_event,
         committed: Box::new(|_| {}),
-        owner: ReplicaId::generate(),
+        replica_id: ReplicaId::generate(),
         max_pages: None,
     })
     .expect("opens");
     let before = UnixMillis::now().plus(Duration::from_secs(1));
-    let done = store.commit(vec![Op::Trim(Trim::older_than(before, most))]).await.expect("written");
+    let done = store.commit(vec![Op::Trim(Trim {
+            before,
+            force_before: before,
+            max_bytes: None,
+            step_events: most,
+            step_bytes: u64::MAX,
+        })]).await.expect("written");
     assert!(matches!(&*done, [OpResult::Trimmed(trimmed)] if trimmed.events == u64::from(most)));
     store.close().await;
     let mut health = store.health();

@@ -5,7 +5,7 @@ use switchboard::pb::v1;
 use switchboard::pb::v1::seek_subscription_request::Target;
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::{EventFilter, StartPosition, SubscribeRequest, create_subscription_request};
-use switchboard::store::{self, Change, MOST_SUBSCRIPTIONS, Op};
+use switchboard::store::{self, Change, MAX_SUBSCRIPTIONS, Op};
 use tonic::{Code, Status};
 
 use crate::subscriptions::{
@@ -211,10 +211,10 @@ async fn subscription_1001_is_rejected() {
     let folder = Start::quiet().start().await.stop().await;
     let created = with_store(folder.path(), async |store| {
         let make = |n| {
-            let change = Change::Create { filter: Filter::default(), place: store::SeekPosition::Newest };
+            let change = Change::Create { filter: Filter::default(), position: store::SeekPosition::Newest };
             Op::Subscription(format!("s{n}").parse().expect("an id"), Box::new(change))
         };
-        store.commit((0..MOST_SUBSCRIPTIONS).map(make).collect()).await.expect("written")
+        store.commit((0..MAX_SUBSCRIPTIONS).map(make).collect()).await.expect("written")
     });
     assert_eq!(created.await.len(), 1_000);
     let gateway = Start::quiet().on(folder).start().await;

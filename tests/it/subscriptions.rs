@@ -130,7 +130,7 @@ pub(crate) async fn with_store<T>(folder: &Path, work: impl AsyncFnOnce(&Store) 
         path: folder.join("switchboard.db"),
         encode: encode_event,
         committed: Box::new(|_| {}),
-        owner: ReplicaId::generate(),
+        replica_id: ReplicaId::generate(),
         max_pages: None,
     })
     .expect("opens");
@@ -399,7 +399,13 @@ async fn expired_subscription_fails_or_reports_gap_until_acknowledged() {
     let folder = gateway.stop().await;
     with_store(folder.path(), async |store| {
         let before = UnixMillis::now().plus(Duration::from_secs(1));
-        let done = store.commit(vec![Op::Trim(Trim::older_than(before, 3))]).await.expect("written");
+        let done = store.commit(vec![Op::Trim(Trim {
+            before,
+            force_before: before,
+            max_bytes: None,
+            step_events: 3,
+            step_bytes: u64::MAX,
+        })]).await.expect("written");
         assert!(matches!(&*done, [OpResult::Trimmed(trimmed)] if trimmed.events == 3));
     })
     .await;
@@ -439,7 +445,7 @@ async fn filter_on_a_removed_account_matches_nothing() {
     with_store(folder.path(), async |store| {
         let accounts = ["removed", CONNECTBY].map(|id| id.parse::<AccountId>().expect("an id")).to_vec();
         let filter = Filter { accounts, types: vec![] };
-        let change = Change::Create { filter, place: store::SeekPosition::Oldest };
+        let change = Change::Create { filter, position: store::SeekPosition::Oldest };
         let op = Op::Subscription(ID.parse().expect("an id"), Box::new(change));
         store.commit(vec![op]).await.expect("written");
     })

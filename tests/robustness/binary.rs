@@ -72,7 +72,7 @@ impl Home {
         let done = done.map_err(|error| error.to_string())?;
         let output = String::from_utf8_lossy(&done.stdout);
         let newest =
-            output.split_once("up to number ").and_then(|(_, rest)| rest.split(',').next()?.parse().ok());
+            output.split_once("up to sequence number ").and_then(|(_, rest)| rest.split(',').next()?.parse().ok());
         newest
             .filter(|_| done.status.success())
             .ok_or_else(|| format!("{command} failed: {}", String::from_utf8_lossy(&done.stderr)))

@@ -26,7 +26,7 @@ pub(crate) fn open() -> Opened {
             fed.push(changes.events);
             told.tell(changes.subscriptions);
         }),
-        owner: ReplicaId::generate(),
+        replica_id: ReplicaId::generate(),
         max_pages: None,
     })
     .expect("opens");

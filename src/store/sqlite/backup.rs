@@ -1,9 +1,10 @@
-//! Backups of a store, live or not, and stores made out of them.
+//! Backups of a store, and stores restored from them. The store may be in use.
 //!
-//! **Invariants.** A backup is one moment of the store. It is no store: it cannot be opened as one, for its journal may
-//! have gone on since, and the same cursors would name other events. Only restoring makes a store of it, with a new
-//! epoch. A backup and a restored store appear under their names whole and durable, or not at all; what is there already
-//! is never written over. What somebody left half made who was killed goes with the next that is made in its folder.
+//! **Invariants.** A backup is a snapshot of the store at one moment. It cannot be opened as a store, because the
+//! journal may have advanced since, and then the same cursors would name different events. Only a restore makes a
+//! store of it, with a new epoch. A backup or a restored store appears under its name complete and durable, or not at
+//! all. An existing file is never overwritten. If a process is killed and leaves a partial file, the next backup or
+//! restore in that folder deletes it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,86 +16,91 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 use tempfile::NamedTempFile;
 
 use super::super::{Error, LogRange, ReplicaId, Restored};
-use super::schema::{self, Journal};
+use super::schema::{self, JournalRow};
 use super::{lock, requests};
 use crate::domain::UnixMillis;
 
-/// Writes a backup of the store in a file: of this moment, also while a server is serving from it. What that writes
-/// meanwhile waits in its log.
+/// Writes a snapshot of the store to a file, even while a server is using the store. Changes that the server makes
+/// meanwhile stay in its write-ahead log.
 ///
 /// # Errors
 ///
-/// When the file is no store, or the backup exists already or cannot be written.
+/// If the file is not a store, or the backup already exists or cannot be written.
 pub fn back_up(path: &Path, to: &Path) -> Result<LogRange, Error> {
     let opened = failed_to_open(path);
-    // A store that is not there is not to be made.
+    // Do not create a store that does not exist.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).map_err(&opened)?;
-    // It belongs to a server, or to the next one: its log is not ours to move.
+    // The log belongs to the server, or to the next one, so this connection must not checkpoint it.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(&opened)?;
-    db.busy_timeout(super::super::LOCK_PATIENCE).map_err(&opened)?;
-    schema::check_is_one(&db).map_err(|fault| fault.of(path))?;
-    let made = Made::beside(to)?;
-    db.execute("VACUUM INTO ?1", [made.path().to_string_lossy()]).map_err(|error| {
+    db.busy_timeout(super::super::LOCK_TIMEOUT).map_err(&opened)?;
+    schema::check_is_store(&db).map_err(|error| error.at(path))?;
+    let database = TempDatabase::create(to)?;
+    db.execute("VACUUM INTO ?1", [database.path().to_string_lossy()]).map_err(|error| {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => opened(error),
-            _ => failed_to_make(to)(error),
+            _ => failed_to_write(to)(error),
         }
     })?;
     drop(db);
-    let (journal, ()) = made.change(path, |db, _| {
-        let made = db.execute("UPDATE journal SET backup_ms = ?1", params![UnixMillis::now().0]);
-        made.map(drop).map_err(failed_to_make(to))
+    let (journal, ()) = database.update(path, |db, _| {
+        let updated = db.execute("UPDATE journal SET backup_ms = ?1", params![UnixMillis::now().0]);
+        updated.map(drop).map_err(failed_to_write(to))
     })?;
-    made.keep()?;
+    database.persist()?;
     Ok(log_range(journal))
 }
 
-/// Makes a store out of a backup, with a new epoch: cursors that callers have stay good up to the backup's end, and are
-/// known as lost beyond it. What was in flight is unknown, and for as long as `doubt` requests that are not known may have
-/// been made after the backup. Without it, things may be done twice, also what is still in doubt
-/// since an earlier restore.
+/// Creates a store from a backup, with a new epoch. Existing cursors stay valid up to the end of the backup. Later
+/// ones are recognised as lost. Attempts that were in flight become unknown.
+///
+/// For the duration `replay_guard`, an unknown request may have been executed after the backup. Without a guard,
+/// writes may be executed twice, including those that an earlier restore's guard still covers.
 ///
 /// # Errors
 ///
-/// When the backup is none or is damaged, when there is a store already or a server has it open, or when it cannot be
-/// written.
-pub fn restore(backup: &Path, to: &Path, doubt: Option<Duration>) -> Result<Restored, Error> {
+/// If the file is not a backup or is damaged, if the store already exists or a server has it open, or if the store
+/// cannot be written.
+pub fn restore(backup: &Path, to: &Path, replay_guard: Option<Duration>) -> Result<Restored, Error> {
     let _lock = lock(to)?;
-    // What lies beside it the engine would take for a part of it.
-    for there in [to.to_owned(), with_suffix(to, "-wal"), with_suffix(to, "-journal")] {
-        if there.exists() {
-            return Err(Error::Exists { path: there });
+    // SQLite would treat these files as part of the new database.
+    for path in [to.to_owned(), with_suffix(to, "-wal"), with_suffix(to, "-journal")] {
+        if path.exists() {
+            return Err(Error::Exists { path });
         }
     }
     let unusable = |path: &Path, source| Error::Folder { path: path.to_owned(), source: Arc::new(source) };
     let mut from = File::open(backup).map_err(|source| unusable(backup, source))?;
-    let mut made = Made::beside(to)?;
-    std::io::copy(&mut from, made.file.as_file_mut()).map_err(|source| unusable(to, source))?;
-    let (journal, (backed_up, replay_guard_until)) = made.change(backup, |db, journal| {
-        let Some(backed_up) = journal.backup else {
-            return Err(Error::NoBackup { path: backup.to_owned() });
+    let mut database = TempDatabase::create(to)?;
+    std::io::copy(&mut from, database.file.as_file_mut()).map_err(|source| unusable(to, source))?;
+    let (journal, (backup_time, replay_guard_until)) = database.update(backup, |db, journal| {
+        let Some(backup_time) = journal.backup else {
+            return Err(Error::NotABackup { path: backup.to_owned() });
         };
-        // A clock that says that the backup is still to be made is behind.
-        let now = UnixMillis::now().max(backed_up).max(journal.last_receive);
-        let doubt = doubt.map(|doubt| now.plus(doubt));
+        // If the clock reads earlier than the backup's time, the clock is wrong.
+        let now = UnixMillis::now().max(backup_time).max(journal.last_receive);
+        let replay_guard = replay_guard.map(|replay_guard| now.plus(replay_guard));
         let replay_guard_until =
-            doubt.map(|until| journal.replay_guard_until.map_or(until, |earlier| until.max(earlier)));
-        renew(db, now, replay_guard_until).map_err(failed_to_make(to))?;
-        Ok((backed_up, replay_guard_until))
+            replay_guard.map(|until| journal.replay_guard_until.map_or(until, |earlier| until.max(earlier)));
+        convert_to_store(db, now, replay_guard_until).map_err(failed_to_write(to))?;
+        Ok((backup_time, replay_guard_until))
     })?;
-    made.keep()?;
-    Ok(Restored { log_range: log_range(journal), backed_up, replay_guard_until })
+    database.persist()?;
+    Ok(Restored { log_range: log_range(journal), backup_time, replay_guard_until })
 }
 
-/// Makes a store of a backup: another journal from here on.
-fn renew(db: &Connection, now: UnixMillis, replay_guard_until: Option<UnixMillis>) -> rusqlite::Result<()> {
+/// Converts a backup to a store: its journal diverges from here on.
+fn convert_to_store(
+    db: &Connection,
+    now: UnixMillis,
+    replay_guard_until: Option<UnixMillis>,
+) -> rusqlite::Result<()> {
     db.execute(
         "INSERT INTO epochs (epoch, last_sequence) SELECT epoch, next_sequence - 1 FROM journal WHERE id = 1",
         [],
     )?;
-    // How many generations were given after the backup nobody knows: fewer than one in each millisecond. And what was
-    // received since some moment until now may be gone.
+    // The number of generations that were assigned after the backup is unknown, but less than one per millisecond, so
+    // the current time in milliseconds exceeds them. Events received up to now may be lost.
     db.execute(
         "UPDATE journal
          SET epoch = ?1, backup_ms = NULL, replay_guard_until_ms = ?2, generations = max(generations, ?3),
@@ -104,37 +110,37 @@ fn renew(db: &Connection, now: UnixMillis, replay_guard_until: Option<UnixMillis
     requests::mark_interrupted_unknown(db, ReplicaId::generate(), now)
 }
 
-fn log_range(journal: Journal) -> LogRange {
+fn log_range(journal: JournalRow) -> LogRange {
     LogRange { oldest: journal.oldest, newest: journal.next_sequence - 1 }
 }
 
-/// How the files are called that have no name of their own yet: this, something random, and that.
-const UNNAMED: (&str, &str) = (".switchboard-unfinished-", ".tmp");
+/// The prefix and suffix of a temporary file's name. Random characters are between them.
+const TEMP_NAME: (&str, &str) = (".switchboard-unfinished-", ".tmp");
 
-/// A database that is being made, under a name that nobody knows.
-struct Made {
+/// A database that is being written under a temporary name.
+struct TempDatabase {
     file: NamedTempFile,
-    /// What it will be.
+    /// The final path.
     to: PathBuf,
-    /// Keeps others from taking it for what somebody left.
+    /// The folder, with a shared lock, so other processes do not delete the file as a leftover.
     folder: File,
 }
 
-impl Made {
-    /// Beside what it will be, so that it can be given its name at once.
-    fn beside(to: &Path) -> Result<Self, Error> {
+impl TempDatabase {
+    /// Creates the file in the folder of its final path, so a rename can give it its final name.
+    fn create(to: &Path) -> Result<Self, Error> {
         if to.exists() {
             return Err(Error::Exists { path: to.to_owned() });
         }
         let make = || {
             let folder = File::open(folder_of(to))?;
-            // Where folders cannot be locked, what somebody left stays.
+            // If the file system cannot lock folders, leftovers stay.
             if folder.try_lock().is_ok() {
-                sweep(folder_of(to));
+                remove_leftovers(folder_of(to));
             }
-            // Whoever sweeps is waited for: what is made from here on, nobody takes away.
+            // Waits for a process that is deleting leftovers. After that, this file is safe from deletion.
             let _ = folder.lock_shared();
-            let (prefix, suffix) = UNNAMED;
+            let (prefix, suffix) = TEMP_NAME;
             let file = tempfile::Builder::new().prefix(prefix).suffix(suffix).tempfile_in(folder_of(to))?;
             Ok(Self { file, to: to.to_owned(), folder })
         };
@@ -145,25 +151,25 @@ impl Made {
         self.file.path()
     }
 
-    /// Changes it, when it is a backup of ours that is sound, or what becomes one. `of` is what it is a copy of. Says
-    /// where its journal stands then.
-    fn change<T>(
+    /// Changes the database, if it is an intact backup or becomes one. `of` is the file that it was copied from.
+    /// Returns the journal's state after the change.
+    fn update<T>(
         &self,
         of: &Path,
-        change: impl FnOnce(&Connection, Journal) -> Result<T, Error>,
-    ) -> Result<(Journal, T), Error> {
+        change: impl FnOnce(&Connection, JournalRow) -> Result<T, Error>,
+    ) -> Result<(JournalRow, T), Error> {
         let opened = failed_to_open(of);
-        // One that is not there any more is not to be made.
+        // Do not recreate a file that was deleted.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut db = Connection::open_with_flags(self.path(), flags).map_err(&opened)?;
-        schema::check_is_one(&db).map_err(|fault| fault.of(of))?;
+        schema::check_is_store(&db).map_err(|error| error.at(of))?;
         let found: String =
             db.pragma_query_value(None, "integrity_check", |row| row.get(0)).map_err(&opened)?;
         if found != "ok" {
             return Err(Error::Damaged { path: of.to_owned() });
         }
-        let failed = failed_to_make(&self.to);
-        // One file, and no log beside it.
+        let failed = failed_to_write(&self.to);
+        // A single file, without a log beside it.
         db.pragma_update(None, "journal_mode", "DELETE").map_err(&failed)?;
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
         let changed = change(&transaction, schema::read(&transaction).map_err(Error::of_read)?)?;
@@ -172,8 +178,8 @@ impl Made {
         Ok((journal, changed))
     }
 
-    /// Makes it durable, under its name.
-    fn keep(self) -> Result<(), Error> {
+    /// Syncs the file and gives it its final name.
+    fn persist(self) -> Result<(), Error> {
         let Self { file, to, folder } = self;
         let failed = |source| Error::Folder { path: to.clone(), source: Arc::new(source) };
         file.as_file().sync_all().map_err(failed)?;
@@ -185,22 +191,22 @@ impl Made {
     }
 }
 
-/// Takes away what was left half made, in a folder where nobody makes anything now.
-fn sweep(folder: &Path) {
+/// Deletes temporary files that killed processes left. The caller has the folder locked.
+fn remove_leftovers(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let (name, is_file) = (entry.file_name(), entry.file_type().is_ok_and(|of| of.is_file()));
         let name = name.to_string_lossy();
-        // The engine may have left one of its own beside it.
-        let unnamed = name.strip_prefix(UNNAMED.0).is_some_and(|name| name.contains(UNNAMED.1));
-        if is_file && unnamed {
+        // SQLite may have left a rollback journal beside one.
+        let is_temporary = name.strip_prefix(TEMP_NAME.0).is_some_and(|name| name.contains(TEMP_NAME.1));
+        if is_file && is_temporary {
             let _ = std::fs::remove_file(entry.path());
         }
     }
 }
 
-fn failed_to_make(to: &Path) -> impl Fn(rusqlite::Error) -> Error {
-    move |source| Error::NotMade { path: to.to_owned(), source: Arc::new(source) }
+fn failed_to_write(to: &Path) -> impl Fn(rusqlite::Error) -> Error {
+    move |source| Error::NotWritten { path: to.to_owned(), source: Arc::new(source) }
 }
 
 fn failed_to_open(path: &Path) -> impl Fn(rusqlite::Error) -> Error {

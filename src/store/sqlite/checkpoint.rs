@@ -1,12 +1,12 @@
-//! Moves the write-ahead log into the database file, off the writer's thread.
+//! Checkpoints: moves the write-ahead log into the database file, off the writer's thread.
 //!
-//! A checkpoint inside a commit would make that commit's callers wait for tens of milliseconds. A passive one beside
-//! the writer costs them nothing, but cannot start the log anew while the writer is busy without a pause; so when the
-//! log has grown far, the writer makes one itself, and finds most of the work done.
+//! A checkpoint inside a commit would delay that commit's callers by tens of milliseconds. A passive checkpoint on
+//! another thread costs them nothing, but cannot restart the log while the writer is always busy. When the log has
+//! grown large, the writer makes a checkpoint itself, and finds most of the work done.
 //!
-//! **Invariant.** No checkpoint begins before what the one before it came to is told. For what was moved before a sync
-//! that failed may not be on the disk, and is not moved again: after one that succeeds the log would be written over, or
-//! taken away, and with it all that is left of that.
+//! **Invariant.** No checkpoint begins before the result of the previous one is published. After a failed fsync,
+//! pages that were moved may not be on disk, and SQLite does not move them again. A later checkpoint that succeeds
+//! would overwrite or truncate the log, which may hold the only copy.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,107 +21,107 @@ use super::super::{Error, Health};
 use super::schema;
 use super::writer::set_health;
 
-/// Each time the log has grown by so many pages (4 MiB), it is moved.
+/// A passive checkpoint runs each time the log has grown by this many pages (4 MiB).
 const PASSIVE_PAGES: u32 = 1 << 10;
 
-/// Each time the log has grown by so many pages (64 MiB), the writer itself starts it anew.
+/// The writer restarts the log each time it has grown by this many pages (64 MiB).
 const RESTART_PAGES: u32 = 1 << 14;
 
-/// Starts checkpoints. The thread ends when this is dropped.
+/// Triggers checkpoints. The thread ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
-    /// The pages in the log, not in its file: that stays long when the log is started anew.
+    /// The number of pages in the log. The log's file can be longer, because a restart does not shrink it.
     log_pages: Arc<AtomicU32>,
-    /// How many there were when the thread was last woken.
-    woken_at: u32,
-    /// How many there were when the writer last tried to start the log anew.
-    tried_at: u32,
+    /// The log's size when the thread was last woken.
+    pages_at_wake: u32,
+    /// The log's size when the writer last tried to restart the log.
+    pages_at_restart: u32,
     wake: SyncSender<()>,
-    moving: Moving,
+    lock: CheckpointLock,
 }
 
-/// Held by whoever makes a checkpoint, until it is told what it came to.
-type Moving = Arc<Mutex<()>>;
+/// Locked during a checkpoint, until its result is published.
+type CheckpointLock = Arc<Mutex<()>>;
 
 impl Checkpointer {
-    /// Starts the thread, and has the writer's connection tell of its commits.
+    /// Starts the thread, and installs a commit hook on the writer's connection.
     pub(super) fn start(
         path: &Path,
         writer: &mut Connection,
         health: Arc<watch::Sender<Health>>,
     ) -> rusqlite::Result<Self> {
         let log_pages = Arc::new(AtomicU32::new(0));
-        let told = Arc::clone(&log_pages);
+        let hook_pages = Arc::clone(&log_pages);
         writer.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
-            told.store(u32::try_from(pages).unwrap_or_default(), Ordering::Relaxed);
+            hook_pages.store(u32::try_from(pages).unwrap_or_default(), Ordering::Relaxed);
             Ok(())
         }))?;
         let db = Connection::open(path)?;
         db.pragma_update(None, "synchronous", "FULL")?;
-        schema::keep_log(&db)?;
-        let (wake, woken) = sync_channel(1);
-        let moving = Moving::default();
-        let taking_turns = Arc::clone(&moving);
+        schema::disable_checkpoint_on_close(&db)?;
+        let (wake, wake_ups) = sync_channel(1);
+        let lock = CheckpointLock::default();
+        let thread_lock = Arc::clone(&lock);
         thread::Builder::new()
             .name("store-checkpoint".to_owned())
             .spawn(move || {
-                run(&db, &woken, &taking_turns, &health);
-                // Whoever sees the health closed may open the file again.
+                run(&db, &wake_ups, &thread_lock, &health);
+                // Close the connection first: the file may be reopened once the health channel is closed.
                 drop(db);
                 drop(health);
             })
             .map_err(|_| rusqlite::Error::InvalidPath(path.to_owned()))?;
-        Ok(Self { log_pages, woken_at: 0, tried_at: 0, wake, moving })
+        Ok(Self { log_pages, pages_at_wake: 0, pages_at_restart: 0, wake, lock })
     }
 
-    /// Looks at the log after a commit of the writer's; has it moved, and starts it anew, when it has grown.
+    /// Called after each commit of the writer. If the log has grown, it triggers a checkpoint or restarts the log.
     pub(super) fn after_commit(&mut self, db: &Connection, health: &watch::Sender<Health>) {
         let pages = self.log_pages.load(Ordering::Relaxed);
-        if pages < self.woken_at {
-            // It was started anew.
-            (self.woken_at, self.tried_at) = (0, 0);
+        if pages < self.pages_at_wake {
+            // The log was restarted.
+            (self.pages_at_wake, self.pages_at_restart) = (0, 0);
         }
-        if pages >= self.woken_at + PASSIVE_PAGES {
-            self.woken_at = pages;
-            // Full means that a wake-up waits already.
+        if pages >= self.pages_at_wake + PASSIVE_PAGES {
+            self.pages_at_wake = pages;
+            // If the channel is full, a wake-up is already pending.
             let _ = self.wake.try_send(());
         }
-        if pages >= self.tried_at + RESTART_PAGES {
-            self.tried_at = pages;
-            // Where one is under way, commits do not wait for it: the next time is soon.
-            if let Ok(_turn) = self.moving.try_lock() {
+        if pages >= self.pages_at_restart + RESTART_PAGES {
+            self.pages_at_restart = pages;
+            // If a checkpoint is running, do not make commits wait for it. The writer tries again soon.
+            if let Ok(_guard) = self.lock.try_lock() {
                 checkpoint(db, "RESTART", health);
             }
         }
     }
 
-    /// Moves all of the log, at the end. Says whether the log may be taken away: if not, it may hold what the disk does
-    /// not, and must be read afresh.
-    pub(super) fn last(&self, db: &Connection, health: &watch::Sender<Health>) -> bool {
-        let _turn = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Runs the final checkpoint. Returns whether the log may be deleted. If not, it may hold pages that the disk
+    /// does not, and must be read again.
+    pub(super) fn on_close(&self, db: &Connection, health: &watch::Sender<Health>) -> bool {
+        let _guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         checkpoint(db, "TRUNCATE", health)
     }
 }
 
-fn run(db: &Connection, woken: &Receiver<()>, moving: &Moving, health: &watch::Sender<Health>) {
-    while woken.recv().is_ok() {
-        let _turn = moving.lock().unwrap_or_else(PoisonError::into_inner);
+fn run(db: &Connection, wake_ups: &Receiver<()>, lock: &CheckpointLock, health: &watch::Sender<Health>) {
+    while wake_ups.recv().is_ok() {
+        let _guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
         checkpoint(db, "PASSIVE", health);
     }
 }
 
-/// Runs one checkpoint, unless one has failed for good, and says whether it went well. Being busy is no error: the next
-/// one goes on. A disk that does not keep what it was told to keep ends the store here as it does
-/// in a commit; for anything else the log holds what the file does not, and grows.
+/// Runs one checkpoint, unless the store is dead, and returns whether it succeeded. A busy database is not an error,
+/// because the next checkpoint continues. A failed fsync makes the store dead, as in a commit. After any other error,
+/// the log keeps what the file lacks, and grows.
 fn checkpoint(db: &Connection, mode: &str, health: &watch::Sender<Health>) -> bool {
     if *health.borrow() == Health::Dead {
         return false;
     }
-    let done = db.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
-    let Err(source) = done else { return true };
+    let result = db.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
+    let Err(source) = result else { return true };
     let error = Error::of_write(source);
-    tracing::error!(error = &error as &dyn std::error::Error, "the store's log could not be moved");
-    if matches!(error, Error::Broken(_)) {
+    tracing::error!(error = &error as &dyn std::error::Error, "checkpoint failed");
+    if matches!(error, Error::DiskFailed(_)) {
         set_health(health, Health::Dead);
     }
     false

@@ -1,4 +1,4 @@
-//! When customers last wrote.
+//! The time when each customer last wrote.
 
 use rusqlite::{Connection, params};
 
@@ -8,9 +8,9 @@ use crate::domain::{AccountId, Address, PhoneNumber, UnixMillis};
 pub(super) const TABLE: &str = "
     CREATE TABLE conversations (
         account TEXT NOT NULL,
-        -- `+15550100001` or `bsuid:US.123`. A customer who has both has two rows.
+        -- `+15550100001` or `bsuid:US.123`. A customer with both has two rows.
         customer TEXT NOT NULL,
-        -- The number of ours that the customer wrote to; empty when the provider did not say.
+        -- Our number that the customer wrote to. Empty if the provider did not report it.
         own TEXT NOT NULL,
         last_ms INTEGER NOT NULL,
         PRIMARY KEY (account, customer, own)
@@ -19,7 +19,7 @@ pub(super) const TABLE: &str = "
     CREATE INDEX conversations_last ON conversations (last_ms);
 ";
 
-/// Writes down that a customer wrote.
+/// Records that a customer wrote.
 pub(super) fn received(
     db: &Connection,
     account: &AccountId,
@@ -40,7 +40,7 @@ pub(super) fn received(
     Ok(())
 }
 
-/// When a customer last wrote to a number of ours, or to one that is not known; without a number, to any.
+/// When a customer last wrote to one of our numbers, or to an unreported number. Without a number: to any of them.
 pub(super) fn last_received(
     db: &Connection,
     account: &AccountId,
@@ -56,14 +56,14 @@ pub(super) fn last_received(
     })
 }
 
-/// Takes away customers who last wrote before a moment, at most so many. Says how many.
-pub(super) fn forget(db: &Connection, before: UnixMillis, most: u32) -> rusqlite::Result<u64> {
-    let forgotten = db
+/// Deletes at most `limit` customers who last wrote before a time. Returns how many.
+pub(super) fn expire(db: &Connection, before: UnixMillis, limit: u32) -> rusqlite::Result<u64> {
+    let deleted = db
         .prepare_cached(
             "DELETE FROM conversations WHERE (account, customer, own) IN (
                  SELECT account, customer, own FROM conversations
                  WHERE last_ms < ?1 ORDER BY last_ms LIMIT ?2)",
         )?
-        .execute(params![before.0, most])?;
-    Ok(forgotten as u64)
+        .execute(params![before.0, limit])?;
+    Ok(deleted as u64)
 }

@@ -1,4 +1,4 @@
-//! The journal's events: appending. How they go is in `trim`.
+//! Appending events to the journal. For deleting them, see `trim`.
 
 use bytes::Bytes;
 use rusqlite::{OptionalExtension as _, params};
@@ -11,51 +11,55 @@ use crate::domain::event::{Identity, Party, Payload};
 use crate::domain::{AccountId, Cursor, Event, EventId, Message, UnixMillis};
 
 impl Transaction<'_> {
-    /// Puts an event at the end, with all that it tells of messages and conversations.
+    /// Appends an event and applies what it reports about messages and conversations.
     pub(super) fn append(&mut self, new: Append) -> rusqlite::Result<OpResult> {
         let Append { event, identity, proof, raw } = new;
         let now = self.now();
-        let life = match (&event.payload, &proof) {
+        let status_effect = match (&event.payload, &proof) {
             (Payload::MessageStatus(_), _) | (_, Some(_)) => {
-                // What is known already changes nothing. Other events need not be looked for: they change nothing else.
+                // A duplicate must not change a message. For other events the insert itself finds the duplicate,
+                // because they change nothing else.
                 if let Some(identity) = &identity
-                    && self.appended_before(&event.account, identity)?
+                    && self.is_duplicate(&event.account, identity)?
                 {
                     return Ok(OpResult::Duplicate);
                 }
-                self.follow(&event, proof.as_ref(), now)?
+                self.apply_event(&event, proof.as_ref(), now)?
             }
             (_, None) => None,
         };
-        let done = self.put(&event, identity.as_ref(), raw, life, now)?;
-        if let (Some((sender, recipient)), OpResult::Appended(_)) = (written(&event.payload), &done) {
+        let result = self.insert_event(&event, identity.as_ref(), raw, status_effect, now)?;
+        if let (Some((sender, recipient)), OpResult::Appended(_)) =
+            (customer_message(&event.payload), &result)
+        {
             let at = event.occur_time.map_or(now, |at| at.min(now));
             conversations::received(&self.db, &event.account, sender, recipient, at)?;
         }
-        Ok(done)
+        Ok(result)
     }
 
-    /// Tells that the provider has taken a message, as it stands. Once: a second time nothing happens.
-    pub(super) fn tell_accepted(&mut self, message: &Message) -> rusqlite::Result<()> {
+    /// Appends `message.accepted` with the message's current state. A second call for the same message changes
+    /// nothing.
+    pub(super) fn append_accepted(&mut self, message: &Message) -> rusqlite::Result<()> {
         let identity = Identity::accepted(message.id);
-        // An outcome may be written long after it was known; it is received now.
+        // An outcome may be written long after it became known. The event is received now.
         let now = self.now();
-        self.put(&Event::accepted(message.clone()), Some(&identity), Bytes::new(), None, now)?;
+        self.insert_event(&Event::accepted(message.clone()), Some(&identity), Bytes::new(), None, now)?;
         Ok(())
     }
 
-    fn appended_before(&self, account: &AccountId, identity: &Identity) -> rusqlite::Result<bool> {
+    fn is_duplicate(&self, account: &AccountId, identity: &Identity) -> rusqlite::Result<bool> {
         self.db
             .prepare_cached("SELECT 1 FROM events WHERE account = ?1 AND identity = ?2")?
             .exists(params![account.as_str(), identity.as_str()])
     }
 
-    fn put(
+    fn insert_event(
         &mut self,
         event: &Event,
         identity: Option<&Identity>,
         raw: Bytes,
-        life: Option<StatusEffect>,
+        status_effect: Option<StatusEffect>,
         receive_time: UnixMillis,
     ) -> rusqlite::Result<OpResult> {
         let sequence = self.journal.next_sequence;
@@ -63,12 +67,13 @@ impl Transaction<'_> {
             Some(_) => (None, None),
             None => {
                 let hash = hash(&raw);
-                let earlier = self.equal_bytes(&event.account, &hash, &raw)?;
+                let earlier = self.find_equal_bytes(&event.account, &hash, &raw)?;
                 (Some(hash), earlier)
             }
         };
         let cursor = Cursor { epoch: self.journal.epoch, sequence };
-        let bytes = (self.encode)(event, &Stamp { cursor, receive_time, possible_duplicate_of, life });
+        let bytes =
+            (self.encode)(event, &Stamp { cursor, receive_time, possible_duplicate_of, status_effect });
         let event_type = event.event_type();
         let inserted = self
             .db
@@ -104,8 +109,9 @@ impl Transaction<'_> {
         Ok(OpResult::Appended(sequence))
     }
 
-    /// Finds the newest earlier event of the account with the same bytes. The hash finds it, the bytes decide.
-    fn equal_bytes(
+    /// Finds the newest earlier event of the account with the same bytes. The hash is only an index: the bytes are
+    /// compared.
+    fn find_equal_bytes(
         &self,
         account: &AccountId,
         hash: &RawHash,
@@ -122,8 +128,8 @@ impl Transaction<'_> {
     }
 }
 
-/// Who wrote to whom, where a customer did.
-fn written(payload: &Payload) -> Option<(&Party, &Party)> {
+/// The sender and the recipient, if a customer wrote.
+fn customer_message(payload: &Payload) -> Option<(&Party, &Party)> {
     match payload {
         Payload::MessageReceived(message) => Some((&message.sender, &message.recipient)),
         Payload::Unknown { written, .. } => {

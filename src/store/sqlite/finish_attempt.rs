@@ -1,11 +1,11 @@
-//! How attempts end.
+//! Finishing attempts.
 //!
-//! An event may have proven more than the reply did: then the proof counts. Ending an attempt a second time changes
-//! nothing.
+//! An event may have proven more than the provider's reply did. Then the proof counts. Finishing an attempt again
+//! changes nothing.
 
 use super::super::{AttemptOutcome, FinishAttempt, FinishResult, OpResult};
-use super::message_state::{accept, name, take};
-use super::requests::{Request, State, doubted};
+use super::message_state::{accept, add_provider_id, apply_early_reports};
+use super::requests::{RequestRow, RowState, mark_unknown};
 use super::transaction::Transaction;
 use super::{messages, provider_messages, requests};
 use crate::domain::message::Message;
@@ -13,55 +13,59 @@ use crate::domain::request::RequestId;
 use crate::domain::{AccountId, MessageState, UnixMillis};
 
 impl Transaction<'_> {
-    /// Ends an attempt: see [`FinishAttempt`].
-    pub(super) fn end(&mut self, end: FinishAttempt) -> rusqlite::Result<OpResult> {
-        // The message's time is the one that its sender is told.
-        let now = end.end_time;
-        let ended = match end.request.clone() {
-            Some(id) => self.end_attempt(&id, end, now)?,
-            None => FinishResult { record: None, message: self.end_send(end.message, end.outcome, now)? },
+    /// Finishes an attempt: see [`FinishAttempt`].
+    pub(super) fn finish_attempt(&mut self, finish: FinishAttempt) -> rusqlite::Result<OpResult> {
+        // The message gets the same time that its sender receives.
+        let now = finish.end_time;
+        let result = match finish.request.clone() {
+            Some(id) => self.finish_request_attempt(&id, finish, now)?,
+            None => FinishResult {
+                record: None,
+                message: self.finish_plain_send(finish.message, finish.outcome, now)?,
+            },
         };
-        Ok(OpResult::Finished(Box::new(ended)))
+        Ok(OpResult::Finished(Box::new(result)))
     }
 
-    /// From when on the record of an attempt that ended then grows old. Whoever made the attempt goes by a clock that may be
-    /// behind now; then the record would be forgotten too soon.
-    fn ended_at(&self, now: UnixMillis) -> UnixMillis {
+    /// When the retention of a finished attempt's record starts. The clock of the process that made the attempt may
+    /// be behind. Without this correction the record would be deleted too soon.
+    fn retention_start(&self, now: UnixMillis) -> UnixMillis {
         now.max(self.journal.last_receive)
     }
 
-    /// Ends an attempt at a request.
-    fn end_attempt(
+    /// Finishes an attempt at a request with an idempotency key.
+    fn finish_request_attempt(
         &mut self,
         id: &RequestId,
-        end: FinishAttempt,
+        finish: FinishAttempt,
         now: UnixMillis,
     ) -> rusqlite::Result<FinishResult> {
-        let FinishAttempt { account, request: _, attempt, owner, message: sent, outcome, end_time: _ } = end;
+        let FinishAttempt { account, request: _, attempt, replica_id, message: sent, outcome, end_time: _ } =
+            finish;
         let Some((mut request, message)) = requests::find(&self.db, &account, id)? else {
             let message = sent.map(|sent| messages::find(&self.db, sent.id)).transpose()?.flatten();
             return Ok(FinishResult { record: None, message });
         };
-        // A first attempt that comes after one of which nothing is left has its number, and another message.
+        // If an earlier first attempt left no record, its late end has the same number but another message.
         let same = sent.is_none_or(|sent| request.message_id == Some(sent.id));
-        let open = match request.state {
-            State::InFlight => true,
-            // A proof came first. The reply may still tell the provider's ids.
-            State::Accepted => matches!(outcome, AttemptOutcome::Accepted { .. }),
-            State::Unknown => false,
+        let is_open = match request.state {
+            RowState::InFlight => true,
+            // An event proved the attempt first. The reply may still add the provider's ids.
+            RowState::Accepted => matches!(outcome, AttemptOutcome::Accepted { .. }),
+            RowState::Unknown => false,
         };
-        if !(same && open && (request.attempt, request.owner) == (attempt, owner)) {
-            return Ok(ended(request, message));
+        if !(same && is_open && (request.attempt, request.replica_id) == (attempt, replica_id)) {
+            return Ok(finish_result(request, message));
         }
         if outcome == AttemptOutcome::NotDone {
-            return self.take_back(&account, id, request, message, now);
+            return self.revert_attempt(&account, id, request, message, now);
         }
 
-        let kept = request.clone();
+        let before = request.clone();
         let message = match message {
             Some(mut message) => {
                 let before = message.clone();
-                self.settle(&mut message, &outcome, now)?;
+                self.apply_outcome(&mut message, &outcome, now)?;
                 if message != before {
                     messages::update(&self.db, &message)?;
                     self.mark_changed(message.clone());
@@ -72,37 +76,37 @@ impl Transaction<'_> {
         };
         let proven = message.as_ref().is_some_and(|message| message.state >= MessageState::Accepted);
         match outcome {
-            AttemptOutcome::Unknown(doubt) if !proven => {
-                request.state = State::Unknown;
-                request.doubt = Some(doubt);
+            AttemptOutcome::Unknown(unknown_outcome) if !proven => {
+                request.state = RowState::Unknown;
+                request.unknown_outcome = Some(unknown_outcome);
             }
             AttemptOutcome::Accepted { reply, .. } => {
-                request.state = State::Accepted;
-                request.doubt = None;
+                request.state = RowState::Accepted;
+                request.unknown_outcome = None;
                 request.reply = request.reply.or(reply);
             }
             AttemptOutcome::Unknown(_) | AttemptOutcome::NotDone => {
-                request.state = State::Accepted;
-                request.doubt = None;
+                request.state = RowState::Accepted;
+                request.unknown_outcome = None;
             }
         }
-        request.ended.get_or_insert(self.ended_at(now));
-        if request != kept {
+        request.end_time.get_or_insert(self.retention_start(now));
+        if request != before {
             requests::put(&self.db, &account, id, &request)?;
         }
-        Ok(ended(request, message))
+        Ok(finish_result(request, message))
     }
 
-    /// Nothing was done: all is as before the attempt.
-    fn take_back(
+    /// Nothing was executed: restores the state before the attempt.
+    fn revert_attempt(
         &mut self,
         account: &AccountId,
         id: &RequestId,
-        mut request: Request,
+        mut request: RequestRow,
         mut message: Option<Message>,
         now: UnixMillis,
     ) -> rusqlite::Result<FinishResult> {
-        if request.doubt.is_none() {
+        if request.unknown_outcome.is_none() {
             requests::delete(&self.db, account, id)?;
             if let Some(message) = message {
                 messages::delete(&self.db, message.id)?;
@@ -110,20 +114,20 @@ impl Transaction<'_> {
             }
             return Ok(FinishResult { record: None, message: None });
         }
-        request.state = State::Unknown;
+        request.state = RowState::Unknown;
         request.attempt -= 1;
-        request.ended = Some(self.ended_at(now));
+        request.end_time = Some(self.retention_start(now));
         requests::put(&self.db, account, id, &request)?;
         if let Some(message) = &mut message {
             message.attempt = request.attempt;
             messages::update(&self.db, message)?;
             self.mark_changed(message.clone());
         }
-        Ok(ended(request, message))
+        Ok(finish_result(request, message))
     }
 
-    /// Ends a send that cannot be repeated: its message gets its row only now.
-    fn end_send(
+    /// Finishes a send without an idempotency key. Its message is inserted only now.
+    fn finish_plain_send(
         &mut self,
         sent: Option<Message>,
         outcome: AttemptOutcome,
@@ -138,7 +142,7 @@ impl Transaction<'_> {
             Some(before) => before.clone(),
             None => Message { state: MessageState::Pending, problem: None, ..sent },
         };
-        self.settle(&mut message, &outcome, now)?;
+        self.apply_outcome(&mut message, &outcome, now)?;
         match before {
             Some(before) if before == message => {}
             Some(_) => {
@@ -153,8 +157,8 @@ impl Transaction<'_> {
         Ok(Some(message))
     }
 
-    /// Makes a message what the outcome, and all that was reported before it, say.
-    fn settle(
+    /// Applies the outcome, and all reports that arrived before it, to a message.
+    fn apply_outcome(
         &mut self,
         message: &mut Message,
         outcome: &AttemptOutcome,
@@ -163,14 +167,14 @@ impl Transaction<'_> {
         if let AttemptOutcome::Accepted { provider_ids, .. } = outcome {
             for id in provider_ids.iter().filter(|id| !id.is_empty()) {
                 provider_messages::join(&self.db, &message.account, id, message.id, now)?;
-                name(message, id);
+                add_provider_id(message, id);
             }
         }
         let early = provider_messages::take_early(&self.db, &message.account, message.id)?;
         let provider_state = match outcome {
             AttemptOutcome::Accepted { provider_state, .. } => provider_state,
-            AttemptOutcome::Unknown(doubt) if early.is_empty() => {
-                doubted(message, doubt, now);
+            AttemptOutcome::Unknown(unknown_outcome) if early.is_empty() => {
+                mark_unknown(message, unknown_outcome, now);
                 return Ok(());
             }
             AttemptOutcome::Unknown(_) => &None,
@@ -180,14 +184,14 @@ impl Transaction<'_> {
         if message.state == MessageState::Accepted && provider_state.is_some() {
             message.provider_state.clone_from(provider_state);
         }
-        take(message, early, now);
+        apply_early_reports(message, early, now);
         if accepted {
-            self.tell_accepted(message)?;
+            self.append_accepted(message)?;
         }
         Ok(())
     }
 }
 
-fn ended(request: Request, message: Option<Message>) -> FinishResult {
+fn finish_result(request: RequestRow, message: Option<Message>) -> FinishResult {
     FinishResult { record: Some(request.record(message.clone())), message }
 }

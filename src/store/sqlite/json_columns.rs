@@ -1,6 +1,7 @@
-//! Why a message failed or nobody can tell, as JSON text in a column.
+//! JSON columns: why a message failed, or why its outcome is unknown.
 //!
-//! The names in the text are the store's own: a word of the house may change without a change of the file.
+//! Enum names in the JSON come from the domain types, so renaming a variant changes the stored text. A test pins
+//! them.
 
 use std::time::Duration;
 
@@ -11,11 +12,11 @@ use crate::domain::message::MessageProblem;
 use crate::domain::outcome::UnknownOutcome;
 use crate::domain::{Provider, ProviderFault, RefusalReason, UnknownReason};
 
-/// What a column of JSON text holds.
+/// A type that is stored as JSON text.
 pub(super) trait Column: Sized {
-    /// As text.
+    /// Encodes the value.
     fn to_text(&self) -> String;
-    /// From text. None when it is not what this version writes.
+    /// Decodes a value. Returns `None` if this version does not write such text.
     fn from_text(text: &str) -> Option<Self>;
 }
 
@@ -25,7 +26,7 @@ macro_rules! column {
             fn to_text(&self) -> String {
                 let mut text = Vec::new();
                 <$row>::serialize(self, &mut serde_json::Serializer::new(&mut text))
-                    .expect("plain values have a JSON text");
+                    .expect("plain values always serialize");
                 String::from_utf8(text).expect("JSON is UTF-8")
             }
 
@@ -36,27 +37,27 @@ macro_rules! column {
     };
 }
 
-column!(MessageProblem as TroubleRow, UnknownOutcome as DoubtRow, ReportedFault as ReportedRow);
+column!(MessageProblem as ProblemRow, UnknownOutcome as UnknownOutcomeRow, ReportedFault as ReportedFaultRow);
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "MessageProblem", rename_all = "snake_case")]
-enum TroubleRow {
-    Failed(#[serde(with = "ReportedRow")] ReportedFault),
-    OutcomeUnknown(#[serde(with = "DoubtRow")] UnknownOutcome),
+enum ProblemRow {
+    Failed(#[serde(with = "ReportedFaultRow")] ReportedFault),
+    OutcomeUnknown(#[serde(with = "UnknownOutcomeRow")] UnknownOutcome),
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "UnknownOutcome")]
-struct DoubtRow {
-    #[serde(with = "cause")]
+struct UnknownOutcomeRow {
+    #[serde(with = "name")]
     cause: UnknownReason,
-    #[serde(default, with = "perhaps", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "optional_fault", skip_serializing_if = "Option::is_none")]
     fault: Option<ProviderFault>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "ReportedFault")]
-struct ReportedRow {
+struct ReportedFaultRow {
     #[serde(with = "FaultRow")]
     fault: ProviderFault,
     raw_json: String,
@@ -65,9 +66,9 @@ struct ReportedRow {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "ProviderFault")]
 struct FaultRow {
-    #[serde(with = "ProviderRow")]
+    #[serde(with = "name")]
     provider: Provider,
-    #[serde(with = "RefusalRow")]
+    #[serde(with = "name")]
     refusal: RefusalReason,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     http_status: Option<u16>,
@@ -83,67 +84,43 @@ struct FaultRow {
     route: Option<String>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Provider", rename_all = "lowercase")]
-enum ProviderRow {
-    ConnectBy,
-    Connectly,
-}
+/// A unit-only enum, stored under the name that `strum` derives.
+mod name {
+    use std::str::FromStr;
 
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "RefusalReason", rename_all = "snake_case")]
-enum RefusalRow {
-    CredentialsRejected,
-    PermissionDenied,
-    Throttled,
-    Capped,
-    SessionWindowClosed,
-    RecipientNotReachable,
-    RecipientOptedOut,
-    RecipientInvalid,
-    SenderInvalid,
-    ContentRejected,
-    TemplateNotFound,
-    TemplateParametersRejected,
-    TemplatePaused,
-    AccountRestricted,
-    NotFound,
-    Conflict,
-    Other,
-}
-
-/// A cause under the name that it has everywhere.
-mod cause {
     use serde::de::Error as _;
 
-    use super::{Deserialize, Deserializer, Serializer, UnknownReason};
+    use super::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(cause: &UnknownReason, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(cause.as_str())
+    pub(super) fn serialize<T: Copy + Into<&'static str>, S: Serializer>(
+        value: &T,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.serialize_str((*value).into())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<UnknownReason, D::Error> {
+    pub(super) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
         let name = String::deserialize(from)?;
-        UnknownReason::from_name(&name).ok_or_else(|| D::Error::custom("no cause"))
+        name.parse().map_err(|_| D::Error::custom("unknown name"))
     }
 }
 
-/// A fault that may be absent.
-mod perhaps {
+/// An optional fault.
+mod optional_fault {
     use super::{Deserialize, Deserializer, FaultRow, ProviderFault, Serialize, Serializer};
 
     #[derive(Serialize)]
-    struct Given<'a>(#[serde(with = "FaultRow")] &'a ProviderFault);
+    struct Borrowed<'a>(#[serde(with = "FaultRow")] &'a ProviderFault);
 
     #[derive(Deserialize)]
-    struct Kept(#[serde(with = "FaultRow")] ProviderFault);
+    struct Owned(#[serde(with = "FaultRow")] ProviderFault);
 
     pub(super) fn serialize<S: Serializer>(fault: &Option<ProviderFault>, to: S) -> Result<S::Ok, S::Error> {
-        fault.as_ref().map(Given).serialize(to)
+        fault.as_ref().map(Borrowed).serialize(to)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ProviderFault>, D::Error> {
-        Ok(Option::<Kept>::deserialize(from)?.map(|Kept(fault)| fault))
+        Ok(Option::<Owned>::deserialize(from)?.map(|Owned(fault)| fault))
     }
 }
 
@@ -166,16 +143,7 @@ mod tests {
 
     #[test]
     fn trouble_comes_back_as_it_was_written() {
-        let bare = ProviderFault {
-            provider: Provider::Connectly,
-            refusal: RefusalReason::Other,
-            http_status: None,
-            code: None,
-            kind: None,
-            trace_id: None,
-            retry_after: None,
-            route: None,
-        };
+        let bare = ProviderFault::new(Provider::Connectly, RefusalReason::Other);
         for problem in [
             MessageProblem::Failed(ReportedFault { fault: fault(), raw_json: "{\"a\":1}".to_owned() }),
             MessageProblem::Failed(ReportedFault { fault: bare, raw_json: String::new() }),
@@ -191,10 +159,10 @@ mod tests {
 
     #[test]
     fn the_text_is_the_files_and_stays() {
-        let doubt = UnknownOutcome { cause: UnknownReason::ServerFailed, fault: None };
-        assert_eq!(doubt.to_text(), r#"{"cause":"SERVER_FAILED"}"#);
+        let outcome = UnknownOutcome { cause: UnknownReason::ServerFailed, fault: None };
+        assert_eq!(outcome.to_text(), r#"{"cause":"SERVER_FAILED"}"#);
         assert_eq!(
-            MessageProblem::OutcomeUnknown(doubt).to_text(),
+            MessageProblem::OutcomeUnknown(outcome).to_text(),
             r#"{"outcome_unknown":{"cause":"SERVER_FAILED"}}"#
         );
         assert_eq!(UnknownOutcome::from_text(r#"{"cause":"WHO_KNOWS"}"#), None);

@@ -1,10 +1,11 @@
-//! What events tell of our messages: statuses move them forward, and our own mark proves that they were taken.
+//! What events change in our messages: a status advances the state, and our own tag proves acceptance.
 //!
-//! **Invariants.** A state only moves forward. A message is accepted exactly when its request is, and whoever accepts a
-//! message tells it, in the same transaction: once. A provider's id that is joined to a message has made it accepted.
+//! **Invariants.** A state only moves forward. A message is accepted if and only if its request is. Each acceptance
+//! appends `message.accepted` in the same transaction, exactly once. If a provider's id is joined to a message, the
+//! message is accepted.
 
 use super::super::StatusEffect;
-use super::provider_messages::{self, Known, Report};
+use super::provider_messages::{self, ProviderIdRow, Report};
 use super::transaction::Transaction;
 use super::{messages, requests};
 use crate::domain::event::{MessageStatus, Payload, Proof, ReportedFault};
@@ -14,8 +15,8 @@ use crate::domain::{
 };
 
 impl Transaction<'_> {
-    /// Takes what an event tells of a message. Says what a status means for it.
-    pub(super) fn follow(
+    /// Applies an event to its message. Returns what a status event means for the message.
+    pub(super) fn apply_event(
         &mut self,
         event: &Event,
         proof: Option<&Proof>,
@@ -36,32 +37,32 @@ impl Transaction<'_> {
         let provider_id = provider_id.filter(|id| !id.is_empty());
         let known = match provider_id {
             Some(id) => provider_messages::find(&self.db, &event.account, id)?.unwrap_or_default(),
-            None => Known::default(),
+            None => ProviderIdRow::default(),
         };
-        // Whose id it is was learnt before, or our mark says it; what was learnt first stands.
-        let mark = proof.map(|proof| proof.attempt.message_id);
-        let message_id = known.message_id.or(mark);
+        // The message was learnt from an earlier event, or our tag names it. The earlier knowledge wins.
+        let tagged_id = proof.map(|proof| proof.attempt.message_id);
+        let message_id = known.message_id.or(tagged_id);
         let message = match message_id {
             Some(id) => messages::find(&self.db, id)?,
             None => None,
         };
-        // Another account's message is none of this event's business.
+        // An event cannot change another account's message.
         let foreign = message.as_ref().is_some_and(|message| message.account != event.account);
-        let life = match (message, message_id.filter(|_| !foreign)) {
-            (Some(message), Some(_)) => self.advance(message, provider_id, known, status, now)?,
+        let status_effect = match (message, message_id.filter(|_| !foreign)) {
+            (Some(message), Some(_)) => self.update_message(message, provider_id, known, status, now)?,
             (_, message_id) => {
-                self.keep_early(&event.account, message_id, provider_id, known, status, now)?
+                self.store_early_report(&event.account, message_id, provider_id, known, status, now)?
             }
         };
-        Ok(status.map(|_| life))
+        Ok(status.map(|_| status_effect))
     }
 
-    /// A message of ours is proven, and has the state that is reported.
-    fn advance(
+    /// Our message was accepted, and has the reported state.
+    fn update_message(
         &mut self,
         mut message: Message,
         provider_id: Option<&str>,
-        known: Known,
+        known: ProviderIdRow,
         status: Option<&MessageStatus>,
         now: UnixMillis,
     ) -> rusqlite::Result<StatusEffect> {
@@ -76,62 +77,64 @@ impl Transaction<'_> {
             None => Vec::new(),
         };
         let accepted = accept(&mut message, now);
-        provider_id.into_iter().for_each(|id| name(&mut message, id));
-        take(&mut message, early, now);
+        provider_id.into_iter().for_each(|id| add_provider_id(&mut message, id));
+        apply_early_reports(&mut message, early, now);
         if accepted {
             if let Some(request_id) = &message.request_id {
                 requests::accept(&self.db, &message.account, request_id, message.id, now)?;
             }
-            self.tell_accepted(&message)?;
+            self.append_accepted(&message)?;
         }
         let reported = status.and_then(report);
         let stale = reported.as_ref().is_some_and(|report| report.state <= message.state);
         if let Some(report) = reported {
-            report_to(&mut message, report, now);
+            apply_report(&mut message, report, now);
         }
-        let life = StatusEffect { message_id: Some(message.id), state_after: Some(message.state), stale };
+        let status_effect =
+            StatusEffect { message_id: Some(message.id), state_after: Some(message.state), stale };
         if message != before {
             messages::update(&self.db, &message)?;
             self.mark_changed(message);
         }
-        Ok(life)
+        Ok(status_effect)
     }
 
-    /// The message has no row: it is not ours, or its send has not ended, or it is forgotten. What is reported is kept
+    /// The message has no row: it is not ours, its send has not finished, or it was deleted. The report is stored
     /// under the provider's id.
-    fn keep_early(
+    fn store_early_report(
         &mut self,
         account: &AccountId,
         message_id: Option<MessageId>,
         provider_id: Option<&str>,
-        known: Known,
+        known: ProviderIdRow,
         status: Option<&MessageStatus>,
         now: UnixMillis,
     ) -> rusqlite::Result<StatusEffect> {
-        // Our mark proves at least that it was taken.
-        let proven = message_id.map(|_| Report { state: MessageState::Accepted, word: None, fault: None });
-        let floor = further(known.early.clone(), proven);
+        // Our tag proves at least that the provider accepted the message.
+        let proven =
+            message_id.map(|_| Report { state: MessageState::Accepted, provider_state: None, fault: None });
+        let stored = furthest(known.early.clone(), proven);
         let reported = status.and_then(report);
-        let stale = match (&reported, &floor) {
-            (Some(reported), Some(floor)) => reported.state <= floor.state,
+        let stale = match (&reported, &stored) {
+            (Some(reported), Some(stored)) => reported.state <= stored.state,
             (Some(_), None) | (None, _) => false,
         };
-        let after = further(floor, reported);
+        let after = furthest(stored, reported);
         let state_after = after.as_ref().map(|report| report.state);
-        let news = state_after != known.early.map(|report| report.state) || message_id != known.message_id;
-        if let Some(after) = after.filter(|_| news) {
-            // A proof without a provider's id is kept under our own, which no provider gives.
+        let changed = state_after != known.early.map(|report| report.state) || message_id != known.message_id;
+        if let Some(after) = after.filter(|_| changed) {
+            // A proof without a provider's id is stored under Switchboard's own id, which no provider assigns.
             let own_id = message_id.map(|id| id.to_string());
             if let Some(id) = provider_id.or(own_id.as_deref()) {
-                provider_messages::keep(&self.db, account, id, message_id, &after, now)?;
+                provider_messages::put_early(&self.db, account, id, message_id, &after, now)?;
             }
         }
         Ok(StatusEffect { message_id, state_after, stale })
     }
 }
 
-/// The report that is further along; of two alike, the first.
-fn further(first: Option<Report>, second: Option<Report>) -> Option<Report> {
+/// Returns the report with the later state. If both states are equal, the first report.
+fn furthest(first: Option<Report>, second: Option<Report>) -> Option<Report> {
     match (first, second) {
         (Some(first), Some(second)) if second.state > first.state => Some(second),
         (Some(first), _) => Some(first),
@@ -139,53 +142,54 @@ fn further(first: Option<Report>, second: Option<Report>) -> Option<Report> {
     }
 }
 
-/// What a status reports, if its word is one we know.
+/// The report of a status event, if its state is known to this version.
 fn report(status: &MessageStatus) -> Option<Report> {
     status.status.map(|state| Report {
         state,
-        word: Some(status.provider_status.clone()).filter(|word| !word.is_empty()),
+        provider_state: Some(status.provider_status.clone())
+            .filter(|provider_state| !provider_state.is_empty()),
         fault: status.fault.clone(),
     })
 }
 
-/// Makes a message accepted, unless it is so far. Says whether that is news.
+/// Makes a message accepted, unless its state is already that far. Returns whether the state changed.
 pub(super) fn accept(message: &mut Message, now: UnixMillis) -> bool {
-    let news = message.state < MessageState::Accepted;
-    if news {
+    let changed = message.state < MessageState::Accepted;
+    if changed {
         message.state = MessageState::Accepted;
         message.problem = None;
         message.update_time = now;
     }
-    news
+    changed
 }
 
-/// Adds an id of the provider's to a message.
-pub(super) fn name(message: &mut Message, provider_id: &str) {
+/// Adds a provider's id to a message.
+pub(super) fn add_provider_id(message: &mut Message, provider_id: &str) {
     if !message.provider_ids.iter().any(|known| known == provider_id) {
         message.provider_ids.push(provider_id.to_owned());
     }
 }
 
-/// Takes over what was reported before a message had a row.
-pub(super) fn take(message: &mut Message, early: Vec<(String, Report)>, now: UnixMillis) {
+/// Applies the reports that arrived before the message had a row.
+pub(super) fn apply_early_reports(message: &mut Message, early: Vec<(String, Report)>, now: UnixMillis) {
     let own_id = message.id.to_string();
     for (provider_id, report) in early {
         if provider_id != own_id {
-            name(message, &provider_id);
+            add_provider_id(message, &provider_id);
         }
-        report_to(message, report, now);
+        apply_report(message, report, now);
     }
 }
 
-/// Moves a message forward to what is reported, if that is forward.
-fn report_to(message: &mut Message, report: Report, now: UnixMillis) {
+/// Moves a message forward to a reported state. An earlier state changes nothing.
+fn apply_report(message: &mut Message, report: Report, now: UnixMillis) {
     if report.state <= message.state {
         return;
     }
     message.problem = match report.state {
-        MessageState::Failed => {
-            Some(MessageProblem::Failed(report.fault.unwrap_or_else(|| unexplained(message.provider))))
-        }
+        MessageState::Failed => Some(MessageProblem::Failed(
+            report.fault.unwrap_or_else(|| unexplained_failure(message.provider)),
+        )),
         MessageState::Pending
         | MessageState::Unknown
         | MessageState::Accepted
@@ -194,21 +198,11 @@ fn report_to(message: &mut Message, report: Report, now: UnixMillis) {
         | MessageState::Read => None,
     };
     message.state = report.state;
-    message.provider_state = report.word;
+    message.provider_state = report.provider_state;
     message.update_time = now;
 }
 
-/// A failure of which the provider did not say more.
-fn unexplained(provider: Provider) -> ReportedFault {
-    let fault = ProviderFault {
-        provider,
-        refusal: RefusalReason::Other,
-        http_status: None,
-        code: None,
-        kind: None,
-        trace_id: None,
-        retry_after: None,
-        route: None,
-    };
-    ReportedFault { fault, raw_json: String::new() }
+/// The fault of a failure that the provider did not explain.
+fn unexplained_failure(provider: Provider) -> ReportedFault {
+    ReportedFault { fault: ProviderFault::new(provider, RefusalReason::Other), raw_json: String::new() }
 }

@@ -1,15 +1,15 @@
-//! Our messages, one row each: how they stand.
+//! Messages that Switchboard sent, one row each, with their state.
 //!
-//! **Invariant.** The message of a request that is kept is kept too.
+//! **Invariant.** A message is stored at least as long as its request.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::MessageKey;
-use super::column::{corrupt, optional_json, optional_parsed, optional_state, parsed, state_word};
+use super::column::{corrupt, optional_json, optional_parsed, parsed};
 use super::json_columns::Column as _;
 use super::provider_messages;
-use crate::domain::message::{Channel, Message, MessageId};
-use crate::domain::{AccountId, Provider, UnixMillis};
+use crate::domain::message::{Message, MessageId};
+use crate::domain::{AccountId, UnixMillis};
 
 pub(super) const TABLE: &str = "
     CREATE TABLE messages (
@@ -22,7 +22,7 @@ pub(super) const TABLE: &str = "
         channel TEXT NOT NULL,
         state TEXT NOT NULL,
         provider_state TEXT,
-        -- Why it failed, or why nobody can tell: JSON.
+        -- Why the message failed, or why its outcome is unknown: JSON.
         problem TEXT,
         request_id TEXT,
         attempt INTEGER NOT NULL,
@@ -32,11 +32,11 @@ pub(super) const TABLE: &str = "
     ) STRICT, WITHOUT ROWID;
 
     CREATE INDEX messages_create ON messages (create_ms);
-    -- A request's id may come again once the request is forgotten, so there may be several.
+    -- Several messages may have the same `request_id`, because it can be reused once the request is deleted.
     CREATE INDEX messages_request ON messages (account, request_id, create_ms) WHERE request_id IS NOT NULL;
 ";
 
-/// The columns that [`read`] reads, of `messages` under the name `m`.
+/// The columns that [`read`] expects, from `messages` with the alias `m`.
 macro_rules! columns {
     () => {
         "m.message_id, m.account, m.provider, m.provider_ids, m.recipient, m.channel, m.state, m.provider_state, \
@@ -45,27 +45,19 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-/// Reads a message from a row whose columns from that one on are [`columns`].
+/// Reads a message from a row. Its first column, of [`columns`], is the one with that index.
 pub(super) fn read(row: &Row<'_>, first: usize) -> rusqlite::Result<Message> {
     let at = |column: usize| first + column;
     let provider_ids: String = row.get(at(3))?;
     Ok(Message {
         id: parsed(row, at(0))?,
         account: parsed(row, at(1))?,
-        provider: match row.get::<_, String>(at(2))?.as_str() {
-            "connectby" => Provider::ConnectBy,
-            "connectly" => Provider::Connectly,
-            _ => return Err(corrupt(at(2), "not a provider")),
-        },
+        provider: parsed(row, at(2))?,
         provider_ids: serde_json::from_str(&provider_ids)
-            .map_err(|_| corrupt(at(3), "not an array of ids"))?,
+            .map_err(|_| corrupt(at(3), "not a JSON array of ids"))?,
         to: parsed(row, at(4))?,
-        channel: match row.get::<_, String>(at(5))?.as_str() {
-            "whatsapp" => Channel::WhatsApp,
-            "sms" => Channel::Sms,
-            _ => return Err(corrupt(at(5), "not a channel")),
-        },
-        state: optional_state(row, at(6))?.ok_or_else(|| corrupt(at(6), "there must be a state"))?,
+        channel: parsed(row, at(5))?,
+        state: parsed(row, at(6))?,
         provider_state: row.get(at(7))?,
         problem: optional_json(row, at(8))?,
         request_id: optional_parsed(row, at(9))?,
@@ -82,8 +74,8 @@ pub(super) fn find(db: &Connection, id: MessageId) -> rusqlite::Result<Option<Me
         .optional()
 }
 
-/// The message of an account that a caller names.
-pub(super) fn named(
+/// Finds a message of an account by any of its keys.
+pub(super) fn find_by_key(
     db: &Connection,
     account: &AccountId,
     key: &MessageKey,
@@ -115,9 +107,10 @@ pub(super) fn named(
     db.prepare_cached(sql)?.query_row(params![account.as_str(), name], |row| read(row, 0)).optional()
 }
 
-/// Writes a message that is not there yet.
+/// Inserts a new message.
 pub(super) fn insert(db: &Connection, message: &Message) -> rusqlite::Result<()> {
-    // Where it is there after all, what is there counts: one odd op must not fail all that share its transaction.
+    // If the message already exists, the existing row wins, because one conflicting op must not fail the other ops of
+    // its transaction.
     db.prepare_cached(
         "INSERT INTO messages (message_id, account, provider, provider_ids, recipient, channel, state,
              provider_state, problem, request_id, attempt, callback_data, create_ms, update_ms)
@@ -130,11 +123,8 @@ pub(super) fn insert(db: &Connection, message: &Message) -> rusqlite::Result<()>
         message.provider.as_str(),
         provider_ids(message),
         message.to.to_string(),
-        match message.channel {
-            Channel::WhatsApp => "whatsapp",
-            Channel::Sms => "sms",
-        },
-        state_word(message.state),
+        <&str>::from(message.channel),
+        <&str>::from(message.state),
         message.provider_state,
         message.problem.as_ref().map(|problem| problem.to_text()),
         message.request_id.as_ref().map(|id| id.as_str()),
@@ -146,7 +136,7 @@ pub(super) fn insert(db: &Connection, message: &Message) -> rusqlite::Result<()>
     Ok(())
 }
 
-/// Writes how a message stands now.
+/// Updates a message's state.
 pub(super) fn update(db: &Connection, message: &Message) -> rusqlite::Result<()> {
     db.prepare_cached(
         "UPDATE messages SET provider_ids = ?2, state = ?3, provider_state = ?4, problem = ?5, attempt = ?6,
@@ -156,7 +146,7 @@ pub(super) fn update(db: &Connection, message: &Message) -> rusqlite::Result<()>
     .execute(params![
         message.id.to_string(),
         provider_ids(message),
-        state_word(message.state),
+        <&str>::from(message.state),
         message.provider_state,
         message.problem.as_ref().map(|problem| problem.to_text()),
         message.attempt,
@@ -165,16 +155,16 @@ pub(super) fn update(db: &Connection, message: &Message) -> rusqlite::Result<()>
     Ok(())
 }
 
-/// Takes a message away, and the provider's ids of it.
+/// Deletes a message and the provider's ids of it.
 pub(super) fn delete(db: &Connection, id: MessageId) -> rusqlite::Result<()> {
-    provider_messages::delete_of(db, id)?;
+    provider_messages::delete_for_message(db, id)?;
     db.prepare_cached("DELETE FROM messages WHERE message_id = ?1")?.execute([id.to_string()])?;
     Ok(())
 }
 
-/// Takes away messages that were made before a moment, at most so many. Says how many.
-pub(super) fn forget(db: &Connection, before: UnixMillis, most: u32) -> rusqlite::Result<u64> {
-    let old = db
+/// Deletes at most `limit` messages created before a time. Returns how many.
+pub(super) fn expire(db: &Connection, before: UnixMillis, limit: u32) -> rusqlite::Result<u64> {
+    let expired = db
         .prepare_cached(
             "SELECT m.message_id FROM messages m
              WHERE m.create_ms < ?1 AND NOT EXISTS (
@@ -182,14 +172,14 @@ pub(super) fn forget(db: &Connection, before: UnixMillis, most: u32) -> rusqlite
                  WHERE r.account = m.account AND r.request_id = m.request_id AND r.message_id = m.message_id)
              ORDER BY m.create_ms LIMIT ?2",
         )?
-        .query_map(params![before.0, most], |row| parsed(row, 0))?
+        .query_map(params![before.0, limit], |row| parsed(row, 0))?
         .collect::<rusqlite::Result<Vec<MessageId>>>()?;
-    for &id in &old {
+    for &id in &expired {
         delete(db, id)?;
     }
-    Ok(old.len() as u64)
+    Ok(expired.len() as u64)
 }
 
 fn provider_ids(message: &Message) -> String {
-    serde_json::to_string(&message.provider_ids).expect("texts have a JSON text")
+    serde_json::to_string(&message.provider_ids).expect("strings always serialize")
 }

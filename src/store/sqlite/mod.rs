@@ -31,7 +31,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use backup::{back_up, restore};
 
 use super::{
-    CursorLocation, Error, Health, LOCK_PATIENCE, LogRange, MessageKey, Op, OpResult, Options, Page,
+    CursorLocation, Error, Health, LOCK_TIMEOUT, LogRange, MessageKey, Op, OpResult, Options, Page,
     RequestRecord, SubscriptionPosition, TimeLocation, TimeRange,
 };
 use crate::domain::{
@@ -39,60 +39,60 @@ use crate::domain::{
     request::Request,
 };
 
-/// A handle to the open store. Cheap to clone; the store closes when the last handle is gone.
+/// A handle to an open store. Cheap to clone. The store closes when the last handle is dropped.
 #[derive(Clone, Debug)]
 pub struct Store {
     writer: mpsc::Sender<writer::Command>,
-    /// The writer's thread: to be woken when it waits for company.
+    /// The writer's thread. An urgent commit unparks it to end a group-commit wait.
     thread: Thread,
     readers: reader::Readers,
     log_range: watch::Receiver<LogRange>,
     bytes: watch::Receiver<u64>,
     health: watch::Receiver<Health>,
     epoch: u64,
-    /// Earlier epochs, and the last number that each has in common with this one.
+    /// Earlier epochs, and the last sequence number that each has in common with this one.
     earlier: Arc<[(u64, u64)]>,
 }
 
-/// Ops on their way to the disk. Dropping it does not take them back.
+/// Submitted ops that are not yet durable. Dropping this does not cancel them.
 #[derive(Debug)]
 pub struct PendingCommit {
-    done: oneshot::Receiver<Result<Vec<OpResult>, Error>>,
+    result: oneshot::Receiver<Result<Vec<OpResult>, Error>>,
 }
 
 impl PendingCommit {
-    /// Waits until they are durable, all of them or none, and says what became of each, in their order.
+    /// Waits until the ops are durable, all or none, and returns their results in order.
     ///
     /// # Errors
     ///
-    /// When nothing of it was written.
+    /// If none of the ops was written.
     pub async fn durable(self) -> Result<Vec<OpResult>, Error> {
-        self.done.await.map_err(|_| Error::Closed)?
+        self.result.await.map_err(|_| Error::Closed)?
     }
 }
 
-/// How many commits may wait for the writer before callers wait for a place.
-const WAITING_COMMITS: usize = 4_096;
+/// How many commits may be queued for the writer before callers wait.
+const MAX_QUEUED_COMMITS: usize = 4_096;
 
 impl Store {
-    /// Opens or makes the file and starts its writer.
+    /// Opens the file, or creates it, and starts its writer.
     ///
     /// # Errors
     ///
-    /// When the file cannot be used, belongs to another process, or was written by a newer version.
+    /// If the file cannot be used, another process has it open, or another version wrote it.
     pub fn open(options: Options) -> Result<Self, Error> {
         let lock = lock(&options.path)?;
         Self::open_locked(options, lock)
     }
 
-    /// Opens the file again after its disk has failed, when no handle to it is open any more: brings it all to the disk
-    /// once more, and verifies it; see `verify`. `newest` is the newest place that the failed store has told of.
+    /// Opens the file again after a disk failure. No handle to it may be open. Writes everything to the disk once
+    /// more and verifies it: see `verify`. `newest` is the newest cursor that the failed store published.
     ///
     /// It takes as long as reading the whole file and sorting its rows.
     ///
     /// # Errors
     ///
-    /// When the file cannot be used, or does not hold what it should.
+    /// If the file cannot be used, or does not pass verification.
     pub fn reopen(options: Options, newest: Cursor) -> Result<Self, Error> {
         let lock = lock(&options.path)?;
         verify::verify(&options.path, newest)?;
@@ -103,8 +103,8 @@ impl Store {
         let path = options.path.clone();
         let opened = |source| Error::Open { path: path.clone(), source: Arc::new(source) };
         let mut db = Connection::open(&path).map_err(opened)?;
-        let journal =
-            schema::prepare(&mut db, options.owner, options.max_pages).map_err(|fault| fault.of(&path))?;
+        let journal = schema::prepare(&mut db, options.replica_id, options.max_pages)
+            .map_err(|error| error.at(&path))?;
         let earlier = schema::earlier_epochs(&db).map_err(opened)?;
         let log_range = LogRange { oldest: journal.oldest, newest: journal.next_sequence - 1 };
 
@@ -113,139 +113,144 @@ impl Store {
         let readers = reader::Readers::open(&path, &health_sender).map_err(opened)?;
         let checkpointer = checkpoint::Checkpointer::start(&path, &mut db, Arc::clone(&health_sender));
         let checkpointer = checkpointer.map_err(opened)?;
-        let (told, waiting) = mpsc::channel(WAITING_COMMITS);
-        let (extent_sender, log_range) = watch::channel(log_range);
+        let (commands, queue) = mpsc::channel(MAX_QUEUED_COMMITS);
+        let (log_range_sender, log_range) = watch::channel(log_range);
         let (bytes_sender, bytes) = watch::channel(journal.bytes);
         let epoch = journal.epoch;
-        let writer = writer::Writer::new(
+        let writer = writer::Writer {
             db,
             journal,
-            options.encode,
-            options.committed,
-            extent_sender,
-            bytes_sender,
-            health_sender,
+            encode: options.encode,
+            committed: options.committed,
+            log_range: log_range_sender,
+            bytes: bytes_sender,
             checkpointer,
-            lock,
-        );
+            _lock: lock,
+            health: health_sender,
+        };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || writer.run(waiting))
+            .spawn(move || writer.run(queue))
             .map_err(|source| Error::Folder { path, source: Arc::new(source) })?
             .thread()
             .clone();
         let earlier = earlier.into();
-        Ok(Self { writer: told, thread, readers, log_range, bytes, health, epoch, earlier })
+        Ok(Self { writer: commands, thread, readers, log_range, bytes, health, epoch, earlier })
     }
 
-    /// Makes ops durable, all of them or none, and says what became of each, in their order.
+    /// Makes ops durable, all or none, and returns their results in order.
     ///
-    /// Once the ops are handed over, dropping the future does not take them back.
+    /// Once the ops are queued, dropping the future does not cancel them.
     ///
     /// # Errors
     ///
-    /// When nothing of it was written.
+    /// If none of the ops was written.
     pub async fn commit(&self, ops: Vec<Op>) -> Result<Vec<OpResult>, Error> {
-        let handed_over = self.tell(ops, true).await?;
+        let pending = self.enqueue(ops, true).await?;
         self.thread.unpark();
-        handed_over.durable().await
+        pending.durable().await
     }
 
-    /// Hands ops over and does not wait until they are durable, which takes some milliseconds when nobody else commits.
-    /// Whatever is handed over or committed later comes later.
+    /// Submits ops without waiting until they are durable. That takes a few milliseconds if no other caller commits.
+    /// Ops that are submitted or committed later are applied later.
     ///
     /// # Errors
     ///
-    /// When nothing of it will be written.
+    /// If none of the ops will be written.
     pub async fn submit(&self, ops: Vec<Op>) -> Result<PendingCommit, Error> {
-        self.tell(ops, false).await
+        self.enqueue(ops, false).await
     }
 
-    async fn tell(&self, ops: Vec<Op>, urgent: bool) -> Result<PendingCommit, Error> {
-        let (reply, done) = oneshot::channel();
+    async fn enqueue(&self, ops: Vec<Op>, urgent: bool) -> Result<PendingCommit, Error> {
+        let (reply, result) = oneshot::channel();
         let commit = writer::Command::Commit(writer::Commit { ops, urgent, reply });
         self.writer.send(commit).await.map_err(|_| Error::Closed)?;
-        Ok(PendingCommit { done })
+        Ok(PendingCommit { result })
     }
 
-    /// Waits until everything that was handed over before is written, or cannot be.
+    /// Waits until every op submitted earlier is durable or has failed.
     ///
     /// # Errors
     ///
-    /// When the store is closed, or its disk has failed.
+    /// If the store is closed, or its disk has failed.
     pub async fn read_barrier(&self) -> Result<(), Error> {
         match self.commit(Vec::new()).await {
-            Err(error @ (Error::Closed | Error::Broken(_))) => Err(error),
-            // What shared its transaction cannot be written: that, too, is settled.
+            Err(error @ (Error::Closed | Error::DiskFailed(_))) => Err(error),
+            // The ops that shared this transaction failed, so they are finished too.
             Ok(_) | Err(_) => Ok(()),
         }
     }
 
-    /// Writes what is waiting, then no more, and reads no more. [`health`](Self::health) closes when the file is tidy and
-    /// nothing in this process has it open.
+    /// Writes the queued ops, then stops reading and writing. [`health`](Self::health) closes once the final
+    /// checkpoint is done and this process has closed the file.
     pub async fn close(&self) {
-        // It may have closed by itself.
+        // The store may already be closed.
         let _ = self.writer.send(writer::Command::Close).await;
         self.thread.unpark();
         self.readers.close();
     }
 
-    /// Reads the events behind a number: at most [`PAGE_EVENTS`](super::PAGE_EVENTS), fewer when they are large.
+    /// Reads the events after a sequence number: at most [`PAGE_EVENTS`](super::PAGE_EVENTS), fewer if they are
+    /// large.
     ///
     /// # Errors
     ///
-    /// When the engine cannot read.
+    /// If SQLite cannot read.
     pub async fn read(&self, after: u64, with_raw: bool) -> Result<Page, Error> {
-        self.readers.page(reader::Piece::Behind(after), with_raw).await
+        self.readers.page(reader::PageRange::After(after), with_raw).await
     }
 
-    /// Reads the nearest events before a place, which is behind the event of that number: as many as
-    /// [`read`](Self::read) does, in order.
+    /// Reads the nearest events up to and including a sequence number, in order. The limits are those of
+    /// [`read`](Self::read).
     ///
     /// # Errors
     ///
-    /// When the engine cannot read.
+    /// If SQLite cannot read.
     pub async fn read_before(&self, sequence: u64, with_raw: bool) -> Result<Page, Error> {
-        self.readers.page(reader::Piece::UpTo(sequence), with_raw).await
+        self.readers.page(reader::PageRange::UpTo(sequence), with_raw).await
     }
 
-    /// Finds where a moment lies. Events that come later come behind that place, whatever their time.
+    /// Finds the position of a point in time. Events that are appended later are after it, whatever their receive
+    /// time.
     ///
     /// # Errors
     ///
-    /// When the engine cannot read.
+    /// If SQLite cannot read.
     pub async fn since(&self, moment: UnixMillis) -> Result<TimeLocation, Error> {
-        let read = move |db: &Connection| reader::since(db, moment).map_err(Error::of_read);
-        let since = self.readers.run(read).await?;
-        // What is on disk may be found before it is told, and a place is good only when it was.
+        let read = move |db: &Connection| reader::locate_time(db, moment).map_err(Error::of_read);
+        let location = self.readers.run(read).await?;
+        // A read may see a commit before it is published. A position is valid only after that, so wait for it.
         let mut log_range = self.log_range.clone();
-        log_range.wait_for(|log_range| log_range.newest >= since.after).await.map_err(|_| Error::Closed)?;
-        Ok(since)
+        log_range
+            .wait_for(|log_range| log_range.newest >= location.after)
+            .await
+            .map_err(|_| Error::Closed)?;
+        Ok(location)
     }
 
-    /// When the first event that is left behind each of these numbers was received, if there is one.
+    /// For each sequence number, when the first stored event after it was received, if there is one.
     ///
     /// # Errors
     ///
-    /// When the engine cannot read.
+    /// If SQLite cannot read.
     pub async fn received_after(&self, sequences: Vec<u64>) -> Result<Vec<Option<UnixMillis>>, Error> {
         self.readers.run(move |db| reader::received_after(db, &sequences).map_err(Error::of_read)).await
     }
 
-    /// When the oldest and the newest event were received, if there are any.
+    /// The receive times of the oldest and the newest event, if an event is stored.
     ///
     /// # Errors
     ///
-    /// When the engine cannot read.
+    /// If SQLite cannot read.
     pub async fn time_range(&self) -> Result<Option<TimeRange>, Error> {
         self.readers.run(|db| reader::time_range(db).map_err(Error::of_read)).await
     }
 
-    /// What is known of a request.
+    /// Finds a request's record.
     ///
     /// # Errors
     ///
-    /// When the engine cannot read.
+    /// If SQLite cannot read.
     pub async fn request(&self, account: &AccountId, id: &RequestId) -> Result<Option<RequestRecord>, Error> {
         let (account, id) = (account.clone(), id.clone());
         let read = move |db: &Connection| requests::find(db, &account, &id).map_err(Error::of_read);
@@ -253,36 +258,38 @@ impl Store {
         Ok(found.map(|(request, message)| request.record(message)))
     }
 
-    /// What is known of a request that is about to be made: as [`BeginAttempt`](super::Begin) has it, also where its record may
-    /// have been lost.
+    /// Finds the record that a [`BeginAttempt`](super::BeginAttempt) of this request would return. While a restored
+    /// store's replay guard is active, an unknown request has one too.
     ///
     /// # Errors
     ///
-    /// When the engine cannot read.
-    pub async fn known(
+    /// If SQLite cannot read.
+    pub async fn request_with_replay_guard(
         &self,
         account: &AccountId,
         request: &Request,
     ) -> Result<Option<RequestRecord>, Error> {
         let (account, request) = (account.clone(), request.clone());
-        self.readers.run(move |db| requests::known(db, &account, &request).map_err(Error::of_read)).await
+        self.readers
+            .run(move |db| requests::find_with_replay_guard(db, &account, &request).map_err(Error::of_read))
+            .await
     }
 
-    /// How a message stands.
+    /// Finds a message.
     ///
     /// # Errors
     ///
-    /// When the engine cannot read.
+    /// If SQLite cannot read.
     pub async fn message(&self, account: &AccountId, key: &MessageKey) -> Result<Option<Message>, Error> {
         let (account, key) = (account.clone(), key.clone());
-        self.readers.run(move |db| messages::named(db, &account, &key).map_err(Error::of_read)).await
+        self.readers.run(move |db| messages::find_by_key(db, &account, &key).map_err(Error::of_read)).await
     }
 
-    /// When a customer last wrote, to that number of ours or to any.
+    /// When a customer last wrote to the given number of ours, or to any number.
     ///
     /// # Errors
     ///
-    /// When the engine cannot read.
+    /// If SQLite cannot read.
     pub async fn last_received(
         &self,
         account: &AccountId,
@@ -296,72 +303,72 @@ impl Store {
         self.readers.run(read).await
     }
 
-    /// How a subscription stands.
+    /// Finds a subscription.
     ///
     /// # Errors
     ///
-    /// When the engine cannot read.
+    /// If SQLite cannot read.
     pub async fn subscription(&self, id: &SubscriptionId) -> Result<Option<Subscription>, Error> {
         let id = id.clone();
         self.readers.run(move |db| subscriptions::find(db, &id).map_err(Error::of_read)).await
     }
 
-    /// How subscriptions stand, in the order of their ids: those behind one, at most so many.
+    /// Lists subscriptions in the order of their ids: at most `limit`, after the given id.
     ///
     /// # Errors
     ///
-    /// When the engine cannot read.
+    /// If SQLite cannot read.
     pub async fn subscriptions(
         &self,
         after: Option<&SubscriptionId>,
-        most: u32,
+        limit: u32,
     ) -> Result<Vec<Subscription>, Error> {
         let after = after.cloned();
         let read =
-            move |db: &Connection| subscriptions::list(db, after.as_ref(), most).map_err(Error::of_read);
+            move |db: &Connection| subscriptions::list(db, after.as_ref(), limit).map_err(Error::of_read);
         self.readers.run(read).await
     }
 
-    /// Where each subscription stands, in the order of their ids.
+    /// The position of each subscription, in the order of their ids.
     ///
     /// # Errors
     ///
-    /// When the engine cannot read.
+    /// If SQLite cannot read.
     pub async fn subscription_positions(&self) -> Result<Vec<SubscriptionPosition>, Error> {
         self.readers.run(|db| subscriptions::subscription_positions(db).map_err(Error::of_read)).await
     }
 
-    /// What the journal spans now.
+    /// The current range of the journal.
     pub fn log_range(&self) -> LogRange {
         *self.log_range.borrow()
     }
 
-    /// What the journal spans, and every change of that.
+    /// The range of the journal, as a channel that reports every change.
     pub fn log_ranges(&self) -> watch::Receiver<LogRange> {
         self.log_range.clone()
     }
 
-    /// The newest place that was told to anybody.
+    /// The newest published cursor.
     pub fn newest(&self) -> Cursor {
         Cursor { epoch: self.epoch, sequence: self.log_range().newest }
     }
 
-    /// What the journal's events take, and every change of that.
+    /// The size of the journal's events, as a channel that reports every change.
     pub fn bytes(&self) -> watch::Receiver<u64> {
         self.bytes.clone()
     }
 
-    /// Whether the store can write, and every change of that.
+    /// Whether the store can write, as a channel that reports every change.
     pub fn health(&self) -> watch::Receiver<Health> {
         self.health.clone()
     }
 
-    /// Which journal this is. Part of every cursor.
+    /// Identifies this journal. It is part of every cursor.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// Where a cursor stands in this journal, or in what it was before it was restored.
+    /// Locates a cursor in this journal, or in the journal that it was restored from.
     pub fn locate(&self, cursor: Cursor) -> CursorLocation {
         let Cursor { epoch, sequence } = cursor;
         if epoch == self.epoch {
@@ -375,19 +382,19 @@ impl Store {
     }
 }
 
-/// Holds the store for this process, by a lock on a file beside it that the system drops with the process.
+/// Locks a file beside the store for this process. The system releases the lock when the process ends.
 fn lock(path: &Path) -> Result<File, Error> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let folder = |source| Error::Folder { path: path.to_owned(), source: Arc::new(source) };
     let file =
         File::options().create(true).truncate(false).write(true).open(PathBuf::from(name)).map_err(folder)?;
-    // A process that was just killed may take a moment to be gone.
+    // A process that was just killed may take a moment to exit.
     let started = Instant::now();
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(std::fs::TryLockError::WouldBlock) if started.elapsed() < LOCK_PATIENCE => {
+            Err(std::fs::TryLockError::WouldBlock) if started.elapsed() < LOCK_TIMEOUT => {
                 std::thread::sleep(std::time::Duration::from_millis(20));
             }
             Err(std::fs::TryLockError::WouldBlock) => return Err(Error::InUse { path: path.to_owned() }),
@@ -397,7 +404,7 @@ fn lock(path: &Path) -> Result<File, Error> {
 }
 
 impl Error {
-    /// Sorts what the engine said about a write by what can be done about it.
+    /// Classifies an SQLite error of a write by how Switchboard can recover.
     fn of_write(source: rusqlite::Error) -> Self {
         use rusqlite::ffi;
         let extended = match &source {
@@ -407,13 +414,14 @@ impl Error {
         let source = Arc::new(source);
         match (extended & 0xff, extended) {
             (ffi::SQLITE_FULL, _) => Self::Full(source),
-            // After a failed fsync nobody knows what is on disk, and trying again may report a success that is none.
+            // After a failed fsync the content of the disk is unknown, and a second fsync may report success without
+            // writing it.
             (_, ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)
-            // What was written cannot be read, or is not what was written.
+            // The written data cannot be read, or differs from what was written.
             | (_, ffi::SQLITE_IOERR_CORRUPTFS | ffi::SQLITE_IOERR_DATA)
-            | (ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB, _) => Self::Broken(source),
-            // Also a write or a truncation that failed: neither is believed before the sync behind it, and both are
-            // done again.
+            | (ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB, _) => Self::DiskFailed(source),
+            // Includes a failed write or truncation. Neither counts before the sync that follows it, and both are
+            // repeated.
             _ => Self::Failed(source),
         }
     }

@@ -1,11 +1,11 @@
-//! The provider's ids of messages, and what was reported under them before we knew whose they are.
+//! The provider's ids of messages, and early reports: those that arrived before the message had a row.
 //!
-//! A row is *joined* once its message has a row: then the message tells how it stands, and `state` is NULL. A row that
-//! is *early* holds what was reported meanwhile. It has a `message_id` only when our own mark came back with it.
+//! A row is *joined* once its message has a row. Then the message holds the state, and this row's `state` is NULL. An
+//! *early* row holds the reported state. It has a `message_id` only if an event carried our own tag.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::column::{optional_json, optional_parsed, optional_state, state_word};
+use super::column::{optional_json, optional_parsed};
 use super::json_columns::Column as _;
 use crate::domain::event::ReportedFault;
 use crate::domain::{AccountId, MessageId, MessageState, UnixMillis};
@@ -16,8 +16,8 @@ pub(super) const TABLE: &str = "
         provider_message_id TEXT NOT NULL,
         message_id TEXT,
         state TEXT,
-        -- The provider's word for it.
-        word TEXT,
+        -- The provider's own name for the state.
+        provider_state TEXT,
         -- Why it failed: JSON.
         fault TEXT,
         update_ms INTEGER NOT NULL,
@@ -28,12 +28,12 @@ pub(super) const TABLE: &str = "
     CREATE INDEX provider_messages_early ON provider_messages (update_ms) WHERE state IS NOT NULL;
 ";
 
-/// What is known under a provider's id.
+/// What is stored under a provider's id.
 #[derive(Debug, Default)]
-pub(super) struct Known {
-    /// The message, if it is known to be one of ours.
+pub(super) struct ProviderIdRow {
+    /// The message, if it is known to be ours.
     pub(super) message_id: Option<MessageId>,
-    /// What was reported before the message had a row.
+    /// The report that arrived before the message had a row.
     pub(super) early: Option<Report>,
 }
 
@@ -41,28 +41,32 @@ pub(super) struct Known {
 #[derive(Clone, Debug)]
 pub(super) struct Report {
     pub(super) state: MessageState,
-    pub(super) word: Option<String>,
+    pub(super) provider_state: Option<String>,
     pub(super) fault: Option<ReportedFault>,
 }
 
-pub(super) fn find(db: &Connection, account: &AccountId, id: &str) -> rusqlite::Result<Option<Known>> {
+pub(super) fn find(
+    db: &Connection,
+    account: &AccountId,
+    id: &str,
+) -> rusqlite::Result<Option<ProviderIdRow>> {
     db.prepare_cached(
-        "SELECT message_id, state, word, fault FROM provider_messages
+        "SELECT message_id, state, provider_state, fault FROM provider_messages
          WHERE account = ?1 AND provider_message_id = ?2",
     )?
     .query_row(params![account.as_str(), id], |row| {
-        let report = |state| {
-            Ok::<_, rusqlite::Error>(Report { state, word: row.get(2)?, fault: optional_json(row, 3)? })
-        };
-        Ok(Known {
-            message_id: optional_parsed(row, 0)?,
-            early: optional_state(row, 1)?.map(report).transpose()?,
-        })
+        Ok(ProviderIdRow { message_id: optional_parsed(row, 0)?, early: read_report(row)? })
     })
     .optional()
 }
 
-/// Says whose id it is. The first message that has it keeps it.
+/// Reads a report from a row. Its second to fourth columns are `state`, `provider_state` and `fault`.
+fn read_report(row: &Row<'_>) -> rusqlite::Result<Option<Report>> {
+    let Some(state) = optional_parsed(row, 1)? else { return Ok(None) };
+    Ok(Some(Report { state, provider_state: row.get(2)?, fault: optional_json(row, 3)? }))
+}
+
+/// Joins a provider's id to a message. The first message that has the id keeps it.
 pub(super) fn join(
     db: &Connection,
     account: &AccountId,
@@ -80,8 +84,8 @@ pub(super) fn join(
     Ok(())
 }
 
-/// Keeps what was reported, until the message has a row.
-pub(super) fn keep(
+/// Stores a report until the message has a row.
+pub(super) fn put_early(
     db: &Connection,
     account: &AccountId,
     id: &str,
@@ -90,24 +94,24 @@ pub(super) fn keep(
     now: UnixMillis,
 ) -> rusqlite::Result<()> {
     db.prepare_cached(
-        "INSERT INTO provider_messages (account, provider_message_id, message_id, state, word, fault, update_ms)
+        "INSERT INTO provider_messages (account, provider_message_id, message_id, state, provider_state, fault, update_ms)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT (account, provider_message_id) DO UPDATE SET message_id = excluded.message_id,
-             state = excluded.state, word = excluded.word, fault = excluded.fault, update_ms = excluded.update_ms",
+             state = excluded.state, provider_state = excluded.provider_state, fault = excluded.fault, update_ms = excluded.update_ms",
     )?
     .execute(params![
         account.as_str(),
         id,
         message_id.map(|id| id.to_string()),
-        state_word(report.state),
-        report.word,
+        <&str>::from(report.state),
+        report.provider_state,
         report.fault.as_ref().map(|fault| fault.to_text()),
         now.0,
     ])?;
     Ok(())
 }
 
-/// Takes what was reported of a message before it had a row, with the provider's ids: the message tells it from now on.
+/// Takes the early reports of a message, with the provider's ids. From now on the message's row holds the state.
 pub(super) fn take_early(
     db: &Connection,
     account: &AccountId,
@@ -116,21 +120,18 @@ pub(super) fn take_early(
     let name = message_id.to_string();
     let early = db
         .prepare_cached(
-            "SELECT provider_message_id, state, word, fault FROM provider_messages
+            "SELECT provider_message_id, state, provider_state, fault FROM provider_messages
              WHERE message_id = ?1 AND account = ?2",
         )?
         .query_map(params![name, account.as_str()], |row| {
-            let (id, state) = (row.get::<_, String>(0)?, optional_state(row, 1)?);
-            let report = |state| {
-                Ok::<_, rusqlite::Error>(Report { state, word: row.get(2)?, fault: optional_json(row, 3)? })
-            };
-            Ok(state.map(report).transpose()?.map(|report| (id, report)))
+            let id: String = row.get(0)?;
+            Ok(read_report(row)?.map(|report| (id, report)))
         })?
         .filter_map(Result::transpose)
         .collect::<rusqlite::Result<Vec<_>>>()?;
     if !early.is_empty() {
         db.prepare_cached(
-            "UPDATE provider_messages SET state = NULL, word = NULL, fault = NULL
+            "UPDATE provider_messages SET state = NULL, provider_state = NULL, fault = NULL
              WHERE message_id = ?1 AND account = ?2",
         )?
         .execute(params![name, account.as_str()])?;
@@ -138,21 +139,21 @@ pub(super) fn take_early(
     Ok(early)
 }
 
-/// Takes away the ids of a message.
-pub(super) fn delete_of(db: &Connection, message_id: MessageId) -> rusqlite::Result<()> {
+/// Deletes the provider's ids of a message.
+pub(super) fn delete_for_message(db: &Connection, message_id: MessageId) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM provider_messages WHERE message_id = ?1")?
         .execute([message_id.to_string()])?;
     Ok(())
 }
 
-/// Takes away early rows of which nothing was heard since a moment, at most so many. Says how many.
-pub(super) fn forget(db: &Connection, before: UnixMillis, most: u32) -> rusqlite::Result<u64> {
-    let forgotten = db
+/// Deletes at most `limit` early rows that were not updated since a time. Returns how many.
+pub(super) fn expire(db: &Connection, before: UnixMillis, limit: u32) -> rusqlite::Result<u64> {
+    let deleted = db
         .prepare_cached(
             "DELETE FROM provider_messages WHERE (account, provider_message_id) IN (
                  SELECT account, provider_message_id FROM provider_messages
                  WHERE state IS NOT NULL AND update_ms < ?1 ORDER BY update_ms LIMIT ?2)",
         )?
-        .execute(params![before.0, most])?;
-    Ok(forgotten as u64)
+        .execute(params![before.0, limit])?;
+    Ok(deleted as u64)
 }

@@ -1,4 +1,4 @@
-//! Short reads, beside the writer and never in its way.
+//! Short reads that run in parallel with the writer and never block it.
 
 use std::path::Path;
 use std::str::FromStr as _;
@@ -11,19 +11,19 @@ use super::super::{Error, Health, PAGE_BYTES, PAGE_EVENTS, Page, StoredEvent, Ti
 use super::schema;
 use crate::domain::{AccountId, EventType, UnixMillis};
 
-/// A few connections that readers take turns with.
+/// A small pool of read connections.
 #[derive(Clone, Debug)]
 pub(super) struct Readers {
-    idle: Arc<Mutex<Vec<Reading>>>,
+    idle: Arc<Mutex<Vec<ReadConnection>>>,
     permits: Arc<Semaphore>,
-    /// Those who read pages wait for each other here: many may have far to read, and whoever looks for a row must not
-    /// wait behind them.
+    /// Limits page reads to fewer connections than there are. Pages can be slow, and single-row reads must not queue
+    /// for them.
     pages: Arc<Semaphore>,
 }
 
-/// A connection. The store's health does not close before it has.
+/// A connection. It keeps the store's health channel open until it is closed.
 #[derive(Debug)]
-struct Reading {
+struct ReadConnection {
     db: Connection,
     _open: Arc<watch::Sender<Health>>,
 }
@@ -36,9 +36,9 @@ impl Readers {
         let idle = (0..CONNECTIONS)
             .map(|_| {
                 let db = Connection::open_with_flags(path, flags)?;
-                schema::keep_statements(&db)?;
-                schema::keep_log(&db)?;
-                Ok(Reading { db, _open: Arc::clone(health) })
+                schema::configure_statements(&db)?;
+                schema::disable_checkpoint_on_close(&db)?;
+                Ok(ReadConnection { db, _open: Arc::clone(health) })
             })
             .collect::<rusqlite::Result<Vec<_>>>()?;
         Ok(Self {
@@ -48,18 +48,18 @@ impl Readers {
         })
     }
 
-    /// Reads a page beside the writer, when a connection is free that is not kept for shorter reads.
-    pub(super) async fn page(&self, piece: Piece, with_raw: bool) -> Result<Page, Error> {
-        let turn = Arc::clone(&self.pages).acquire_owned().await.map_err(|_| Error::Closed)?;
+    /// Reads a page on a connection that is not reserved for shorter reads.
+    pub(super) async fn page(&self, range: PageRange, with_raw: bool) -> Result<Page, Error> {
+        let page_permit = Arc::clone(&self.pages).acquire_owned().await.map_err(|_| Error::Closed)?;
         let read = move |db: &Connection| {
-            // Whoever does not wait for the page any more has it read all the same.
-            let _turn = turn;
-            page(db, piece, with_raw)
+            // The read continues if the caller stops waiting, so it keeps the permit.
+            let _page_permit = page_permit;
+            page(db, range, with_raw)
         };
         self.run(read).await
     }
 
-    /// Runs a short read beside the writer, when a connection is free.
+    /// Runs a short read once a connection is free.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
@@ -67,12 +67,13 @@ impl Readers {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Error::Closed)?;
         let (idle, permits) = (Arc::clone(&self.idle), Arc::clone(&self.permits));
         let read = tokio::task::spawn_blocking(move || {
-            // There are as many connections as permits, until they are closed.
-            let reading = idle.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or(Error::Closed)?;
-            let result = read(&reading.db);
+            // There is one connection per permit, until the pool is closed.
+            let connection =
+                idle.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or(Error::Closed)?;
+            let result = read(&connection.db);
             let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
             if !permits.is_closed() {
-                idle.push(reading);
+                idle.push(connection);
             }
             drop(permit);
             result
@@ -80,7 +81,7 @@ impl Readers {
         read.await.map_err(|_| Error::Closed)?
     }
 
-    /// Reads no more. Connections that are in use close when their read has ended.
+    /// Closes the pool. A connection in use closes when its read ends.
     pub(super) fn close(&self) {
         self.pages.close();
         self.permits.close();
@@ -88,24 +89,24 @@ impl Readers {
     }
 }
 
-/// A piece of the journal, as long as a page is.
+/// The events of a page.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Piece {
-    /// From behind the event of that number on.
-    Behind(u64),
-    /// Up to the event of that number, which belongs to it.
+pub(super) enum PageRange {
+    /// From the event after this sequence number on.
+    After(u64),
+    /// Up to and including this sequence number.
     UpTo(u64),
 }
 
-fn page(db: &Connection, piece: Piece, with_raw: bool) -> Result<Page, Error> {
+fn page(db: &Connection, range: PageRange, with_raw: bool) -> Result<Page, Error> {
     let failed = |source| Error::Failed(Arc::new(source));
-    let (sequence, order) = match piece {
-        Piece::Behind(sequence) => (sequence, "sequence > ?1 ORDER BY sequence"),
-        Piece::UpTo(sequence) => (sequence, "sequence <= ?1 ORDER BY sequence DESC"),
+    let (sequence, order) = match range {
+        PageRange::After(sequence) => (sequence, "sequence > ?1 ORDER BY sequence"),
+        PageRange::UpTo(sequence) => (sequence, "sequence <= ?1 ORDER BY sequence DESC"),
     };
     let raw = if with_raw { ", raw" } else { "" };
     let query = format!("SELECT sequence, account, type, event{raw} FROM events WHERE {order} LIMIT ?2");
-    // One statement, so one snapshot: whether what is next was trimmed is seen as of the same moment as the events.
+    // One statement is one snapshot, so a gap before the first event is seen in the same state as the events.
     let mut statement = db.prepare_cached(&query).map_err(failed)?;
     let sequence = i64::try_from(sequence).unwrap_or(i64::MAX);
     let mut rows = statement.query(params![sequence, PAGE_EVENTS]).map_err(failed)?;
@@ -114,20 +115,20 @@ fn page(db: &Connection, piece: Piece, with_raw: bool) -> Result<Page, Error> {
     let mut last: Option<AccountId> = None;
     while bytes < PAGE_BYTES {
         let Some(row) = rows.next().map_err(failed)? else { break };
-        let stored = stored(row, with_raw, &mut last)?;
+        let stored = read_event(row, with_raw, &mut last)?;
         bytes += stored.event.len() + stored.raw.as_ref().map_or(0, bytes::Bytes::len);
         events.push(stored);
     }
-    if let Piece::UpTo(_) = piece {
+    if let PageRange::UpTo(_) = range {
         events.reverse();
     }
     Ok(Page { events: events.into() })
 }
 
-/// Finds the first event that was received at a moment or later. Receive times grow with numbers, which have no holes:
-/// a few rows are looked at, without an index that every append would have to keep.
-pub(super) fn since(db: &Connection, moment: UnixMillis) -> rusqlite::Result<TimeLocation> {
-    // One snapshot for all that is looked at.
+/// Finds the first event received at a time or later. Receive times never decrease, and sequence numbers are
+/// contiguous. A binary search reads a few rows, without an index that every append would have to update.
+pub(super) fn locate_time(db: &Connection, moment: UnixMillis) -> rusqlite::Result<TimeLocation> {
+    // One snapshot for all queries.
     let snapshot = db.unchecked_transaction()?;
     let (next_sequence, trimmed) = snapshot
         .prepare_cached("SELECT next_sequence, trimmed_ms FROM journal WHERE id = 1")?
@@ -150,7 +151,7 @@ pub(super) fn since(db: &Connection, moment: UnixMillis) -> rusqlite::Result<Tim
     Ok(TimeLocation { after: (first - 1).cast_unsigned(), trimmed: trimmed.is_some_and(|at| at >= moment.0) })
 }
 
-/// When the first event behind each number was received.
+/// When the first event after each sequence number was received.
 pub(super) fn received_after(
     db: &Connection,
     sequences: &[u64],
@@ -165,7 +166,7 @@ pub(super) fn received_after(
         .collect()
 }
 
-/// When the oldest and the newest event were received.
+/// The receive times of the oldest and the newest event.
 pub(super) fn time_range(db: &Connection) -> rusqlite::Result<Option<TimeRange>> {
     db.prepare_cached(
         "SELECT (SELECT receive_ms FROM events ORDER BY sequence LIMIT 1),
@@ -179,21 +180,21 @@ pub(super) fn time_range(db: &Connection) -> rusqlite::Result<Option<TimeRange>>
     })
 }
 
-/// Reads a row. Rows of one account often follow each other, so the last id is kept and shared.
-fn stored(row: &Row<'_>, with_raw: bool, last: &mut Option<AccountId>) -> Result<StoredEvent, Error> {
+/// Reads a row. Consecutive rows often have the same account, so its id is shared.
+fn read_event(row: &Row<'_>, with_raw: bool, last: &mut Option<AccountId>) -> Result<StoredEvent, Error> {
     let failed = |source| Error::Failed(Arc::new(source));
     let text = |column| {
         row.get_ref(column)
             .map_err(failed)?
             .as_str()
-            .map_err(|_| Error::Corrupt(format!("column {column} is no text")))
+            .map_err(|_| Error::Corrupt(format!("column {column} is not text")))
     };
     let blob = |column| {
         row.get_ref(column)
             .map_err(failed)?
             .as_blob()
             .map(bytes::Bytes::copy_from_slice)
-            .map_err(|_| Error::Corrupt(format!("column {column} is no blob")))
+            .map_err(|_| Error::Corrupt(format!("column {column} is not a blob")))
     };
     let sequence = row.get::<_, i64>(0).map_err(failed)?.cast_unsigned();
     let account = text(1)?;
@@ -201,13 +202,12 @@ fn stored(row: &Row<'_>, with_raw: bool, last: &mut Option<AccountId>) -> Result
         Some(same) if same.as_str() == account => same.clone(),
         _ => {
             let id = AccountId::from_str(account)
-                .map_err(|_| Error::Corrupt(format!("event {sequence} has no account")))?;
+                .map_err(|_| Error::Corrupt(format!("event {sequence} has no valid account")))?;
             last.insert(id).clone()
         }
     };
-    let event_type = EventType::from_name(text(2)?).ok_or_else(|| {
-        Error::Corrupt(format!("event {sequence} has a type that this version does not know"))
-    })?;
+    let event_type = EventType::from_name(text(2)?)
+        .ok_or_else(|| Error::Corrupt(format!("event {sequence} has an unknown type")))?;
     Ok(StoredEvent {
         sequence,
         account,
@@ -228,11 +228,11 @@ mod tests {
     async fn those_who_read_pages_leave_a_connection_to_whoever_looks_for_a_row() {
         let opened = open();
         let readers = &opened.store.readers;
-        // As many read pages as may.
+        // All permits for page reads are taken.
         let reading = u32::try_from(CONNECTIONS - 1).expect("few");
         let pages = Arc::clone(&readers.pages).acquire_many_owned(reading).await.expect("open");
         let connections = Arc::clone(&readers.permits).acquire_many_owned(reading).await.expect("open");
-        let mut next = Box::pin(readers.page(Piece::Behind(0), false));
+        let mut next = Box::pin(readers.page(PageRange::After(0), false));
         assert!((&mut next).now_or_never().is_none(), "it waits for one of them");
         readers.run(|db| time_range(db).map_err(Error::of_read)).await.expect("readable");
         assert!((&mut next).now_or_never().is_none(), "still");

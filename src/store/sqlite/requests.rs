@@ -1,21 +1,22 @@
-//! Requests that can be repeated, one row each: how their newest attempt stands.
+//! Requests with an idempotency key, one row each, with the state of the newest attempt.
 //!
-//! **Invariants.** A row in flight has no `end_ms`, and no other has none: such rows are never forgotten. While an
-//! attempt is in flight, `doubt` is that of the attempt before it, to which the row goes back if nothing was done; the
-//! row of a first attempt has none and goes. The attempt's number only grows by a resend.
+//! **Invariants.** A row has no `end_ms` exactly while its attempt is in flight. Such a row is never deleted by
+//! retention. While an attempt is in flight, `unknown_outcome` is that of the previous attempt. If nothing was
+//! executed, the row returns to that attempt. The row of a first attempt has none and is deleted. Only a resend
+//! increases the attempt's number.
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use ulid::Ulid;
 
 use super::super::{BeginAttempt, BeginResult, OpResult, ReplicaId, RequestRecord, RequestState};
-use super::column::{corrupt, optional_json, optional_parsed};
+use super::column::{corrupt, optional_json, optional_parsed, parsed};
 use super::json_columns::Column as _;
 use super::messages;
 use super::transaction::Transaction;
 use crate::domain::message::{Message, MessageId, MessageProblem, MessageState};
 use crate::domain::outcome::{UnknownOutcome, UnknownReason};
-use crate::domain::request::{Fingerprint, Request as Asked, RequestId};
+use crate::domain::request::{Fingerprint, Request, RequestId};
 use crate::domain::{AccountId, UnixMillis};
 
 pub(super) const TABLE: &str = "
@@ -24,15 +25,15 @@ pub(super) const TABLE: &str = "
         request_id TEXT NOT NULL,
         fingerprint BLOB NOT NULL,
         state TEXT NOT NULL,
-        -- The newest attempt, who made it, and when it has ended for certain.
+        -- The newest attempt: its number, the process run that made it, and when it has certainly ended.
         attempt INTEGER NOT NULL,
         replica_id BLOB NOT NULL,
         not_after INTEGER NOT NULL,
-        -- Why nobody can tell: JSON.
+        -- Why the outcome is unknown: JSON.
         unknown_outcome TEXT,
-        -- The reply, where the write is no send.
+        -- The reply, if the write is not a send.
         reply BLOB,
-        -- The message, where it is one.
+        -- The message, if the write is a send.
         message_id TEXT,
         end_ms INTEGER,
         PRIMARY KEY (account, request_id)
@@ -41,58 +42,51 @@ pub(super) const TABLE: &str = "
     CREATE INDEX requests_end ON requests (end_ms);
 ";
 
-/// How an attempt stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+/// The state of the newest attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
+pub(super) enum RowState {
     InFlight,
     Accepted,
     Unknown,
 }
 
-impl State {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::InFlight => "in_flight",
-            Self::Accepted => "accepted",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-/// A request.
+/// A row of `requests`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Request {
+pub(super) struct RequestRow {
     pub(super) fingerprint: Fingerprint,
-    pub(super) state: State,
+    pub(super) state: RowState,
     pub(super) attempt: u32,
-    pub(super) owner: ReplicaId,
+    pub(super) replica_id: ReplicaId,
     pub(super) not_after: UnixMillis,
-    pub(super) doubt: Option<UnknownOutcome>,
+    pub(super) unknown_outcome: Option<UnknownOutcome>,
     pub(super) reply: Option<Bytes>,
     pub(super) message_id: Option<MessageId>,
-    pub(super) ended: Option<UnixMillis>,
+    pub(super) end_time: Option<UnixMillis>,
 }
 
-impl Request {
-    /// What callers are told.
+impl RequestRow {
+    /// The record that callers receive.
     pub(super) fn record(self, message: Option<Message>) -> RequestRecord {
         let state = match self.state {
-            State::InFlight => RequestState::InFlight { owner: self.owner, not_after: self.not_after },
-            State::Accepted => RequestState::Accepted { reply: self.reply },
-            State::Unknown => {
-                RequestState::Unknown(self.doubt.expect("a row that reads as unknown has its outcome"))
+            RowState::InFlight => {
+                RequestState::InFlight { replica_id: self.replica_id, not_after: self.not_after }
             }
+            RowState::Accepted => RequestState::Accepted { reply: self.reply },
+            RowState::Unknown => RequestState::Unknown(
+                self.unknown_outcome.expect("`read` refuses an unknown row without an outcome"),
+            ),
         };
         RequestRecord { fingerprint: self.fingerprint, attempt: self.attempt, state, message }
     }
 }
 
-/// Reads a request and its message, as of one moment.
+/// Reads a request and its message in one snapshot.
 pub(super) fn find(
     db: &Connection,
     account: &AccountId,
     id: &RequestId,
-) -> rusqlite::Result<Option<(Request, Option<Message>)>> {
+) -> rusqlite::Result<Option<(RequestRow, Option<Message>)>> {
     db.prepare_cached(concat!(
         "SELECT r.fingerprint, r.state, r.attempt, r.replica_id, r.not_after, r.unknown_outcome, r.reply, r.message_id, r.end_ms, ",
         messages::columns!(),
@@ -109,61 +103,56 @@ pub(super) fn find(
     .optional()
 }
 
-/// What whoever makes a request is told of it before; see [`BeginAttempt`].
-pub(super) fn known(
+/// Finds the record that a [`BeginAttempt`] of this request would return.
+pub(super) fn find_with_replay_guard(
     db: &Connection,
     account: &AccountId,
-    asked: &Asked,
+    request: &Request,
 ) -> rusqlite::Result<Option<RequestRecord>> {
-    if let Some((request, message)) = find(db, account, &asked.id)? {
+    if let Some((request, message)) = find(db, account, &request.id)? {
         return Ok(Some(request.record(message)));
     }
-    let in_doubt = asked.resend_after.is_none()
+    let guarded = request.resend_after.is_none()
         && db
             .prepare_cached("SELECT replay_guard_until_ms IS NOT NULL FROM journal WHERE id = 1")?
             .query_row([], |row| row.get(0))?;
-    Ok(in_doubt.then(|| lost(asked)))
+    Ok(guarded.then(|| presumed_lost(request)))
 }
 
-/// What is told of a request whose record may have been lost: nobody can tell whether it was made.
-fn lost(asked: &Asked) -> RequestRecord {
+/// The record of a request that may have been lost in a restore. Whether it was executed is unknown.
+fn presumed_lost(request: &Request) -> RequestRecord {
     RequestRecord {
-        fingerprint: asked.fingerprint,
+        fingerprint: request.fingerprint,
         attempt: 1,
         state: RequestState::Unknown(UnknownOutcome { cause: UnknownReason::Restored, fault: None }),
         message: None,
     }
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Request> {
-    let request = Request {
+fn read(row: &Row<'_>) -> rusqlite::Result<RequestRow> {
+    let request = RequestRow {
         fingerprint: Fingerprint(row.get(0)?),
-        state: match row.get::<_, String>(1)?.as_str() {
-            "in_flight" => State::InFlight,
-            "accepted" => State::Accepted,
-            "unknown" => State::Unknown,
-            _ => return Err(corrupt(1, "not a request's state")),
-        },
+        state: parsed(row, 1)?,
         attempt: row.get(2)?,
-        owner: ReplicaId(Ulid::from_bytes(row.get(3)?)),
+        replica_id: ReplicaId(Ulid::from_bytes(row.get(3)?)),
         not_after: UnixMillis(row.get(4)?),
-        doubt: optional_json(row, 5)?,
+        unknown_outcome: optional_json(row, 5)?,
         reply: row.get::<_, Option<Vec<u8>>>(6)?.map(Bytes::from),
         message_id: optional_parsed(row, 7)?,
-        ended: row.get::<_, Option<i64>>(8)?.map(UnixMillis),
+        end_time: row.get::<_, Option<i64>>(8)?.map(UnixMillis),
     };
-    if request.state == State::Unknown && request.doubt.is_none() {
-        return Err(corrupt(5, "an unknown outcome lacks its cause"));
+    if request.state == RowState::Unknown && request.unknown_outcome.is_none() {
+        return Err(corrupt(5, "unknown outcome missing"));
     }
     Ok(request)
 }
 
-/// Writes how a request stands now.
+/// Inserts or updates a request.
 pub(super) fn put(
     db: &Connection,
     account: &AccountId,
     id: &RequestId,
-    request: &Request,
+    request: &RequestRow,
 ) -> rusqlite::Result<()> {
     db.prepare_cached(
         "INSERT INTO requests (account, request_id, fingerprint, state, attempt, replica_id, not_after, unknown_outcome, reply,
@@ -177,26 +166,26 @@ pub(super) fn put(
         account.as_str(),
         id.as_str(),
         request.fingerprint.0,
-        request.state.word(),
+        request.state.into_str(),
         request.attempt,
-        request.owner.0.to_bytes(),
+        request.replica_id.0.to_bytes(),
         request.not_after.0,
-        request.doubt.as_ref().map(|doubt| doubt.to_text()),
+        request.unknown_outcome.as_ref().map(|unknown_outcome| unknown_outcome.to_text()),
         request.reply.as_deref(),
         request.message_id.map(|id| id.to_string()),
-        request.ended.map(|moment| moment.0),
+        request.end_time.map(|moment| moment.0),
     ])?;
     Ok(())
 }
 
-/// Takes a request away: its id is free again.
+/// Deletes a request, so its id can be reused.
 pub(super) fn delete(db: &Connection, account: &AccountId, id: &RequestId) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM requests WHERE account = ?1 AND request_id = ?2")?
         .execute(params![account.as_str(), id.as_str()])?;
     Ok(())
 }
 
-/// Writes down that the message of a request was proven to be with the provider, whichever attempt it was.
+/// Marks a request accepted, because its message was proven to have reached the provider in any of its attempts.
 pub(super) fn accept(
     db: &Connection,
     account: &AccountId,
@@ -212,39 +201,39 @@ pub(super) fn accept(
         account.as_str(),
         id.as_str(),
         message_id.to_string(),
-        State::Accepted.word(),
+        RowState::Accepted.into_str(),
         now.0
     ])?;
     Ok(())
 }
 
-/// Makes unknown what others had in flight when they ended, and their messages.
+/// Marks as unknown the attempts that other process runs left in flight, and their messages.
 pub(super) fn mark_interrupted_unknown(
     db: &Connection,
-    owner: ReplicaId,
+    replica_id: ReplicaId,
     now: UnixMillis,
 ) -> rusqlite::Result<()> {
-    let doubt = UnknownOutcome { cause: UnknownReason::ServerFailed, fault: None };
+    let unknown_outcome = UnknownOutcome { cause: UnknownReason::ServerFailed, fault: None };
     let messages = db
         .prepare(
             "UPDATE requests SET state = ?2, unknown_outcome = ?3, end_ms = ?4 WHERE end_ms IS NULL AND replica_id <> ?1
              RETURNING message_id",
         )?
-        .query_map(params![owner.0.to_bytes(), State::Unknown.word(), doubt.to_text(), now.0], |row| {
+        .query_map(params![replica_id.0.to_bytes(), RowState::Unknown.into_str(), unknown_outcome.to_text(), now.0], |row| {
             optional_parsed::<MessageId>(row, 0)
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     for id in messages.into_iter().flatten() {
         if let Some(mut message) = messages::find(db, id)? {
-            doubted(&mut message, &doubt, now);
+            mark_unknown(&mut message, &unknown_outcome, now);
             messages::update(db, &message)?;
         }
     }
     Ok(())
 }
 
-/// Says of a message that nobody can tell, unless more is known.
-pub(super) fn doubted(message: &mut Message, doubt: &UnknownOutcome, now: UnixMillis) {
+/// Marks a message's outcome unknown, unless its state is already further.
+pub(super) fn mark_unknown(message: &mut Message, unknown_outcome: &UnknownOutcome, now: UnixMillis) {
     if message.state > MessageState::Unknown {
         return;
     }
@@ -252,53 +241,53 @@ pub(super) fn doubted(message: &mut Message, doubt: &UnknownOutcome, now: UnixMi
         message.state = MessageState::Unknown;
         message.update_time = now;
     }
-    message.problem = Some(MessageProblem::OutcomeUnknown(doubt.clone()));
+    message.problem = Some(MessageProblem::OutcomeUnknown(unknown_outcome.clone()));
 }
 
-/// Takes away requests that ended before a moment, at most so many. Says how many.
-pub(super) fn forget(db: &Connection, before: UnixMillis, most: u32) -> rusqlite::Result<u64> {
-    let forgotten = db
+/// Deletes at most `limit` requests that ended before a time. Returns how many.
+pub(super) fn expire(db: &Connection, before: UnixMillis, limit: u32) -> rusqlite::Result<u64> {
+    let deleted = db
         .prepare_cached(
             "DELETE FROM requests WHERE (account, request_id) IN (
                  SELECT account, request_id FROM requests WHERE end_ms < ?1 ORDER BY end_ms LIMIT ?2)",
         )?
-        .execute(params![before.0, most])?;
-    Ok(forgotten as u64)
+        .execute(params![before.0, limit])?;
+    Ok(deleted as u64)
 }
 
 impl Transaction<'_> {
-    /// Whether a request that is not known may have been made all the same, and its record lost: the store was restored
-    /// from a backup, and requests that came after that are not in it.
-    fn may_have_been_lost(&self) -> bool {
+    /// Whether an unknown request may have been executed and its record lost. The store was restored, and its backup
+    /// lacks later requests.
+    fn replay_guard_is_active(&self) -> bool {
         self.journal.replay_guard_until.is_some()
     }
 
-    /// Begins an attempt, unless it must not be made: see [`BeginAttempt`].
-    pub(super) fn begin(&mut self, begin: BeginAttempt) -> rusqlite::Result<OpResult> {
-        let BeginAttempt { account, request: asked, owner, not_after, message: draft } = begin;
-        let begun = match find(&self.db, &account, &asked.id)? {
-            None if asked.resend_after.is_none() && self.may_have_been_lost() => {
-                BeginResult::Known(lost(&asked))
+    /// Begins an attempt, unless it must not begin: see [`BeginAttempt`].
+    pub(super) fn begin_attempt(&mut self, begin: BeginAttempt) -> rusqlite::Result<OpResult> {
+        let BeginAttempt { account, request, replica_id, not_after, message: draft } = begin;
+        let begun = match find(&self.db, &account, &request.id)? {
+            None if request.resend_after.is_none() && self.replay_guard_is_active() => {
+                BeginResult::Known(presumed_lost(&request))
             }
             None => {
-                let number = asked.resend_after.map_or(1, |after| after.saturating_add(1));
+                let number = request.resend_after.map_or(1, |after| after.saturating_add(1));
                 let message_id = draft.as_ref().map(|message| message.id);
-                let request = Request {
-                    fingerprint: asked.fingerprint,
-                    state: State::InFlight,
+                let row = RequestRow {
+                    fingerprint: request.fingerprint,
+                    state: RowState::InFlight,
                     attempt: number,
-                    owner,
+                    replica_id,
                     not_after,
-                    doubt: None,
+                    unknown_outcome: None,
                     reply: None,
                     message_id,
-                    ended: None,
+                    end_time: None,
                 };
-                put(&self.db, &account, &asked.id, &request)?;
+                put(&self.db, &account, &request.id, &row)?;
                 if let Some(draft) = draft {
                     let message = Message {
                         state: MessageState::Pending,
-                        request_id: Some(asked.id),
+                        request_id: Some(request.id),
                         attempt: number,
                         ..draft
                     };
@@ -307,19 +296,19 @@ impl Transaction<'_> {
                 }
                 BeginResult::Attempt { number, message_id }
             }
-            Some((kept, _)) if kept.fingerprint != asked.fingerprint => BeginResult::Reused,
-            Some((kept, message)) => match next(&kept, asked.resend_after) {
+            Some((row, _)) if row.fingerprint != request.fingerprint => BeginResult::Reused,
+            Some((row, message)) => match next_attempt(&row, request.resend_after) {
                 Some(number) => {
-                    let message_id = kept.message_id;
-                    let request = Request {
-                        state: State::InFlight,
+                    let message_id = row.message_id;
+                    let row = RequestRow {
+                        state: RowState::InFlight,
                         attempt: number,
-                        owner,
+                        replica_id,
                         not_after,
-                        ended: None,
-                        ..kept
+                        end_time: None,
+                        ..row
                     };
-                    put(&self.db, &account, &asked.id, &request)?;
+                    put(&self.db, &account, &request.id, &row)?;
                     if let Some(mut message) = message {
                         message.attempt = number;
                         messages::update(&self.db, &message)?;
@@ -327,17 +316,17 @@ impl Transaction<'_> {
                     }
                     BeginResult::Attempt { number, message_id }
                 }
-                None => BeginResult::Known(kept.record(message)),
+                None => BeginResult::Known(row.record(message)),
             },
         };
         Ok(OpResult::Begun(Box::new(begun)))
     }
 }
 
-/// The number of the attempt that may be made now, if the caller knows how the request stands.
-fn next(kept: &Request, resend_after: Option<u32>) -> Option<u32> {
-    match kept.state {
-        State::Unknown if resend_after == Some(kept.attempt) => kept.attempt.checked_add(1),
-        State::Unknown | State::InFlight | State::Accepted => None,
+/// The number of the next attempt, if `resend_after` names the newest attempt and its outcome is unknown.
+fn next_attempt(row: &RequestRow, resend_after: Option<u32>) -> Option<u32> {
+    match row.state {
+        RowState::Unknown if resend_after == Some(row.attempt) => row.attempt.checked_add(1),
+        RowState::Unknown | RowState::InFlight | RowState::Accepted => None,
     }
 }

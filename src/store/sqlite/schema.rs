@@ -1,4 +1,4 @@
-//! The tables, and how a file gets them.
+//! The tables, and how they are created in a file.
 
 use std::fs::File;
 use std::path::Path;
@@ -7,30 +7,30 @@ use std::sync::Arc;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Row, TransactionBehavior, params};
 
-use super::super::{Error, LOCK_PATIENCE, ReplicaId};
+use super::super::{Error, LOCK_TIMEOUT, ReplicaId};
 use super::{conversations, messages, provider_messages, requests, subscriptions};
 use crate::domain::UnixMillis;
 
-/// What marks a file as ours, in SQLite's `application_id`: "SWBJ".
-const APPLICATION: i64 = 0x5357_424a;
+/// Marks a file as a Switchboard store, in SQLite's `application_id`: "SWBJ".
+const APPLICATION_ID: i64 = 0x5357_424a;
 
-/// The format that this version reads and writes, stored in SQLite's `user_version`. There is no migration before 1.0:
-/// an older store is refused.
+/// The format that this version reads and writes, stored in SQLite's `user_version`. There is no migration before
+/// 1.0: an older store is refused.
 const FORMAT: i64 = 5;
 
-/// More statements than we have.
-const STATEMENTS: usize = 64;
+/// Higher than the number of distinct statements.
+const STATEMENT_CACHE_CAPACITY: usize = 64;
 
-/// Sees to it that every statement of ours is prepared once for each connection. There are more than the engine keeps
-/// by itself, and without the guarantee it would plan some of them anew for every value that they are given.
-pub(super) fn keep_statements(db: &Connection) -> rusqlite::Result<()> {
-    db.set_prepared_statement_cache_capacity(STATEMENTS);
+/// Lets each connection prepare every statement only once. There are more statements than SQLite caches by default.
+/// Without QPSG it would plan some of them again for each bound value.
+pub(super) fn configure_statements(db: &Connection) -> rusqlite::Result<()> {
+    db.set_prepared_statement_cache_capacity(STATEMENT_CACHE_CAPACITY);
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
-/// Sees to it that a connection does not move the log into the file when it is the last to close: only the writer may,
-/// and only while the disk keeps what it is told to keep.
-pub(super) fn keep_log(db: &Connection) -> rusqlite::Result<()> {
+/// Disables the checkpoint when the last connection closes. Only the writer may move the log, and only while the disk
+/// syncs reliably.
+pub(super) fn disable_checkpoint_on_close(db: &Connection) -> rusqlite::Result<()> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(drop)
 }
 
@@ -45,7 +45,7 @@ const TABLES: [&str; 6] = [
 ];
 
 const JOURNAL: &str = "
-    -- One row: what must outlive the events themselves.
+    -- One row: the state that must outlive the events.
     CREATE TABLE journal (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         epoch INTEGER NOT NULL,
@@ -57,12 +57,12 @@ const JOURNAL: &str = "
         trimmed_ms INTEGER,
         -- The size of the stored events: `event` and `raw` of each.
         bytes INTEGER NOT NULL DEFAULT 0,
-        -- The newest generation that was given to any subscription.
+        -- The newest generation assigned to any subscription.
         generations INTEGER NOT NULL DEFAULT 0,
         -- When this file was made as a backup; NULL in a store that can be served from.
         backup_ms INTEGER,
-        -- Until when an unknown request may have been made after the backup that this store was restored from. NULL if
-        -- the store was never restored, if the operator accepted repeats, or when the time is over.
+        -- Until when an unknown request may have been made after the backup that this store was restored from. NULL
+        -- if the store was never restored, if the operator accepted repeats, or when the time is over.
         replay_guard_until_ms INTEGER
     ) STRICT;
 
@@ -90,28 +90,28 @@ const JOURNAL: &str = "
     CREATE INDEX events_raw_hash ON events (account, raw_hash) WHERE raw_hash IS NOT NULL;
 ";
 
-/// Where the journal stands.
+/// The row of `journal`, and the oldest sequence number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Journal {
+pub(super) struct JournalRow {
     pub(super) epoch: u64,
     pub(super) next_sequence: u64,
     pub(super) oldest: u64,
     pub(super) last_receive: UnixMillis,
-    /// When the newest event that was trimmed, or lost by a restore, was received at the latest.
+    /// The latest receive time of any event that was trimmed, or may have been lost by a restore.
     pub(super) trimmed: Option<UnixMillis>,
-    /// What the events that are left take.
+    /// The size of the stored events.
     pub(super) bytes: u64,
-    /// The newest generation that was given to any subscription.
+    /// The newest generation assigned to any subscription.
     pub(super) generations: u64,
-    /// When it was made as a backup.
+    /// When this file was made as a backup.
     pub(super) backup: Option<UnixMillis>,
-    /// Until when requests that are not known may have been made all the same; none when that is over.
+    /// Until when unknown requests may have been executed. `None` once that time is over.
     pub(super) replay_guard_until: Option<UnixMillis>,
 }
 
-/// Why a file cannot be used.
+/// Why a file cannot be used as a store.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum SchemaError {
     Sqlite(rusqlite::Error),
     Io(std::io::Error),
     /// Another program's database.
@@ -124,13 +124,13 @@ pub(super) enum Fault {
         found: i64,
         required: i64,
     },
-    /// A backup, which is no store.
+    /// A backup, not a store.
     Backup,
 }
 
-impl Fault {
-    /// The fault of that file.
-    pub(super) fn of(self, path: &Path) -> Error {
+impl SchemaError {
+    /// Adds the file's path.
+    pub(super) fn at(self, path: &Path) -> Error {
         let path = path.to_owned();
         match self {
             Self::Sqlite(source) => Error::Open { path, source: Arc::new(source) },
@@ -138,37 +138,37 @@ impl Fault {
             Self::Foreign => Error::Foreign { path },
             Self::TooNew { found, known } => Error::TooNew { found, known },
             Self::TooOld { found, required } => Error::TooOld { path, found, required },
-            Self::Backup => Error::Backup { path },
+            Self::Backup => Error::IsBackup { path },
         }
     }
 }
 
-impl From<rusqlite::Error> for Fault {
+impl From<rusqlite::Error> for SchemaError {
     fn from(source: rusqlite::Error) -> Self {
         Self::Sqlite(source)
     }
 }
 
-/// Sees whether the file is a store that this version can use. A file without anything in it is one.
-fn check(db: &Connection) -> Result<(), Fault> {
+/// Checks that this version can use the file. An empty file is valid.
+fn check(db: &Connection) -> Result<(), SchemaError> {
     let found = version(db)?;
     let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let things: i64 = db.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
-    if application != APPLICATION && (application != 0 || found != 0 || things != 0) {
-        return Err(Fault::Foreign);
+    let objects: i64 = db.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
+    if application != APPLICATION_ID && (application != 0 || found != 0 || objects != 0) {
+        return Err(SchemaError::Foreign);
     }
     match found {
         0 | FORMAT => Ok(()),
-        newer if newer > FORMAT => Err(Fault::TooNew { found, known: FORMAT }),
-        _ => Err(Fault::TooOld { found, required: FORMAT }),
+        newer if newer > FORMAT => Err(SchemaError::TooNew { found, known: FORMAT }),
+        _ => Err(SchemaError::TooOld { found, required: FORMAT }),
     }
 }
 
-/// Refuses what [`check`] does, and a file in which nothing is.
-pub(super) fn check_is_one(db: &Connection) -> Result<(), Fault> {
+/// Like [`check`], but also refuses an empty file.
+pub(super) fn check_is_store(db: &Connection) -> Result<(), SchemaError> {
     check(db)?;
     if version(db)? == 0 {
-        return Err(Fault::Foreign);
+        return Err(SchemaError::Foreign);
     }
     Ok(())
 }
@@ -177,32 +177,33 @@ fn version(db: &Connection) -> rusqlite::Result<i64> {
     db.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Sets the writer's connection up, brings the tables up to date, and lets go of what others had under way.
+/// Configures the writer's connection, creates missing tables, and marks the interrupted attempts of other process
+/// runs as unknown.
 pub(super) fn prepare(
     db: &mut Connection,
-    owner: ReplicaId,
+    replica_id: ReplicaId,
     max_pages: Option<u32>,
-) -> Result<Journal, Fault> {
-    db.busy_timeout(LOCK_PATIENCE)?;
+) -> Result<JournalRow, SchemaError> {
+    db.busy_timeout(LOCK_TIMEOUT)?;
     check(db)?;
-    // Nothing of a backup is changed, not even its form.
+    // A backup must stay byte for byte unchanged.
     if version(db)? == FORMAT && read(db)?.backup.is_some() {
-        return Err(Fault::Backup);
+        return Err(SchemaError::Backup);
     }
     if version(db)? == 0 {
-        // Only before the first table: afterwards it would take a full VACUUM.
+        // This works only before the first table is created. Later it would need a full VACUUM.
         db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;
-    // The checkpointer has a thread of its own; see `checkpoint`.
+    // The checkpointer runs on its own thread: see `checkpoint`.
     db.pragma_update(None, "wal_autocheckpoint", 0)?;
     db.pragma_update(None, "cache_size", -16_000)?;
-    keep_statements(db)?;
-    // A process that was killed may have left a log that the system has and the disk has not. It must be on disk before
-    // anything in it is told to anybody; if the disk fails at that, there is no store to serve from.
+    configure_statements(db)?;
+    // A killed process may have left a log in the system's cache that is not on disk. It must be on disk before any
+    // of it is published. If that fails, the store cannot be served.
     match move_log(db) {
-        // A backup may take long. The log stays, and is moved later.
+        // A backup is reading the file, which may take long. Sync the log instead. It is moved later.
         Err(error) if in_use(&error) => sync_log(db)?,
         moved => moved?,
     }
@@ -213,7 +214,11 @@ pub(super) fn prepare(
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     create_tables(&transaction)?;
     let journal = read(&transaction)?;
-    requests::mark_interrupted_unknown(&transaction, owner, UnixMillis::now().max(journal.last_receive))?;
+    requests::mark_interrupted_unknown(
+        &transaction,
+        replica_id,
+        UnixMillis::now().max(journal.last_receive),
+    )?;
     transaction.commit()?;
     Ok(journal)
 }
@@ -230,12 +235,12 @@ pub(super) fn create_tables(db: &Connection) -> rusqlite::Result<()> {
         "INSERT INTO journal (id, epoch, next_sequence, last_receive_ms) VALUES (1, ?1, 1, 0)",
         params![new_epoch()],
     )?;
-    db.pragma_update(None, "application_id", APPLICATION)?;
+    db.pragma_update(None, "application_id", APPLICATION_ID)?;
     db.pragma_update(None, "user_version", FORMAT)
 }
 
-/// Reads where the journal stands.
-pub(super) fn read(db: &Connection) -> rusqlite::Result<Journal> {
+/// Reads the journal's row.
+pub(super) fn read(db: &Connection) -> rusqlite::Result<JournalRow> {
     let moment = |row: &Row<'_>, column| row.get::<_, Option<i64>>(column).map(|at| at.map(UnixMillis));
     db.query_row(
         "SELECT epoch, next_sequence, last_receive_ms, trimmed_ms, bytes, generations, backup_ms, replay_guard_until_ms,
@@ -244,7 +249,7 @@ pub(super) fn read(db: &Connection) -> rusqlite::Result<Journal> {
         [],
         |row| {
             let next_sequence = row.get::<_, i64>(1)?.cast_unsigned();
-            Ok(Journal {
+            Ok(JournalRow {
                 epoch: row.get::<_, i64>(0)?.cast_unsigned(),
                 next_sequence,
                 last_receive: UnixMillis(row.get(2)?),
@@ -259,7 +264,7 @@ pub(super) fn read(db: &Connection) -> rusqlite::Result<Journal> {
     )
 }
 
-/// Earlier epochs of the journal, and the last number that each has in common with it.
+/// Earlier epochs of the journal, and the last sequence number that each has in common with it.
 pub(super) fn earlier_epochs(db: &Connection) -> rusqlite::Result<Vec<(u64, u64)>> {
     db.prepare("SELECT epoch, last_sequence FROM epochs")?
         .query_map([], |row| {
@@ -268,7 +273,7 @@ pub(super) fn earlier_epochs(db: &Connection) -> rusqlite::Result<Vec<(u64, u64)
         .collect()
 }
 
-/// Writes the log into the file, syncs that, and leaves an empty log: all of it or nothing.
+/// Writes the whole log into the file, syncs the file, and truncates the log. If that is not possible, it fails.
 pub(super) fn move_log(db: &Connection) -> rusqlite::Result<()> {
     let busy: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     if busy {
@@ -280,28 +285,28 @@ pub(super) fn move_log(db: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Whether something else has the file open that is in the way.
+/// Whether the error means that another connection has the file open.
 pub(super) fn in_use(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
 }
 
-/// Brings the log to the disk, where it is.
-fn sync_log(db: &Connection) -> Result<(), Fault> {
+/// Syncs the log file itself.
+fn sync_log(db: &Connection) -> Result<(), SchemaError> {
     let Some(path) = db.path() else { return Ok(()) };
-    // The engine takes no lock on this file that would go when it is closed.
+    // SQLite holds no lock on the log file, so closing it releases none.
     match File::open(format!("{path}-wal")).and_then(|log| log.sync_all()) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Fault::Io(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(SchemaError::Io(error)),
         Ok(()) | Err(_) => Ok(()),
     }
 }
 
-/// Writes something, always: a row that is given the values that it has would not be written at all.
-pub(super) fn write_something(db: &Connection) -> rusqlite::Result<()> {
+/// Always writes a page. Updating a row with its current values would write nothing.
+pub(super) fn force_write(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "user_version", FORMAT)
 }
 
-/// A random number: the random part of a ULID.
+/// A random epoch: the random part of a ULID.
 pub(super) fn new_epoch() -> i64 {
     let random = ulid::Ulid::generate().random();
-    i64::from_be_bytes(random.to_be_bytes()[8..].try_into().expect("a u128 has sixteen bytes"))
+    i64::from_be_bytes(random.to_be_bytes()[8..].try_into().expect("a u128 has 16 bytes"))
 }

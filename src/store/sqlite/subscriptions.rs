@@ -1,13 +1,14 @@
-//! Subscriptions, one row each: what they are about, and up to where all is acknowledged.
+//! Subscriptions, one row each: the filter, and the position up to which all events are acknowledged.
 //!
-//! **Invariants.** A place is one that the journal has come to, and when it is set, one behind which everything is left.
-//! An acknowledgement moves it forward only; whatever else sets the filter or the place gives another generation. No
-//! generation is given twice, also not after its subscription was deleted, or in what is restored from a backup.
+//! **Invariants.** The journal has reached every position. When a position is set, all events after it are still
+//! stored. An acknowledgement only moves it forward. Any other change of the filter or the position assigns a new
+//! generation. No generation is assigned twice, even after its subscription was deleted, or in a store restored from
+//! a backup.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::{
-    Change, Changed, MOST_SUBSCRIPTIONS, OpResult, SeekPosition, SubscriptionChange, SubscriptionPosition,
+    Change, Changed, MAX_SUBSCRIPTIONS, OpResult, SeekPosition, SubscriptionChange, SubscriptionPosition,
 };
 use super::column::{corrupt, parsed};
 use super::transaction::Transaction;
@@ -16,16 +17,16 @@ use crate::domain::{AccountId, Filter, Subscription, SubscriptionId, TypePattern
 pub(super) const TABLE: &str = "
     CREATE TABLE subscriptions (
         id TEXT NOT NULL PRIMARY KEY,
-        -- The number of the event up to which all is acknowledged, or gone without having been wanted. Trimming looks at
-        -- it in every row, so it stands before what may be long.
+        -- The sequence number up to which all events are acknowledged, or were trimmed without matching the filter.
+        -- Trimming reads this column of every row, so it precedes the long columns.
         sequence INTEGER NOT NULL,
-        -- What it was when it was last set or acknowledged.
+        -- The sequence number of the last acknowledgement or seek.
         acknowledged INTEGER NOT NULL,
         generation INTEGER NOT NULL,
         create_ms INTEGER NOT NULL,
         update_ms INTEGER NOT NULL,
         acknowledge_ms INTEGER,
-        -- Which events it is about: lists of words as they were given, with blanks between them. An empty one means all.
+        -- The filter: lists of the given words, separated by blanks. An empty list matches everything.
         accounts TEXT NOT NULL,
         types TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
@@ -37,29 +38,29 @@ macro_rules! columns {
     };
 }
 
-/// Finds one.
+/// Finds a subscription.
 pub(super) fn find(db: &Connection, id: &SubscriptionId) -> rusqlite::Result<Option<Subscription>> {
     db.prepare_cached(concat!("SELECT ", columns!(), " FROM subscriptions WHERE id = ?1"))?
         .query_row([id.as_str()], read)
         .optional()
 }
 
-/// Lists them in the order of their ids, from behind one on.
+/// Lists subscriptions in the order of their ids, after the given id.
 pub(super) fn list(
     db: &Connection,
     after: Option<&SubscriptionId>,
-    most: u32,
+    limit: u32,
 ) -> rusqlite::Result<Vec<Subscription>> {
     db.prepare_cached(concat!(
         "SELECT ",
         columns!(),
         " FROM subscriptions WHERE id > ?1 ORDER BY id LIMIT ?2"
     ))?
-    .query_map(params![after.map_or("", SubscriptionId::as_str), most], read)?
+    .query_map(params![after.map_or("", SubscriptionId::as_str), limit], read)?
     .collect()
 }
 
-/// Where each stands. Filters, which may be long, are not read for that.
+/// The position of each subscription. The query does not read the filters, which may be long.
 pub(super) fn subscription_positions(db: &Connection) -> rusqlite::Result<Vec<SubscriptionPosition>> {
     db.prepare_cached(
         "SELECT id, sequence,
@@ -89,7 +90,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Subscription> {
     })
 }
 
-/// Reads a filter, whose accounts stand in one column and its types in the next.
+/// Reads a filter from two columns: the accounts, then the types.
 pub(super) fn filter(row: &Row<'_>, column: usize) -> rusqlite::Result<Filter> {
     let words = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?.split_ascii_whitespace());
     let account = |word: &str| word.parse::<AccountId>().map_err(|_| corrupt(column, "not an account"));
@@ -105,26 +106,26 @@ impl Transaction<'_> {
         id: SubscriptionId,
         change: Change,
     ) -> rusqlite::Result<OpResult> {
-        let changed = self.changed(id, change)?;
+        let changed = self.apply_change(id, change)?;
         Ok(OpResult::Changed(Box::new(changed)))
     }
 
-    fn changed(&mut self, id: SubscriptionId, change: Change) -> rusqlite::Result<Changed> {
+    fn apply_change(&mut self, id: SubscriptionId, change: Change) -> rusqlite::Result<Changed> {
         let now = self.now();
         let found = find(&self.db, &id)?;
         match (change, found) {
             (Change::Create { .. }, Some(state)) => Ok(Changed::Exists(state)),
-            (Change::Create { filter, place }, None) => {
+            (Change::Create { filter, position }, None) => {
                 let count: u32 =
                     self.db.query_row("SELECT count(*) FROM subscriptions", [], |row| row.get(0))?;
-                if count >= MOST_SUBSCRIPTIONS {
+                if count >= MAX_SUBSCRIPTIONS {
                     return Ok(Changed::TooMany);
                 }
-                let sequence = match self.number_of(place) {
+                let sequence = match self.resolve_position(position) {
                     Ok(sequence) => sequence,
-                    Err(gone) => return Ok(gone),
+                    Err(expired) => return Ok(expired),
                 };
-                let made = Subscription {
+                let created = Subscription {
                     id,
                     filter,
                     sequence,
@@ -134,21 +135,21 @@ impl Transaction<'_> {
                     update_time: now,
                     acknowledge_time: None,
                 };
-                self.put_subscription(&made)?;
-                Ok(Changed::Stands(made))
+                self.put_subscription(&created)?;
+                Ok(Changed::Applied(created))
             }
-            (_, None) => Ok(Changed::Absent),
+            (_, None) => Ok(Changed::NotFound),
             (Change::Update(filter), Some(mut state)) => {
                 state.filter = filter;
-                self.set(state, now)
+                self.replace_subscription(state, now)
             }
-            (Change::Seek(place), Some(mut state)) => match self.number_of(place) {
+            (Change::Seek(position), Some(mut state)) => match self.resolve_position(position) {
                 Ok(sequence) => {
                     state.sequence = sequence;
                     state.acknowledged = sequence;
-                    self.set(state, now)
+                    self.replace_subscription(state, now)
                 }
-                Err(gone) => Ok(gone),
+                Err(expired) => Ok(expired),
             },
             (Change::Acknowledge { generation: Some(generation), .. }, Some(state))
                 if generation != state.generation =>
@@ -162,25 +163,29 @@ impl Transaction<'_> {
                     state.acknowledge_time = Some(now);
                     self.put_subscription(&state)?;
                 }
-                Ok(Changed::Stands(state))
+                Ok(Changed::Applied(state))
             }
             (Change::Delete, Some(state)) => {
                 self.db
                     .prepare_cached("DELETE FROM subscriptions WHERE id = ?1")?
                     .execute([state.id.as_str()])?;
                 self.subscriptions.push(SubscriptionChange::Deleted(state.clone()));
-                Ok(Changed::Stands(state))
+                Ok(Changed::Applied(state))
             }
         }
     }
 
-    /// Writes one whose filter or place was set.
-    fn set(&mut self, mut state: Subscription, now: UnixMillis) -> rusqlite::Result<Changed> {
+    /// Writes a subscription whose filter or position was set.
+    fn replace_subscription(
+        &mut self,
+        mut state: Subscription,
+        now: UnixMillis,
+    ) -> rusqlite::Result<Changed> {
         state.generation = self.next_generation();
         state.update_time = now;
         self.put_subscription(&state)?;
         self.subscriptions.push(SubscriptionChange::Set(state.clone()));
-        Ok(Changed::Stands(state))
+        Ok(Changed::Applied(state))
     }
 
     fn next_generation(&mut self) -> u64 {
@@ -188,13 +193,13 @@ impl Transaction<'_> {
         self.journal.generations
     }
 
-    /// The number of a place behind which everything is left.
-    fn number_of(&self, place: SeekPosition) -> Result<u64, Changed> {
+    /// Resolves a position, and checks that all events after it are still stored.
+    fn resolve_position(&self, position: SeekPosition) -> Result<u64, Changed> {
         let oldest = self.journal.oldest;
-        match place {
+        match position {
             SeekPosition::Oldest => Ok(oldest - 1),
             SeekPosition::Newest => Ok(self.journal.next_sequence - 1),
-            // It was there when it was looked for, and may have been trimmed since.
+            // The event was stored when the caller looked for it, and may have been trimmed since.
             SeekPosition::After(sequence) if sequence + 1 < oldest => Err(Changed::Expired { oldest }),
             SeekPosition::After(sequence) => Ok(sequence),
         }

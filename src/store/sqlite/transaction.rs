@@ -1,42 +1,46 @@
-//! A transaction under way, and what it has done: to be believed only once it is committed.
+//! An open transaction and its changes. They count only after the commit.
 
 use std::collections::HashMap;
 
 use rusqlite::{Connection, Transaction as SqlTransaction, TransactionBehavior, params};
 
 use super::super::{Encode, Op, OpResult, StoredEvent, SubscriptionChange};
-use super::schema::Journal;
+use super::schema::JournalRow;
 use super::{conversations, messages, provider_messages, requests};
 use crate::domain::{Message, MessageId, UnixMillis};
 
-/// A transaction under way.
+/// An open transaction.
 pub(super) struct Transaction<'db> {
     pub(super) db: SqlTransaction<'db>,
-    pub(super) journal: Journal,
+    pub(super) journal: JournalRow,
     pub(super) encode: Encode,
     pub(super) appended: Vec<StoredEvent>,
     pub(super) subscriptions: Vec<SubscriptionChange>,
-    begun_at: Journal,
+    initial_journal: JournalRow,
     changed_messages: ChangedMessages,
 }
 
-/// What a transaction did.
+/// The changes of a committed transaction.
 pub(super) struct CommittedBatch {
-    pub(super) journal: Journal,
+    pub(super) journal: JournalRow,
     pub(super) appended: Vec<StoredEvent>,
     pub(super) messages: Vec<Message>,
     pub(super) subscriptions: Vec<SubscriptionChange>,
 }
 
-/// Messages that are new or stand differently, each once, as it stands; in the order in which they were first touched.
+/// New and changed messages, each once with its final state, in the order of their first change.
 #[derive(Default)]
 struct ChangedMessages {
     messages: Vec<Option<Message>>,
-    places: HashMap<MessageId, usize>,
+    index_by_id: HashMap<MessageId, usize>,
 }
 
 impl<'db> Transaction<'db> {
-    pub(super) fn start(db: &'db mut Connection, journal: Journal, encode: Encode) -> rusqlite::Result<Self> {
+    pub(super) fn start(
+        db: &'db mut Connection,
+        journal: JournalRow,
+        encode: Encode,
+    ) -> rusqlite::Result<Self> {
         let db = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         Ok(Self {
             db,
@@ -44,7 +48,7 @@ impl<'db> Transaction<'db> {
             encode,
             appended: Vec::new(),
             subscriptions: Vec::new(),
-            begun_at: journal,
+            initial_journal: journal,
             changed_messages: ChangedMessages::default(),
         })
     }
@@ -52,12 +56,12 @@ impl<'db> Transaction<'db> {
     pub(super) fn apply(&mut self, op: Op) -> rusqlite::Result<OpResult> {
         match op {
             Op::Append(new) => self.append(*new),
-            Op::BeginAttempt(begin) => self.begin(*begin),
-            Op::FinishAttempt(end) => self.end(*end),
-            Op::Expire { now, requests, messages, most } => {
+            Op::BeginAttempt(begin) => self.begin_attempt(*begin),
+            Op::FinishAttempt(finish) => self.finish_attempt(*finish),
+            Op::Expire { now, requests, messages, max_rows } => {
                 self.journal.replay_guard_until =
                     self.journal.replay_guard_until.filter(|until| now < *until);
-                self.forget(requests, messages, most)
+                self.expire(requests, messages, max_rows)
             }
             Op::Trim(trim) => self.trim(trim),
             Op::Subscription(id, change) => self.change_subscription(id, *change),
@@ -65,9 +69,15 @@ impl<'db> Transaction<'db> {
     }
 
     pub(super) fn commit(self) -> rusqlite::Result<CommittedBatch> {
-        if self.journal != self.begun_at {
-            let Journal {
-                next_sequence, last_receive, trimmed, bytes, replay_guard_until, generations, ..
+        if self.journal != self.initial_journal {
+            let JournalRow {
+                next_sequence,
+                last_receive,
+                trimmed,
+                bytes,
+                replay_guard_until,
+                generations,
+                ..
             } = self.journal;
             self.db
                 .prepare_cached(
@@ -93,40 +103,40 @@ impl<'db> Transaction<'db> {
         })
     }
 
-    /// The moment, by a clock that never goes back.
+    /// The current time, which never goes backwards.
     pub(super) fn now(&self) -> UnixMillis {
         UnixMillis::now().max(self.journal.last_receive)
     }
 
-    /// Has it told how a message stands.
+    /// Queues a change notification for a message.
     pub(super) fn mark_changed(&mut self, message: Message) {
-        let ChangedMessages { messages, places } = &mut self.changed_messages;
-        let place = *places.entry(message.id).or_insert(messages.len());
-        if place == messages.len() {
+        let ChangedMessages { messages, index_by_id } = &mut self.changed_messages;
+        let index = *index_by_id.entry(message.id).or_insert(messages.len());
+        if index == messages.len() {
             messages.push(None);
         }
-        messages[place] = Some(message);
+        messages[index] = Some(message);
     }
 
-    /// Has nothing told of a message that is no more.
+    /// Drops the notification of a deleted message.
     pub(super) fn unmark_changed(&mut self, id: MessageId) {
-        if let Some(&place) = self.changed_messages.places.get(&id) {
-            self.changed_messages.messages[place] = None;
+        if let Some(&index) = self.changed_messages.index_by_id.get(&id) {
+            self.changed_messages.messages[index] = None;
         }
     }
 
-    fn forget(
+    fn expire(
         &mut self,
         requests: UnixMillis,
         messages: UnixMillis,
-        most: u32,
+        max_rows: u32,
     ) -> rusqlite::Result<OpResult> {
-        // Requests first: messages of those that stay, stay.
+        // Requests first, because a message cannot be deleted before its request.
         let rows = [
-            requests::forget(&self.db, requests, most)?,
-            messages::forget(&self.db, messages, most)?,
-            provider_messages::forget(&self.db, messages, most)?,
-            conversations::forget(&self.db, messages, most)?,
+            requests::expire(&self.db, requests, max_rows)?,
+            messages::expire(&self.db, messages, max_rows)?,
+            provider_messages::expire(&self.db, messages, max_rows)?,
+            conversations::expire(&self.db, messages, max_rows)?,
         ];
         Ok(OpResult::Expired(rows.into_iter().max().unwrap_or(0)))
     }

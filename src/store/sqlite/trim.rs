@@ -1,8 +1,9 @@
-//! Trimming: which of the oldest events go, and what that means for subscriptions.
+//! Trimming: which of the oldest events are deleted, and how that affects subscriptions.
 //!
-//! **Invariants.** What goes is the journal's head, and what stays has no holes. A subscription that stands before
-//! what went has lost an event that it is about, or else its place moves on: so whether one has lost something is seen
-//! by its place alone, and is not written down. `Journal::bytes` is what the events that are left take.
+//! **Invariants.** Trimming deletes the oldest events, so the rest stay contiguous. It advances the position of each
+//! subscription that loses nothing. A subscription that is still positioned before the deleted events has therefore
+//! lost a matching event. Its position alone shows that, and nothing else is recorded. `JournalRow::bytes` is the
+//! size of the stored events.
 
 use rusqlite::params;
 
@@ -12,18 +13,18 @@ use super::subscriptions;
 use super::transaction::Transaction;
 use crate::domain::{AccountId, EventType, Filter, SubscriptionId, UnixMillis};
 
-/// What is to go.
+/// The events to delete.
 #[derive(Default)]
-struct Head {
+struct TrimPlan {
     trimmed: Trimmed,
-    /// When the newest of it was received.
+    /// The latest receive time of these events.
     received: Option<UnixMillis>,
     holders: Option<Holders>,
 }
 
 impl Transaction<'_> {
     pub(super) fn trim(&mut self, trim: Trim) -> rusqlite::Result<OpResult> {
-        let Head { mut trimmed, received, holders } = self.head(trim)?;
+        let TrimPlan { mut trimmed, received, holders } = self.plan_trim(trim)?;
         if trimmed.events > 0 {
             let first = self.journal.oldest;
             self.journal.oldest += trimmed.events;
@@ -33,17 +34,22 @@ impl Transaction<'_> {
             self.db
                 .prepare_cached("DELETE FROM events WHERE sequence <= ?1")?
                 .execute([last.cast_signed()])?;
-            trimmed.expired = self.move_on(holders, first - 1, last)?;
+            trimmed.expired = self.advance_subscriptions(holders, first - 1, last)?;
         }
         Ok(OpResult::Trimmed(trimmed))
     }
 
-    /// Moves those that stood among what went behind it, or right before the first event that they have lost; and says
-    /// who has lost one.
-    fn move_on(&self, holders: Option<Holders>, from: u64, to: u64) -> rusqlite::Result<Vec<SubscriptionId>> {
+    /// Advances the subscriptions positioned among the deleted events: to after them, or to right before the first
+    /// event that they lost. Returns those that lost an event.
+    fn advance_subscriptions(
+        &self,
+        holders: Option<Holders>,
+        from: u64,
+        to: u64,
+    ) -> rusqlite::Result<Vec<SubscriptionId>> {
         let holders = holders.map_or(Vec::new(), |holders| holders.all);
         if holders.iter().any(|holder| holder.sequence < to) {
-            // All at once: there may be many, at every step.
+            // One statement for all, because each step may advance many.
             self.db
                 .prepare_cached(
                     "UPDATE subscriptions SET sequence = ?2 WHERE sequence >= ?1 AND sequence < ?2",
@@ -61,10 +67,11 @@ impl Transaction<'_> {
         Ok(expired)
     }
 
-    /// Finds what is to go. Bodies are not read for that, and of the events that stay, one is looked at.
-    fn head(&self, trim: Trim) -> rusqlite::Result<Head> {
-        let Trim { before, held_before, most_bytes, step_events, step_bytes } = trim;
-        let mut head = Head::default();
+    /// Selects the events to delete. It does not read bodies, and looks at one event beyond the selected ones at
+    /// most.
+    fn plan_trim(&self, trim: Trim) -> rusqlite::Result<TrimPlan> {
+        let Trim { before, force_before, max_bytes, step_events, step_bytes } = trim;
+        let mut plan = TrimPlan::default();
         let mut statement = self.db.prepare_cached(
             "SELECT sequence, receive_ms, length(event) + length(raw), account, type FROM events ORDER BY sequence",
         )?;
@@ -73,37 +80,37 @@ impl Transaction<'_> {
             let sequence = row.get::<_, i64>(0)?.cast_unsigned();
             let received = UnixMillis(row.get(1)?);
             let bytes = row.get::<_, i64>(2)?.cast_unsigned();
-            let too_much =
-                most_bytes.is_some_and(|most| self.journal.bytes.saturating_sub(head.trimmed.bytes) > most);
-            let whoever_holds_it = too_much || received < held_before;
-            if !whoever_holds_it && received >= before {
+            let over_size =
+                max_bytes.is_some_and(|max| self.journal.bytes.saturating_sub(plan.trimmed.bytes) > max);
+            let forced = over_size || received < force_before;
+            if !forced && received >= before {
                 break;
             }
-            let holders = match &mut head.holders {
+            let holders = match &mut plan.holders {
                 Some(holders) => holders,
                 none => none.insert(self.holders(step_events)?),
             };
             let (account, event_type) = (row.get_ref(3)?.as_str()?, row.get_ref(4)?.as_str()?);
-            let held = holders.hold(sequence, account, event_type);
-            if held && !whoever_holds_it {
+            let held = holders.is_held(sequence, account, event_type);
+            if held && !forced {
                 break;
             }
-            let events = head.trimmed.events;
-            if events >= u64::from(step_events) || (events > 0 && head.trimmed.bytes + bytes > step_bytes) {
-                head.trimmed.more = true;
+            let events = plan.trimmed.events;
+            if events >= u64::from(step_events) || (events > 0 && plan.trimmed.bytes + bytes > step_bytes) {
+                plan.trimmed.more = true;
                 break;
             }
             if held {
-                holders.lose(sequence, account, event_type);
+                holders.mark_lost(sequence, account, event_type);
             }
-            head.trimmed.events += 1;
-            head.trimmed.bytes += bytes;
-            head.received = Some(received);
+            plan.trimmed.events += 1;
+            plan.trimmed.bytes += bytes;
+            plan.received = Some(received);
         }
-        Ok(head)
+        Ok(plan)
     }
 
-    /// Finds the subscriptions that may hold one of the oldest events, so many and the next: those that stand there.
+    /// Finds the subscriptions that may hold one of the next `step_events + 1` oldest events: those positioned there.
     fn holders(&self, step_events: u32) -> rusqlite::Result<Holders> {
         let oldest = self.journal.oldest;
         let mut statement = self.db.prepare_cached(
@@ -124,61 +131,61 @@ impl Transaction<'_> {
     }
 }
 
-/// A subscription that stands among the oldest events.
+/// A subscription that is positioned among the oldest events.
 struct Holder {
     id: SubscriptionId,
     sequence: u64,
     filter: Filter,
-    /// The first event that it has lost. It holds nothing any longer.
+    /// The first event that it lost. Since then it holds nothing.
     lost: Option<u64>,
 }
 
-/// All that stand there, and what is known of the kinds of events that were looked at.
+/// All such subscriptions, with a cache for each kind of event seen so far.
 struct Holders {
     all: Vec<Holder>,
     kinds: Vec<Kind>,
 }
 
-/// Events of one account and type. There are few, and many events of each.
+/// An account and type. There are few kinds, with many events each.
 struct Kind {
     account: String,
     event_type: String,
-    /// The first place at which such events are held.
-    place: Option<u64>,
+    /// The lowest position of a subscription that holds such events.
+    min_sequence: Option<u64>,
 }
 
 impl Holders {
-    /// Whether an event is held.
-    fn hold(&mut self, sequence: u64, account: &str, event_type: &str) -> bool {
+    /// Whether a subscription holds the event.
+    fn is_held(&mut self, sequence: u64, account: &str, event_type: &str) -> bool {
         let of = |kind: &&Kind| kind.account == account && kind.event_type == event_type;
-        let place = match self.kinds.iter().find(of) {
-            Some(kind) => kind.place,
+        let min_sequence = match self.kinds.iter().find(of) {
+            Some(kind) => kind.min_sequence,
             None => {
-                let about = about(account, event_type);
-                let place =
-                    self.all.iter().filter(|holder| about(holder)).map(|holder| holder.sequence).min();
+                let matches = matcher(account, event_type);
+                let min_sequence =
+                    self.all.iter().filter(|holder| matches(holder)).map(|holder| holder.sequence).min();
                 let (account, event_type) = (account.to_owned(), event_type.to_owned());
-                self.kinds.push(Kind { account, event_type, place });
-                place
+                self.kinds.push(Kind { account, event_type, min_sequence });
+                min_sequence
             }
         };
-        place.is_some_and(|place| place < sequence)
+        min_sequence.is_some_and(|min_sequence| min_sequence < sequence)
     }
 
-    /// Takes an event away from those that hold it.
-    fn lose(&mut self, sequence: u64, account: &str, event_type: &str) {
-        let about = about(account, event_type);
-        for holder in self.all.iter_mut().filter(|holder| holder.sequence < sequence && about(holder)) {
+    /// Records that its holders lose the event.
+    fn mark_lost(&mut self, sequence: u64, account: &str, event_type: &str) {
+        let matches = matcher(account, event_type);
+        for holder in self.all.iter_mut().filter(|holder| holder.sequence < sequence && matches(holder)) {
             holder.lost = Some(sequence);
         }
-        // What else they held is not held by them any more.
+        // The cached positions are outdated, because these subscriptions hold nothing now.
         self.kinds.clear();
     }
 }
 
-/// Tells who is about events of a kind, of those that have lost nothing. An event that this version cannot read may be
-/// one that anybody is about.
-fn about(account: &str, event_type: &str) -> impl Fn(&Holder) -> bool + use<> {
+/// Returns whether a subscription that has lost nothing matches this kind of event. If this version cannot read the
+/// kind, every subscription matches.
+fn matcher(account: &str, event_type: &str) -> impl Fn(&Holder) -> bool + use<> {
     let kind = account.parse::<AccountId>().ok().zip(EventType::from_name(event_type));
     move |holder| {
         holder.lost.is_none()

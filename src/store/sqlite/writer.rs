@@ -1,4 +1,4 @@
-//! The one thread that writes: many callers' ops in one transaction, one fsync for all of them.
+//! The writer: one thread that commits the ops of many callers in one transaction with one fsync.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -10,51 +10,53 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::super::{AttemptOutcome, Changes, Committed, Encode, Error, Health, LogRange, Op, OpResult};
 use super::checkpoint::Checkpointer;
-use super::schema::{self, Journal};
+use super::schema::{self, JournalRow};
 use super::transaction::{CommittedBatch, Transaction};
 
-/// The most ops in one transaction: enough to share an fsync well, few enough that nobody waits long.
-const MOST_OPS: usize = 1_024;
+/// The maximum number of ops in a transaction: enough to share an fsync well, and few enough that no caller waits
+/// long.
+const MAX_BATCH_OPS: usize = 1_024;
 
-/// The most bytes of webhooks in one transaction, so that what is held in memory does not grow with the crowd; a single
-/// commit may have more.
-const MOST_BYTES: usize = 4 << 20;
+/// The maximum size of the webhooks in a transaction, so memory use does not grow with the load. A single commit may
+/// be larger.
+const MAX_BATCH_BYTES: usize = 4 << 20;
 
-/// What a request or a message takes, roughly.
+/// The approximate size of a request or a message.
 const ROW_BYTES: usize = 512;
 
-/// How long what nobody waits for may wait for company: each commit costs the disk a sync, and the log whole pages.
+/// How long a commit that no caller waits for may wait for others. Each commit costs a sync, and whole pages of the
+/// log.
 const GROUP_COMMIT_WINDOW: Duration = Duration::from_millis(2);
 
-/// How long the last checkpoint waits for one that is under way.
-const CLOSING: Duration = Duration::from_secs(5);
+/// How long the final checkpoint waits for a running one.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the writer is told.
+/// A command to the writer.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// What one caller wants written.
+    /// Writes the ops of one caller.
     Commit(Commit),
-    /// Write no more, and leave a tidy file behind.
+    /// Stops writing, and runs the final checkpoint.
     Close,
 }
 
-/// What one caller wants written.
+/// The ops of one caller.
 #[derive(Debug)]
 pub(super) struct Commit {
     pub(super) ops: Vec<Op>,
-    /// Whether somebody waits for it. Whoever does wakes the writer by hand.
+    /// Whether a caller waits for the result. Such a caller unparks the writer.
     pub(super) urgent: bool,
     pub(super) reply: oneshot::Sender<Result<Vec<OpResult>, Error>>,
 }
 
-/// What is written at once.
+/// Commits that share a transaction.
 #[derive(Debug, Default)]
 struct WriteBatch {
     commits: Vec<Commit>,
     ops: usize,
     bytes: usize,
     urgent: bool,
-    /// Whether it is the last.
+    /// Whether this is the last batch.
     last: bool,
 }
 
@@ -67,13 +69,13 @@ impl WriteBatch {
     }
 
     fn is_full(&self) -> bool {
-        self.ops >= MOST_OPS || self.bytes >= MOST_BYTES
+        self.ops >= MAX_BATCH_OPS || self.bytes >= MAX_BATCH_BYTES
     }
 
-    /// Takes all that waits, as far as it has room.
-    fn gather(&mut self, waiting: &mut mpsc::Receiver<Command>) {
+    /// Adds queued commits until the batch is full or the queue is empty.
+    fn fill(&mut self, queue: &mut mpsc::Receiver<Command>) {
         while !self.is_full() && !self.last {
-            match waiting.try_recv() {
+            match queue.try_recv() {
                 Ok(Command::Commit(next)) => self.push(next),
                 Ok(Command::Close) => self.last = true,
                 Err(_) => return,
@@ -87,7 +89,7 @@ impl Commit {
         let bytes = |op: &Op| match op {
             Op::Append(append) => append.raw.len(),
             Op::BeginAttempt(_) => ROW_BYTES,
-            Op::FinishAttempt(end) => match &end.outcome {
+            Op::FinishAttempt(finish) => match &finish.outcome {
                 AttemptOutcome::Accepted { reply, .. } => ROW_BYTES + reply.as_ref().map_or(0, Bytes::len),
                 AttemptOutcome::NotDone | AttemptOutcome::Unknown(_) => ROW_BYTES,
             },
@@ -98,48 +100,31 @@ impl Commit {
     }
 }
 
+/// The state of the writer's thread.
 pub(super) struct Writer {
-    db: Connection,
-    journal: Journal,
-    encode: Encode,
-    committed: Committed,
-    log_range: watch::Sender<LogRange>,
-    bytes: watch::Sender<u64>,
-    checkpointer: Checkpointer,
-    /// Held as long as anything may be written.
-    _lock: File,
-    /// Dropped last: whoever sees it closed may open the file again.
-    health: Arc<watch::Sender<Health>>,
+    pub(super) db: Connection,
+    pub(super) journal: JournalRow,
+    pub(super) encode: Encode,
+    pub(super) committed: Committed,
+    pub(super) log_range: watch::Sender<LogRange>,
+    pub(super) bytes: watch::Sender<u64>,
+    pub(super) checkpointer: Checkpointer,
+    /// The lock file, locked for as long as the writer may write.
+    pub(super) _lock: File,
+    /// Declared last, so it is dropped last: the store may be opened again as soon as this channel is closed.
+    pub(super) health: Arc<watch::Sender<Health>>,
 }
 
 impl Writer {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "called once, by `Store::open`, with all that the thread owns"
-    )]
-    pub(super) fn new(
-        db: Connection,
-        journal: Journal,
-        encode: Encode,
-        committed: Committed,
-        log_range: watch::Sender<LogRange>,
-        bytes: watch::Sender<u64>,
-        health: Arc<watch::Sender<Health>>,
-        checkpointer: Checkpointer,
-        lock: File,
-    ) -> Self {
-        Self { db, journal, encode, committed, log_range, bytes, health, checkpointer, _lock: lock }
-    }
-
-    /// Writes until it is told to close, or the last handle is gone.
-    pub(super) fn run(mut self, mut waiting: mpsc::Receiver<Command>) {
-        // Nobody else writes; all that could make the writer wait is a checkpoint, which may as well wait for it.
+    /// Writes until it receives `Close`, or the last handle is dropped.
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
+        // Only a checkpoint could make the writer wait, and the checkpoint can run later instead.
         let _ = self.db.busy_timeout(Duration::ZERO);
         let mut open = true;
-        while open && let Some(Command::Commit(first)) = waiting.blocking_recv() {
+        while open && let Some(Command::Commit(first)) = queue.blocking_recv() {
             let mut batch = WriteBatch::default();
             batch.push(first);
-            batch.gather(&mut waiting);
+            batch.fill(&mut queue);
             let until = Instant::now() + GROUP_COMMIT_WINDOW;
             while !batch.urgent && !batch.is_full() && !batch.last {
                 let left = until.saturating_duration_since(Instant::now());
@@ -147,74 +132,76 @@ impl Writer {
                     break;
                 }
                 std::thread::park_timeout(left);
-                batch.gather(&mut waiting);
+                batch.fill(&mut queue);
             }
             open = !batch.last;
             self.write(batch.commits);
         }
-        let _ = self.db.busy_timeout(CLOSING);
-        if !self.checkpointer.last(&self.db, &self.health) && schema::keep_log(&self.db).is_err() {
-            tracing::error!("the store cannot be kept from moving its log");
+        let _ = self.db.busy_timeout(CLOSE_TIMEOUT);
+        if !self.checkpointer.on_close(&self.db, &self.health)
+            && schema::disable_checkpoint_on_close(&self.db).is_err()
+        {
+            tracing::error!("failed to disable the checkpoint on close");
         }
     }
 
-    /// Whether nothing may be told any more.
-    fn dead(&self) -> bool {
+    /// Whether nothing may be published any more.
+    fn is_dead(&self) -> bool {
         *self.health.borrow() == Health::Dead
     }
 
     fn write(&mut self, batch: Vec<Commit>) {
-        if self.dead() {
+        if self.is_dead() {
             for commit in batch {
                 let _ = commit.reply.send(Err(Error::Closed));
             }
             return;
         }
-        let mut callers = Vec::with_capacity(batch.len());
+        let mut replies = Vec::with_capacity(batch.len());
         let mut ops = Vec::with_capacity(batch.len());
         for commit in batch {
-            callers.push(commit.reply);
+            replies.push(commit.reply);
             ops.push(commit.ops);
         }
         if ops.iter().all(Vec::is_empty) {
-            // Somebody only waits for what came before.
-            for caller in callers {
-                let _ = caller.send(Ok(Vec::new()));
+            // This caller waits only for earlier commits.
+            for reply in replies {
+                let _ = reply.send(Ok(Vec::new()));
             }
             return;
         }
-        let proving = *self.health.borrow() == Health::Failing;
-        match transact(&mut self.db, self.journal, self.encode, ops, proving) {
-            Ok((done, written)) => {
-                self.journal = written.journal;
-                // Others may be told only now; and of the extent first, for it says which cursors are good, and
-                // whoever is given an event may come back with its cursor at once.
+        let force_write = *self.health.borrow() == Health::Failing;
+        match transact(&mut self.db, self.journal, self.encode, ops, force_write) {
+            Ok((results, committed)) => {
+                self.journal = committed.journal;
+                // The commit is durable, so publish it now. Publish the range first, because it decides which cursors
+                // are valid, and a subscriber that receives an event may use its cursor at once.
                 self.log_range.send_replace(LogRange {
                     oldest: self.journal.oldest,
                     newest: self.journal.next_sequence - 1,
                 });
-                self.bytes.send_if_modified(|told| {
-                    std::mem::replace(told, self.journal.bytes) != self.journal.bytes
+                self.bytes.send_if_modified(|bytes| {
+                    std::mem::replace(bytes, self.journal.bytes) != self.journal.bytes
                 });
-                let CommittedBatch { appended, messages, subscriptions, .. } = written;
+                let CommittedBatch { appended, messages, subscriptions, .. } = committed;
                 if !(appended.is_empty() && messages.is_empty() && subscriptions.is_empty()) {
                     (self.committed)(Changes { events: appended.into(), messages, subscriptions });
                 }
                 set_health(&self.health, Health::Writable);
-                for (caller, done) in callers.into_iter().zip(done) {
-                    let _ = caller.send(Ok(done));
+                for (reply, results) in replies.into_iter().zip(results) {
+                    let _ = reply.send(Ok(results));
                 }
                 self.checkpointer.after_commit(&self.db, &self.health);
             }
             Err(source) => {
                 let error = Error::of_write(source);
-                let dead = matches!(error, Error::Broken(_));
+                let dead = matches!(error, Error::DiskFailed(_));
                 if *self.health.borrow() == Health::Writable {
-                    tracing::error!(error = &error as &dyn std::error::Error, "the store cannot write");
+                    tracing::error!(error = &error as &dyn std::error::Error, "store write failed");
                 }
                 set_health(&self.health, if dead { Health::Dead } else { Health::Failing });
-                for caller in callers {
-                    let _ = caller.send(Err(error.clone()));
+                for reply in replies {
+                    let _ = reply.send(Err(error.clone()));
                 }
             }
         }
@@ -223,16 +210,16 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // Others hold the health open, and nobody would learn that nothing is written any more.
+        // Other holders keep the health channel open, so closing it would not report that the writer has stopped.
         if std::thread::panicking() {
             set_health(&self.health, Health::Dead);
         }
     }
 }
 
-/// Tells how the store is, if that is news. A store that is dead stays dead.
-pub(super) fn set_health(told: &watch::Sender<Health>, health: Health) {
-    told.send_if_modified(|current| {
+/// Publishes a health that has changed. A dead store stays dead.
+pub(super) fn set_health(sender: &watch::Sender<Health>, health: Health) {
+    sender.send_if_modified(|current| {
         let changed = *current != health && *current != Health::Dead;
         if changed {
             *current = health;
@@ -241,22 +228,22 @@ pub(super) fn set_health(told: &watch::Sender<Health>, health: Health) {
     });
 }
 
-/// `proving`: it must write something, whatever the ops come to, for only then its success says that the disk takes what
-/// is written.
+/// If `force_write` is set, the transaction writes a page even if its ops change nothing. Only then does its success
+/// show that the disk accepts writes.
 fn transact(
     db: &mut Connection,
-    journal: Journal,
+    journal: JournalRow,
     encode: Encode,
     batch: Vec<Vec<Op>>,
-    proving: bool,
+    force_write: bool,
 ) -> rusqlite::Result<(Vec<Vec<OpResult>>, CommittedBatch)> {
-    let mut work = Transaction::start(db, journal, encode)?;
-    if proving {
-        schema::write_something(&work.db)?;
+    let mut transaction = Transaction::start(db, journal, encode)?;
+    if force_write {
+        schema::force_write(&transaction.db)?;
     }
-    let mut done = Vec::with_capacity(batch.len());
+    let mut results = Vec::with_capacity(batch.len());
     for ops in batch {
-        done.push(ops.into_iter().map(|op| work.apply(op)).collect::<rusqlite::Result<Vec<_>>>()?);
+        results.push(ops.into_iter().map(|op| transaction.apply(op)).collect::<rusqlite::Result<Vec<_>>>()?);
     }
-    Ok((done, work.commit()?))
+    Ok((results, transaction.commit()?))
 }

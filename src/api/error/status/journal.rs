@@ -8,7 +8,7 @@ use crate::api::error::error_response::ErrorResponse;
 use crate::api::request::violations::ViolationReason;
 use crate::domain::{AccountId, SubscriptionId};
 use crate::journal::{self, SubscriptionError};
-use crate::store::MOST_SUBSCRIPTIONS;
+use crate::store::MAX_SUBSCRIPTIONS;
 
 /// The cursor is not from this journal.
 pub(in crate::api) fn cursor_malformed(field: &str) -> Status {
@@ -85,7 +85,7 @@ pub(in crate::api) fn subscription_error(id: &SubscriptionId, error: Subscriptio
         SubscriptionError::TooMany => ErrorResponse::new(
             Code::ResourceExhausted,
             Reason::SubscriptionsExhausted,
-            format!("the server has {MOST_SUBSCRIPTIONS} subscriptions, the maximum; delete unused ones"),
+            format!("the server has {MAX_SUBSCRIPTIONS} subscriptions, the maximum; delete unused ones"),
         ),
         SubscriptionError::Stale { generation } => ErrorResponse::new(
             Code::FailedPrecondition,

@@ -43,7 +43,7 @@ async fn open() -> Fixture {
             }
             changes_writer.tell(changes.subscriptions);
         }),
-        owner: ReplicaId::generate(),
+        replica_id: ReplicaId::generate(),
         max_pages: None,
     })
     .expect("opens");

@@ -25,7 +25,7 @@ pub fn encode_event(event: &Event, stamp: &Stamp) -> Bytes {
             message: Some(message(Message::clone(accepted))),
         }),
         Payload::MessageStatus(status) => {
-            v1::event::Payload::MessageStatus(message_status(status, stamp.life))
+            v1::event::Payload::MessageStatus(message_status(status, stamp.status_effect))
         }
         Payload::MessageEcho(message) => v1::event::Payload::MessageEcho(event_payload::echo(message)),
         Payload::ReportCompleted(report) => {

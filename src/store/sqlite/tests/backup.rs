@@ -16,9 +16,9 @@ impl Opened {
         self.folder.path().join(name)
     }
 
-    /// Where its journal stands, by the file.
-    fn journal(&self) -> schema::Journal {
-        schema::read(&self.beside()).expect("readable")
+    /// Where its journal request_state, by the file.
+    fn journal(&self) -> schema::JournalRow {
+        schema::read(&self.connection()).expect("readable")
     }
 
     fn back_up(&self) -> PathBuf {
@@ -47,12 +47,12 @@ fn at(opened: &Opened, number: u64) -> Cursor {
 async fn a_backup_of_an_open_store_is_one_moment_of_it() {
     let opened = open();
     for n in 0..50 {
-        opened.one(append("acme", None, &n.to_string())).await;
+        opened.commit_one(append("acme", None, &n.to_string())).await;
     }
-    let sent = opened.in_doubt("doubted").await;
+    let sent = opened.unknown_attempt("doubted").await;
     let id: SubscriptionId = "billing".parse().expect("an id");
-    let create = Change::Create { filter: Filter::default(), place: SeekPosition::After(7) };
-    opened.one(Op::Subscription(id.clone(), Box::new(create))).await;
+    let create = Change::Create { filter: Filter::default(), position: SeekPosition::After(7) };
+    opened.commit_one(Op::Subscription(id.clone(), Box::new(create))).await;
     let (stop, go_on) = (Arc::new(Mutex::new(false)), 50_u64);
     // It is written to meanwhile.
     let writing = {
@@ -84,24 +84,27 @@ async fn a_backup_of_an_open_store_is_one_moment_of_it() {
         all.extend(sequences(&page));
     }
     assert_eq!(all, (1..=log_range.newest).collect::<Vec<_>>());
-    assert_eq!(restored.stands("doubted").await, Some(("unknown", 1)));
+    assert_eq!(restored.request_state("doubted").await, Some(("unknown", 1)));
     assert_eq!(restored.state(sent).await, Some(MessageState::Unknown));
     let kept = restored.store.subscription(&id).await.expect("readable").expect("kept");
     assert_eq!(kept.sequence, 7);
-    assert_eq!(restored.one(append("acme", None, "new")).await, OpResult::Appended(log_range.newest + 1));
+    assert_eq!(
+        restored.commit_one(append("acme", None, "new")).await,
+        OpResult::Appended(log_range.newest + 1)
+    );
 }
 
 #[tokio::test]
 async fn a_cursor_from_before_the_backup_names_the_same_place_and_a_later_one_is_known_as_lost() {
     let opened = open();
-    opened.one(append("acme", None, "1")).await;
-    opened.one(append("acme", None, "2")).await;
+    opened.commit_one(append("acme", None, "1")).await;
+    opened.commit_one(append("acme", None, "2")).await;
     let backup = opened.back_up();
-    opened.one(append("acme", None, "lost")).await;
+    opened.commit_one(append("acme", None, "lost")).await;
 
     let first = restored(&backup, None);
     assert_ne!(first.store.epoch(), opened.store.epoch());
-    first.one(append("acme", None, "another 3")).await;
+    first.commit_one(append("acme", None, "another 3")).await;
     for (cursor, located) in [
         (at(&opened, 0), CursorLocation::At(0)),
         (at(&opened, 2), CursorLocation::At(2)),
@@ -133,11 +136,11 @@ async fn a_cursor_from_before_the_backup_names_the_same_place_and_a_later_one_is
 #[tokio::test]
 async fn since_a_time_before_the_restore_events_may_be_missing_and_since_one_behind_it_none_is() {
     let opened = open();
-    opened.one(append("acme", None, "kept")).await;
+    opened.commit_one(append("acme", None, "kept")).await;
     let before = UnixMillis::now();
     let backup = opened.back_up();
     assert!(!opened.store.since(UnixMillis(0)).await.expect("readable").trimmed);
-    opened.one(append("acme", None, "lost")).await;
+    opened.commit_one(append("acme", None, "lost")).await;
     let restored = restored(&backup, None);
     let after = UnixMillis::now().plus(Duration::from_millis(1));
     for (moment, after) in [(UnixMillis(0), 0), (before.plus(Duration::from_millis(1)), 1)] {
@@ -155,52 +158,57 @@ async fn since_a_time_before_the_restore_events_may_be_missing_and_since_one_beh
 #[tokio::test]
 async fn a_request_that_a_restored_store_does_not_know_may_have_been_made_until_the_doubt_ends() {
     let opened = open();
-    opened.in_doubt("doubted").await;
+    opened.unknown_attempt("doubted").await;
     let (_, sent) = opened.attempt("done", None).await;
-    opened.end("done", 1, accepted(&["P"])).await;
+    opened.finish_request("done", 1, accepted(&["P"])).await;
     opened.attempt("in-flight", None).await;
     let backup = opened.back_up();
 
-    let in_doubt = restored(&backup, Some(HOUR));
-    assert_eq!(in_doubt.stands("in-flight").await, Some(("unknown", 1)));
-    assert_eq!(in_doubt.stands("doubted").await, Some(("unknown", 1)));
+    let guarded = restored(&backup, Some(HOUR));
+    assert_eq!(guarded.request_state("in-flight").await, Some(("unknown", 1)));
+    assert_eq!(guarded.request_state("doubted").await, Some(("unknown", 1)));
     assert!(
-        matches!(in_doubt.begin("done", None).await, BeginResult::Known(RequestRecord { message: Some(message), .. })
+        matches!(guarded.begin("done", None).await, BeginResult::Known(RequestRecord { message: Some(message), .. })
         if message.id == sent)
     );
     for _ in 0..2 {
-        let BeginResult::Known(record) = in_doubt.begin("new", None).await else {
+        let BeginResult::Known(record) = guarded.begin("new", None).await else {
             panic!("it may have been made")
         };
         assert_eq!(record.attempt, 1);
-        assert_eq!(record.state, RequestState::Unknown(doubt(UnknownReason::Restored)));
+        assert_eq!(record.state, RequestState::Unknown(unknown_outcome(UnknownReason::Restored)));
         assert_eq!(record.message, None);
     }
-    assert_eq!(in_doubt.record("new").await, None, "nothing was written");
-    let (number, _) = in_doubt.attempt("new", Some(1)).await;
+    assert_eq!(guarded.record("new").await, None, "nothing was written");
+    let (number, _) = guarded.attempt("new", Some(1)).await;
     assert_eq!(number, 2);
-    in_doubt.end("new", 2, AttemptOutcome::NotDone).await;
+    guarded.finish_request("new", 2, AttemptOutcome::NotDone).await;
     // All is as before the attempt.
-    assert!(matches!(
-        in_doubt.begin("new", None).await,
-        BeginResult::Known(RequestRecord { attempt: 1, .. })
-    ));
+    assert!(matches!(guarded.begin("new", None).await, BeginResult::Known(RequestRecord { attempt: 1, .. })));
     // It outlives a restart.
-    let in_doubt = in_doubt.reopen();
-    assert!(matches!(in_doubt.begin("new", None).await, BeginResult::Known(_)));
+    let guarded = guarded.reopen();
+    assert!(matches!(guarded.begin("new", None).await, BeginResult::Known(_)));
 
     // Whatever the clock says by which events are placed, it is over when that is certain.
-    let until = in_doubt.journal().replay_guard_until.expect("the guard is on");
+    let until = guarded.journal().replay_guard_until.expect("the guard is on");
     for (now, over) in [(until.0 - 1, false), (until.0, true)] {
-        let forget =
-            Op::Expire { now: UnixMillis(now), requests: UnixMillis(0), messages: UnixMillis(0), most: 10 };
-        in_doubt.one(forget).await;
-        let known = in_doubt.store.known(&account("acme"), &asked("other")).await.expect("readable");
+        let expire = Op::Expire {
+            now: UnixMillis(now),
+            requests: UnixMillis(0),
+            messages: UnixMillis(0),
+            max_rows: 10,
+        };
+        guarded.commit_one(expire).await;
+        let known = guarded
+            .store
+            .request_with_replay_guard(&account("acme"), &asked("other"))
+            .await
+            .expect("readable");
         assert_eq!(known.is_none(), over);
     }
-    assert_eq!(in_doubt.attempt("other", None).await.0, 1);
-    let in_doubt = in_doubt.reopen();
-    assert_eq!(in_doubt.attempt("new", None).await.0, 1);
+    assert_eq!(guarded.attempt("other", None).await.0, 1);
+    let guarded = guarded.reopen();
+    assert_eq!(guarded.attempt("new", None).await.0, 1);
 
     let accepting = restored(&backup, None);
     assert_eq!(accepting.attempt("new", None).await.0, 1);
@@ -209,16 +217,17 @@ async fn a_request_that_a_restored_store_does_not_know_may_have_been_made_until_
 #[tokio::test]
 async fn what_is_told_before_a_request_is_begun_is_what_is_told_when_it_is() {
     let opened = open();
-    opened.in_doubt("doubted").await;
+    opened.unknown_attempt("doubted").await;
     let restored = restored(&opened.back_up(), Some(HOUR));
     for (id, resend_after) in [("doubted", None), ("new", None), ("new", Some(1)), ("new", Some(7))] {
         let asked = Request { resend_after, ..asked(id) };
-        let told = restored.store.known(&account("acme"), &asked).await.expect("readable");
-        match (told, restored.begin(id, resend_after).await) {
-            (Some(told), BeginResult::Known(known)) => assert_eq!(told, known, "{id}"),
+        let notified =
+            restored.store.request_with_replay_guard(&account("acme"), &asked).await.expect("readable");
+        match (notified, restored.begin(id, resend_after).await) {
+            (Some(notified), BeginResult::Known(known)) => assert_eq!(notified, known, "{id}"),
             (None, BeginResult::Attempt { number, .. }) => {
                 assert_eq!(Some(number), resend_after.map(|after| after + 1), "{id}");
-                restored.end(id, number, AttemptOutcome::NotDone).await;
+                restored.finish_request(id, number, AttemptOutcome::NotDone).await;
             }
             other => panic!("{id}: {other:?}"),
         }
@@ -264,14 +273,14 @@ async fn backup_and_restore_refuse_an_older_format() {
 #[tokio::test]
 async fn restore_refuses_a_store_that_is_not_a_backup() {
     let opened = open();
-    opened.one(append("acme", None, "1")).await;
+    opened.commit_one(append("acme", None, "1")).await;
     let (path, to) = (opened.folder.path().join("switchboard.db"), opened.folder.path().join("restored.db"));
     let mut health = opened.store.health();
     drop(opened.store);
     // The channel closes when the writer has released the file.
     while health.changed().await.is_ok() {}
-    let told = restore(&path, &to, None);
-    assert!(matches!(&told, Err(Error::NoBackup { path: named }) if *named == path), "{told:?}");
+    let notified = restore(&path, &to, None);
+    assert!(matches!(&notified, Err(Error::NotABackup { path: named }) if *named == path), "{notified:?}");
     assert!(!to.exists());
 }
 
@@ -280,24 +289,24 @@ async fn what_is_refused_is_called_by_the_name_that_it_has() {
     let folder = TempDir::new().expect("a folder");
     let (path, to) = (folder.path().join("theirs.db"), folder.path().join("switchboard.db"));
     Connection::open(&path).and_then(|db| db.execute_batch("CREATE TABLE theirs (x)")).expect("made");
-    let told = restore(&path, &to, None).expect_err("foreign").to_string();
-    assert!(told.contains("theirs.db"), "{told}");
+    let notified = restore(&path, &to, None).expect_err("foreign").to_string();
+    assert!(notified.contains("theirs.db"), "{notified}");
 }
 
 #[tokio::test]
 async fn a_backup_cannot_be_served_from_and_is_left_as_it_is() {
     let opened = open();
-    opened.one(append("acme", None, "1")).await;
+    opened.commit_one(append("acme", None, "1")).await;
     let backup = opened.back_up();
     let bytes = std::fs::read(&backup).expect("readable");
     let refused = Store::open(Options {
         path: backup.clone(),
         encode,
         committed: Box::new(|_| {}),
-        owner: ReplicaId::generate(),
+        replica_id: ReplicaId::generate(),
         max_pages: None,
     });
-    assert!(matches!(refused, Err(Error::Backup { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::IsBackup { .. })), "{refused:?}");
     assert_eq!(std::fs::read(&backup).expect("readable"), bytes);
     assert!(!opened.file("backup-wal").exists());
 }
@@ -315,7 +324,7 @@ async fn a_backup_is_for_its_owner_alone() {
 async fn only_a_sound_backup_is_restored_and_nothing_is_written_over() {
     let opened = open();
     for n in 0..200 {
-        opened.one(append("acme", None, &n.to_string().repeat(100))).await;
+        opened.commit_one(append("acme", None, &n.to_string().repeat(100))).await;
     }
     let backup = opened.back_up();
     let elsewhere = TempDir::new().expect("a folder");
@@ -324,8 +333,8 @@ async fn only_a_sound_backup_is_restored_and_nothing_is_written_over() {
     for beside in ["switchboard.db-wal", "switchboard.db-journal"] {
         let there = elsewhere.path().join(beside);
         std::fs::write(&there, "of another").expect("written");
-        let told = restore(&backup, &to, None);
-        assert!(matches!(&told, Err(Error::Exists { path }) if *path == there), "{told:?}");
+        let notified = restore(&backup, &to, None);
+        assert!(matches!(&notified, Err(Error::Exists { path }) if *path == there), "{notified:?}");
         std::fs::remove_file(there).expect("there");
     }
     let open_already = restore(&backup, &opened.path(), None);
@@ -344,7 +353,7 @@ async fn only_a_sound_backup_is_restored_and_nothing_is_written_over() {
     let plain = elsewhere.path().join("plain");
     std::fs::copy(&path, &plain).expect("copied");
     let no_backup = restore(&plain, &to, None);
-    assert!(matches!(no_backup, Err(Error::NoBackup { .. })), "{no_backup:?}");
+    assert!(matches!(no_backup, Err(Error::NotABackup { .. })), "{no_backup:?}");
 
     let mut bytes = std::fs::read(&backup).expect("readable");
     let middle = bytes.len() / 2;
@@ -352,7 +361,7 @@ async fn only_a_sound_backup_is_restored_and_nothing_is_written_over() {
     let damaged = elsewhere.path().join("damaged");
     std::fs::write(&damaged, &bytes).expect("written");
     let refused = restore(&damaged, &to, None);
-    assert!(matches!(refused, Err(Error::Damaged { .. } | Error::Broken(_))), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Damaged { .. } | Error::DiskFailed(_))), "{refused:?}");
     std::fs::write(&damaged, &bytes[..middle]).expect("written");
     let refused = restore(&damaged, &to, None);
     assert!(refused.is_err(), "{refused:?}");
@@ -374,10 +383,10 @@ async fn a_file_in_which_nothing_is_is_no_store() {
     let elsewhere = TempDir::new().expect("a folder");
     let (empty, to) = (elsewhere.path().join("empty"), elsewhere.path().join("backup"));
     std::fs::write(&empty, "").expect("written");
-    let told = back_up(&empty, &to);
-    assert!(matches!(told, Err(Error::Foreign { .. })), "{told:?}");
-    let told = restore(&empty, &to, None);
-    assert!(matches!(told, Err(Error::Foreign { .. })), "{told:?}");
+    let notified = back_up(&empty, &to);
+    assert!(matches!(notified, Err(Error::Foreign { .. })), "{notified:?}");
+    let notified = restore(&empty, &to, None);
+    assert!(matches!(notified, Err(Error::Foreign { .. })), "{notified:?}");
     assert!(!to.exists());
 }
 
@@ -398,7 +407,7 @@ async fn what_others_call_alike_is_not_swept_away_and_what_was_left_half_made_is
 async fn many_backups_in_one_folder_at_once_are_all_whole() {
     let opened = open();
     for n in 0..50 {
-        opened.one(append("acme", None, &n.to_string())).await;
+        opened.commit_one(append("acme", None, &n.to_string())).await;
     }
     let made: Vec<_> = std::thread::scope(|scope| {
         let backing_up: Vec<_> = (0..8)

@@ -11,8 +11,8 @@ fn later() -> UnixMillis {
 const NEVER: UnixMillis = UnixMillis(0);
 
 impl Opened {
-    async fn forget(&self, requests: UnixMillis, messages: UnixMillis, most: u32) -> u64 {
-        match self.one(Op::Expire { now: NEVER, requests, messages, most }).await {
+    async fn expire(&self, requests: UnixMillis, messages: UnixMillis, max_rows: u32) -> u64 {
+        match self.commit_one(Op::Expire { now: NEVER, requests, messages, max_rows }).await {
             OpResult::Expired(rows) => rows,
             other => panic!("{other:?}"),
         }
@@ -36,29 +36,29 @@ async fn requests_that_ended_are_forgotten_in_small_steps_and_their_messages_sta
     let ids = ["a", "b", "c"];
     let mut messages = Vec::new();
     for id in ids {
-        messages.push(opened.in_doubt(id).await);
+        messages.push(opened.unknown_attempt(id).await);
     }
-    assert_eq!(opened.forget(UnixMillis(UnixMillis::now().0 - 60_000), NEVER, 10).await, 0);
-    assert_eq!(opened.forget(later(), NEVER, 2).await, 2);
-    assert_eq!(opened.forget(later(), NEVER, 2).await, 1);
+    assert_eq!(opened.expire(UnixMillis(UnixMillis::now().0 - 60_000), NEVER, 10).await, 0);
+    assert_eq!(opened.expire(later(), NEVER, 2).await, 2);
+    assert_eq!(opened.expire(later(), NEVER, 2).await, 1);
     for id in ids {
         assert_eq!(opened.record(id).await, None);
     }
-    opened.one(answer("A", proof(messages[0], 1, None))).await;
+    opened.commit_one(answer("A", proof(messages[0], 1, None))).await;
     assert_eq!(opened.state(messages[0]).await, Some(Accepted), "a proof counts without a request");
     assert_eq!(opened.attempt("a", Some(1)).await.0, 2, "whoever knows of attempt 1 may go on");
-    assert_eq!(opened.stands("a").await, Some(("in flight", 2)));
+    assert_eq!(opened.request_state("a").await, Some(("in flight", 2)));
 }
 
 #[tokio::test]
 async fn a_proof_of_an_older_message_says_nothing_of_a_newer_request_of_its_id() {
     let opened = open();
-    let old = opened.in_doubt("r").await;
-    opened.forget(later(), NEVER, 10).await;
-    let new = opened.in_doubt("r").await;
-    opened.one(answer("A", proof(old, 1, None))).await;
+    let old = opened.unknown_attempt("r").await;
+    opened.expire(later(), NEVER, 10).await;
+    let new = opened.unknown_attempt("r").await;
+    opened.commit_one(answer("A", proof(old, 1, None))).await;
     assert_eq!(opened.state(old).await, Some(Accepted));
-    assert_eq!((opened.stands("r").await, opened.state(new).await), {
+    assert_eq!((opened.request_state("r").await, opened.state(new).await), {
         (Some(("unknown", 1)), Some(MessageState::Unknown))
     });
 }
@@ -67,11 +67,11 @@ async fn a_proof_of_an_older_message_says_nothing_of_a_newer_request_of_its_id()
 async fn what_is_in_flight_is_never_forgotten_nor_its_message() {
     let opened = open();
     let (_, first) = opened.attempt("first", None).await;
-    let again = opened.in_doubt("again").await;
+    let again = opened.unknown_attempt("again").await;
     opened.attempt("again", Some(1)).await;
-    assert_eq!(opened.forget(later(), later(), 10).await, 0);
-    assert_eq!(opened.stands("first").await, Some(("in flight", 1)));
-    assert_eq!(opened.stands("again").await, Some(("in flight", 2)));
+    assert_eq!(opened.expire(later(), later(), 10).await, 0);
+    assert_eq!(opened.request_state("first").await, Some(("in flight", 1)));
+    assert_eq!(opened.request_state("again").await, Some(("in flight", 2)));
     assert!(opened.message(first).await.is_some() && opened.message(again).await.is_some());
 }
 
@@ -79,16 +79,16 @@ async fn what_is_in_flight_is_never_forgotten_nor_its_message() {
 async fn messages_are_forgotten_with_all_their_names_but_not_before_their_requests() {
     let opened = open();
     opened.attempt("r", None).await;
-    let kept = opened.end("r", 1, accepted(&["P"])).await.message.expect("kept");
+    let kept = opened.finish_request("r", 1, accepted(&["P"])).await.message.expect("kept");
     let gone = opened.sent(&draft(), accepted(&["Q"])).await.message.expect("kept");
-    assert_eq!(opened.forget(NEVER, later(), 10).await, 1);
+    assert_eq!(opened.expire(NEVER, later(), 10).await, 1);
     assert_eq!(opened.message(gone.id).await, None);
     assert_eq!(opened.message(kept.id).await, Some(kept.clone()), "its request is still answered from it");
-    // Its id is nobody's now: a late status has a life of its own.
-    opened.one(status("acme", "Q", Some(Sent), None)).await;
-    assert_eq!(opened.events().await.last().expect("told").1, " Some(Sent) false");
+    // Its id is nobody's now: a late status has a status_effect of its own.
+    opened.commit_one(status("acme", "Q", Some(Sent), None)).await;
+    assert_eq!(opened.events().await.last().expect("notified").1, " Some(Sent) false");
 
-    assert_eq!(opened.forget(later(), later(), 10).await, 1);
+    assert_eq!(opened.expire(later(), later(), 10).await, 1);
     assert_eq!(opened.message(kept.id).await, None);
     assert_eq!(opened.record("r").await, None);
 }
@@ -96,10 +96,10 @@ async fn messages_are_forgotten_with_all_their_names_but_not_before_their_reques
 #[tokio::test]
 async fn what_was_reported_of_messages_that_never_came_is_forgotten() {
     let opened = open();
-    opened.one(status("acme", "P", Some(Sent), None)).await;
-    opened.one(answer("A", proof(MessageId::generate(), 1, None))).await;
-    assert_eq!(opened.forget(later(), NEVER, 10).await, 0);
-    assert_eq!(opened.forget(later(), later(), 10).await, 2);
+    opened.commit_one(status("acme", "P", Some(Sent), None)).await;
+    opened.commit_one(answer("A", proof(MessageId::generate(), 1, None))).await;
+    assert_eq!(opened.expire(later(), NEVER, 10).await, 0);
+    assert_eq!(opened.expire(later(), later(), 10).await, 2);
     let message = opened.sent(&draft(), accepted(&["P"])).await.message.expect("kept");
     assert_eq!(message.state, Accepted, "nothing is left of the status");
 }
@@ -113,14 +113,14 @@ async fn a_customer_last_wrote_when_the_provider_says_so_but_not_in_the_future()
         written(false, id, customer(phone, ""), "+15550100002", at.map(UnixMillis), None)
     };
     assert_eq!(opened.last_received(phone, None).await, None);
-    opened.one(write("1", Some(5_000))).await;
+    opened.commit_one(write("1", Some(5_000))).await;
     assert_eq!(opened.last_received(phone, None).await, Some(5_000));
-    opened.one(write("2", Some(4_000))).await;
+    opened.commit_one(write("2", Some(4_000))).await;
     assert_eq!(opened.last_received(phone, None).await, Some(5_000), "it is the newest that counts");
-    opened.one(write("3", Some(before + 1_000_000))).await;
+    opened.commit_one(write("3", Some(before + 1_000_000))).await;
     let clamped = opened.last_received(phone, None).await.expect("known");
     assert!((before..=UnixMillis::now().0).contains(&clamped), "{clamped}");
-    assert_eq!(opened.one(write("1", None)).await, OpResult::Duplicate);
+    assert_eq!(opened.commit_one(write("1", None)).await, OpResult::Duplicate);
     assert_eq!(opened.last_received(phone, None).await, Some(clamped), "a repetition is no new message");
 }
 
@@ -131,8 +131,8 @@ async fn a_customer_is_known_by_each_address_and_to_each_number_of_ours() {
     let write = |id: &'static str, sender: Party, own: &'static str, at: i64| {
         written(false, id, sender, own, Some(UnixMillis(at)), None)
     };
-    opened.one(write("1", customer("+15550100001", "US.1"), one, 1_000)).await;
-    opened.one(write("2", customer("", "US.1"), other, 2_000)).await;
+    opened.commit_one(write("1", customer("+15550100001", "US.1"), one, 1_000)).await;
+    opened.commit_one(write("2", customer("", "US.1"), other, 2_000)).await;
     for (address, own, expected) in [
         ("+15550100001", None, Some(1_000)),
         ("+15550100001", Some(one), Some(1_000)),
@@ -144,13 +144,13 @@ async fn a_customer_is_known_by_each_address_and_to_each_number_of_ours() {
     ] {
         assert_eq!(opened.last_received(address, own).await, expected, "{address} {own:?}");
     }
-    opened.one(write("3", customer("+15550100001", ""), "", 3_000)).await;
+    opened.commit_one(write("3", customer("+15550100001", ""), "", 3_000)).await;
     assert_eq!(opened.last_received("+15550100001", Some(other)).await, Some(3_000), "it may have been this");
     let echo = written(true, "4", customer("+15550100009", ""), one, None, None);
-    opened.one(echo).await;
+    opened.commit_one(echo).await;
     assert_eq!(opened.last_received("+15550100009", None).await, None, "an echo is ours");
 
-    assert_eq!(opened.forget(NEVER, UnixMillis(2_000), 10).await, 2);
+    assert_eq!(opened.expire(NEVER, UnixMillis(2_000), 10).await, 2);
     assert_eq!(opened.last_received("bsuid:US.1", Some(one)).await, None);
     assert_eq!(opened.last_received("bsuid:US.1", None).await, Some(2_000));
 }
@@ -166,7 +166,7 @@ async fn a_customer_who_wrote_something_unreadable_wrote() {
         *written = Some(Box::new(ReportedParties { sender, recipient }));
         append.event.occur_time = Some(UnixMillis(7_000));
     }
-    opened.one(op).await;
+    opened.commit_one(op).await;
     for (address, own) in [("+15550100001", None), ("bsuid:US.1", Some("+15550100002"))] {
         assert_eq!(opened.last_received(address, own).await, Some(7_000), "{address}");
     }
@@ -175,21 +175,21 @@ async fn a_customer_who_wrote_something_unreadable_wrote() {
 #[tokio::test]
 async fn a_request_is_remembered_from_its_end_also_where_the_clock_was_behind_then() {
     let opened = open();
-    opened.one(append("acme", None, "as late as it is")).await;
-    opened.in_doubt("before").await;
+    opened.commit_one(append("acme", None, "as late as it is")).await;
+    opened.unknown_attempt("before").await;
     opened.attempt("behind", None).await;
     opened.attempt("again", None).await;
-    let mut ends = vec![opened.end_op(Some("behind"), 1, None, accepted(&["P"]))];
-    ends.push(opened.end_op(Some("again"), 1, None, unknown()));
+    let mut ends = vec![opened.finish_op(Some("behind"), 1, None, accepted(&["P"]))];
+    ends.push(opened.finish_op(Some("again"), 1, None, unknown()));
     for mut end in ends {
         if let Op::FinishAttempt(end) = &mut end {
             end.end_time = UnixMillis(end.end_time.0 - 2 * 86_400_000);
         }
-        opened.one(end).await;
+        opened.commit_one(end).await;
     }
     // All of them ended just now.
     let a_day_ago = UnixMillis(UnixMillis::now().0 - 86_400_000);
-    assert_eq!(opened.forget(a_day_ago, NEVER, 10).await, 0);
+    assert_eq!(opened.expire(a_day_ago, NEVER, 10).await, 0);
     for id in ["before", "behind", "again"] {
         assert!(opened.record(id).await.is_some(), "{id}");
     }

@@ -1,4 +1,4 @@
-//! Proofs, before and after attempts end: in every order the message is accepted, and that is told once.
+//! Proofs, before and after attempts end: in every order the message is accepted, and that is notified once.
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn proofs(id: MessageId, number: u32) -> [Op; 3] {
     ]
 }
 
-/// Asserts that a message is accepted or further, and that this was told once, before what proves it.
+/// Asserts that a message is accepted or further, and that this was notified once, before what proves it.
 async fn assert_accepted(opened: &Opened, id: MessageId, case: &str) {
     let message = opened.message(id).await.expect("kept");
     assert!(message.state >= Accepted, "{case}: {message:?}");
@@ -32,16 +32,16 @@ async fn a_proof_ends_a_doubt_whichever_attempt_it_proves() {
         for number in 1..=resends + 1 {
             for kind in 0..3 {
                 let opened = open();
-                let id = opened.in_doubt("r").await;
+                let id = opened.unknown_attempt("r").await;
                 for attempt in 1..=resends {
                     opened.attempt("r", Some(attempt)).await;
-                    opened.end("r", attempt + 1, unknown()).await;
+                    opened.finish_request("r", attempt + 1, unknown()).await;
                 }
                 let proof = proofs(id, number).into_iter().nth(kind).expect("three kinds");
-                opened.one(proof).await;
+                opened.commit_one(proof).await;
                 let case = format!("attempt {number} of {}, kind {kind}", resends + 1);
                 assert_accepted(&opened, id, &case).await;
-                assert_eq!(opened.stands("r").await, Some(("accepted", resends + 1)), "{case}");
+                assert_eq!(opened.request_state("r").await, Some(("accepted", resends + 1)), "{case}");
                 assert!(
                     matches!(opened.begin("r", Some(resends + 1)).await, BeginResult::Known(_)),
                     "{case}"
@@ -57,11 +57,11 @@ async fn a_proof_ends_a_doubt_whichever_attempt_it_proves() {
 #[tokio::test]
 async fn a_proof_joins_the_providers_id() {
     let opened = open();
-    let id = opened.in_doubt("r").await;
-    opened.one(echo("P", proof(id, 1, Some("P")))).await;
+    let id = opened.unknown_attempt("r").await;
+    opened.commit_one(echo("P", proof(id, 1, Some("P")))).await;
     let message = opened.message(id).await.expect("kept");
     assert_eq!((message.state, message.provider_ids), (Accepted, vec!["P".to_owned()]));
-    opened.one(status("acme", "P", Some(Delivered), None)).await;
+    opened.commit_one(status("acme", "P", Some(Delivered), None)).await;
     assert_eq!(opened.state(id).await, Some(Delivered), "by the provider's id alone");
 }
 
@@ -72,23 +72,23 @@ async fn a_proof_that_comes_while_an_attempt_is_in_flight_outweighs_how_it_ends(
             for outcome in [accepted(&["P", "Q"]), unknown(), AttemptOutcome::NotDone] {
                 let opened = open();
                 let attempt = if resend {
-                    opened.in_doubt("r").await;
+                    opened.unknown_attempt("r").await;
                     2
                 } else {
                     1
                 };
                 let (number, id) = opened.attempt("r", resend.then_some(1)).await;
                 assert_eq!(number, attempt);
-                opened.one(proofs(id, 1).into_iter().nth(kind).expect("three kinds")).await;
+                opened.commit_one(proofs(id, 1).into_iter().nth(kind).expect("three kinds")).await;
                 let case = format!("resend {resend}, kind {kind}, {outcome:?}");
                 assert_accepted(&opened, id, &case).await;
-                assert_eq!(opened.stands("r").await, Some(("accepted", attempt)), "{case}");
+                assert_eq!(opened.request_state("r").await, Some(("accepted", attempt)), "{case}");
 
-                let ended = opened.end("r", attempt, outcome.clone()).await;
+                let ended = opened.finish_request("r", attempt, outcome.clone()).await;
                 assert_accepted(&opened, id, &case).await;
                 assert_eq!(ended.message, opened.message(id).await, "{case}");
                 assert_eq!(ended.record, opened.record("r").await, "{case}");
-                assert_eq!(opened.stands("r").await, Some(("accepted", attempt)), "{case}");
+                assert_eq!(opened.request_state("r").await, Some(("accepted", attempt)), "{case}");
                 if matches!(outcome, AttemptOutcome::Accepted { .. }) {
                     let ids = ended.message.expect("kept").provider_ids;
                     assert_eq!(ids, ["P", "Q"], "{case}: the reply's ids are added");
@@ -101,11 +101,11 @@ async fn a_proof_that_comes_while_an_attempt_is_in_flight_outweighs_how_it_ends(
 #[tokio::test]
 async fn a_proof_of_a_resend_that_was_taken_back_counts() {
     let opened = open();
-    let id = opened.in_doubt("r").await;
+    let id = opened.unknown_attempt("r").await;
     opened.attempt("r", Some(1)).await;
-    opened.end("r", 2, AttemptOutcome::NotDone).await;
-    opened.one(answer("A", proof(id, 2, None))).await;
-    assert_eq!(opened.stands("r").await, Some(("accepted", 1)));
+    opened.finish_request("r", 2, AttemptOutcome::NotDone).await;
+    opened.commit_one(answer("A", proof(id, 2, None))).await;
+    assert_eq!(opened.request_state("r").await, Some(("accepted", 1)));
     assert_accepted(&opened, id, "taken back").await;
 }
 
@@ -115,7 +115,7 @@ async fn a_proof_that_overtakes_the_end_of_a_send_without_a_request_counts() {
         for outcome in [accepted(&["P"]), accepted(&[]), unknown()] {
             let opened = open();
             let sent = draft();
-            opened.one(proofs(sent.id, 1).into_iter().nth(kind).expect("three kinds")).await;
+            opened.commit_one(proofs(sent.id, 1).into_iter().nth(kind).expect("three kinds")).await;
             assert_eq!(opened.message(sent.id).await, None, "its send has not ended");
             assert_eq!(opened.times_accepted(sent.id).await, 0);
             let message = opened.sent(&sent, outcome.clone()).await.message.expect("kept");
@@ -149,20 +149,20 @@ async fn a_send_without_a_request_that_nobody_can_tell_of_is_unknown_until_a_pro
     assert_eq!(message.state, MessageState::Unknown);
     assert_eq!(message.provider_ids, Vec::<String>::new());
     assert!(opened.events().await.is_empty());
-    opened.told();
-    opened.one(status("acme", "P", Some(Sent), proof(sent.id, 1, Some("P")))).await;
+    opened.notified();
+    opened.commit_one(status("acme", "P", Some(Sent), proof(sent.id, 1, Some("P")))).await;
     assert_accepted(&opened, sent.id, "proven").await;
-    let told: Vec<_> = opened.told().into_iter().flatten().collect();
-    assert_eq!(told, [opened.message(sent.id).await.expect("kept")], "once, as it stands");
+    let notified: Vec<_> = opened.notified().into_iter().flatten().collect();
+    assert_eq!(notified, [opened.message(sent.id).await.expect("kept")], "once, as it request_state");
 }
 
 #[tokio::test]
 async fn a_status_with_our_mark_names_the_message_even_before_it_has_a_row() {
     let opened = open();
     let sent = draft();
-    opened.one(status("acme", "P", None, proof(sent.id, 1, Some("P")))).await;
+    opened.commit_one(status("acme", "P", None, proof(sent.id, 1, Some("P")))).await;
     assert_eq!(opened.events().await[0].1, format!("{} Some(Accepted) false", sent.id));
-    opened.one(status("acme", "P", Some(Sent), None)).await;
+    opened.commit_one(status("acme", "P", Some(Sent), None)).await;
     assert_eq!(opened.events().await[1].1, format!("{} Some(Sent) false", sent.id));
     let message = opened.sent(&sent, unknown()).await.message.expect("kept");
     assert_eq!((message.state, message.provider_ids), (Sent, vec!["P".to_owned()]));
@@ -171,19 +171,19 @@ async fn a_status_with_our_mark_names_the_message_even_before_it_has_a_row() {
 #[tokio::test]
 async fn a_proof_of_another_accounts_message_counts_for_nothing() {
     let opened = open();
-    let id = opened.in_doubt("r").await;
-    opened.one(status("globex", "P", Some(Sent), proof(id, 1, Some("P")))).await;
-    assert_eq!(opened.stands("r").await, Some(("unknown", 1)));
+    let id = opened.unknown_attempt("r").await;
+    opened.commit_one(status("globex", "P", Some(Sent), proof(id, 1, Some("P")))).await;
+    assert_eq!(opened.request_state("r").await, Some(("unknown", 1)));
     assert_eq!(opened.state(id).await, Some(MessageState::Unknown));
     let events = opened.events().await;
     assert_eq!(events, [(EventType::MessageStatus, " Some(Sent) false".to_owned())]);
 
     // Also when it comes before the message has a row.
     let sent = draft();
-    opened.one(status("globex", "Q", Some(Sent), proof(sent.id, 1, Some("Q")))).await;
+    opened.commit_one(status("globex", "Q", Some(Sent), proof(sent.id, 1, Some("Q")))).await;
     let message = opened.sent(&sent, unknown()).await.message.expect("kept");
     assert_eq!((message.state, message.provider_ids), (MessageState::Unknown, vec![]));
-    opened.one(status("globex", "Q", Some(Delivered), None)).await;
+    opened.commit_one(status("globex", "Q", Some(Delivered), None)).await;
     assert_eq!(opened.state(sent.id).await, Some(MessageState::Unknown));
     assert_eq!(opened.times_accepted(sent.id).await, 0);
 }
@@ -192,12 +192,12 @@ async fn a_proof_of_another_accounts_message_counts_for_nothing() {
 async fn an_id_that_is_joined_to_a_message_stays_with_it() {
     let opened = open();
     let first = opened.sent(&draft(), accepted(&["P"])).await.message.expect("kept");
-    let second = opened.in_doubt("r").await;
-    opened.one(status("acme", "P", Some(Sent), proof(second, 1, Some("P")))).await;
+    let second = opened.unknown_attempt("r").await;
+    opened.commit_one(status("acme", "P", Some(Sent), proof(second, 1, Some("P")))).await;
     assert_eq!(opened.state(first.id).await, Some(Sent));
     assert_eq!(opened.state(second).await, Some(MessageState::Unknown));
     let third = opened.sent(&draft(), accepted(&["P"])).await.message.expect("kept");
-    opened.one(status("acme", "P", Some(Delivered), None)).await;
+    opened.commit_one(status("acme", "P", Some(Delivered), None)).await;
     assert_eq!(opened.state(first.id).await, Some(Delivered));
     assert_eq!(opened.state(third.id).await, Some(Accepted));
 }
@@ -208,14 +208,14 @@ async fn the_replys_word_for_the_state_counts_as_long_as_no_status_has_moved_it_
         let opened = open();
         let (_, id) = opened.attempt("r", None).await;
         if overtaken {
-            opened.one(status("acme", "P", Some(Sent), proof(id, 1, Some("P")))).await;
+            opened.commit_one(status("acme", "P", Some(Sent), proof(id, 1, Some("P")))).await;
         }
         let outcome = AttemptOutcome::Accepted {
             reply: None,
             provider_ids: vec!["P".to_owned()],
             provider_state: Some("held".to_owned()),
         };
-        let message = opened.end("r", 1, outcome).await.message.expect("kept");
+        let message = opened.finish_request("r", 1, outcome).await.message.expect("kept");
         let word = if overtaken { "sent" } else { "held" };
         assert_eq!(message.provider_state.as_deref(), Some(word));
     }
@@ -226,10 +226,10 @@ async fn all_that_is_proven_outlives_the_process() {
     let opened = open();
     let (_, id) = opened.attempt("r", None).await;
     let sent = draft();
-    opened.one(answer("A", proof(id, 1, None))).await;
-    opened.one(answer("B", proof(sent.id, 1, None))).await;
+    opened.commit_one(answer("A", proof(id, 1, None))).await;
+    opened.commit_one(answer("B", proof(sent.id, 1, None))).await;
     let opened = opened.reopen();
-    assert_eq!(opened.stands("r").await, Some(("accepted", 1)));
+    assert_eq!(opened.request_state("r").await, Some(("accepted", 1)));
     assert_accepted(&opened, id, "reopened").await;
     let message = opened.sent(&sent, unknown()).await.message.expect("kept");
     assert_eq!(message.state, Accepted);
@@ -241,15 +241,15 @@ async fn receive_times_never_go_backwards_for_an_outcome_that_is_written_late() 
     let opened = open();
     let with_request = opened.attempt("r", None).await.1;
     let without = draft();
-    opened.one(append("acme", None, "before")).await;
+    opened.commit_one(append("acme", None, "before")).await;
     for (id, message) in [(Some("r"), None), (None, Some(without.clone()))] {
-        let Op::FinishAttempt(mut end) = opened.end_op(id, 1, message, accepted(&[])) else {
+        let Op::FinishAttempt(mut end) = opened.finish_op(id, 1, message, accepted(&[])) else {
             unreachable!("an end")
         };
         end.end_time = end.end_time.minus(std::time::Duration::from_secs(3_600));
-        opened.ended(Op::FinishAttempt(end)).await;
+        opened.finish(Op::FinishAttempt(end)).await;
     }
-    opened.one(append("acme", None, "after")).await;
+    opened.commit_one(append("acme", None, "after")).await;
     let times: Vec<i64> =
         opened.committed.lock().expect("unpoisoned").iter().map(|event| receive_time(event).0).collect();
     assert_eq!(times.len(), 4);

@@ -120,7 +120,7 @@ async fn a_full_disk_refuses_whole_commits_and_heals_when_there_is_room() {
     assert_eq!(done, [OpResult::Appended(kept + 1)], "a number that was never given is not skipped");
 }
 
-/// Whoever asks how a message stands must be able to, also while nothing can be written.
+/// Whoever asks how a message request_state must be able to, also while nothing can be written.
 #[tokio::test]
 async fn waiting_for_what_came_before_does_not_fail_with_it() {
     let opened = open_in(TempDir::new().expect("a folder"), Some(40));
@@ -171,9 +171,9 @@ async fn many_callers_share_commits_and_each_learns_its_own_result() {
         .collect();
     appended.sort_unstable();
     assert_eq!(appended, (1..=250).collect::<Vec<_>>());
-    let told: Vec<u64> =
+    let notified: Vec<u64> =
         opened.committed.lock().expect("unpoisoned").iter().map(|event| event.sequence).collect();
-    assert_eq!(told, appended, "commits are told in order, each event once");
+    assert_eq!(notified, appended, "commits are notified in order, each event once");
 }
 
 #[tokio::test]

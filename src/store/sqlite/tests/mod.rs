@@ -30,7 +30,7 @@ use crate::domain::{
 };
 use crate::store::{
     Append, AttemptOutcome, BeginAttempt, BeginResult, Change, Changed, FinishAttempt, FinishResult,
-    MOST_SUBSCRIPTIONS, ReplicaId, RequestState, SeekPosition, Stamp, StatusEffect, StoredEvent,
+    MAX_SUBSCRIPTIONS, ReplicaId, RequestState, SeekPosition, Stamp, StatusEffect, StoredEvent,
     SubscriptionChange, Trim, Trimmed,
 };
 
@@ -38,7 +38,7 @@ use crate::store::{
 /// message.
 fn encode(event: &Event, stamp: &Stamp) -> Bytes {
     let duplicate = stamp.possible_duplicate_of.as_ref().map_or("", EventId::as_str);
-    let life = stamp.life.map(|StatusEffect { message_id, state_after, stale }| {
+    let status_effect = stamp.status_effect.map(|StatusEffect { message_id, state_after, stale }| {
         let message = message_id.map(|id| id.to_string()).unwrap_or_default();
         format!("{message} {state_after:?} {stale}")
     });
@@ -48,7 +48,7 @@ fn encode(event: &Event, stamp: &Stamp) -> Bytes {
     };
     let (id, number) = (event.id.as_str(), stamp.cursor.sequence);
     let receive_time = stamp.receive_time.0;
-    format!("{id} {number} {duplicate} {}{state}\n{receive_time}", life.unwrap_or_default()).into()
+    format!("{id} {number} {duplicate} {}{state}\n{receive_time}", status_effect.unwrap_or_default()).into()
 }
 
 /// When an event was received, as [`encode`] wrote it.
@@ -61,20 +61,20 @@ fn receive_time(event: &StoredEvent) -> UnixMillis {
 pub(super) struct Opened {
     pub(super) store: Store,
     committed: Arc<Mutex<Vec<StoredEvent>>>,
-    /// The messages that were told, of each commit that told any.
-    told: Arc<Mutex<Vec<Vec<Message>>>>,
-    /// The subscriptions that were told.
+    /// The messages that were notified, of each commit that notified any.
+    notified: Arc<Mutex<Vec<Vec<Message>>>>,
+    /// The subscriptions that were notified.
     changed: Arc<Mutex<Vec<SubscriptionChange>>>,
-    owner: ReplicaId,
+    replica_id: ReplicaId,
     folder: TempDir,
 }
 
 fn open_in(folder: TempDir, max_pages: Option<u32>) -> Opened {
     let committed = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::new(Mutex::new(Vec::new()));
+    let notified = Arc::new(Mutex::new(Vec::new()));
     let changed = Arc::new(Mutex::new(Vec::new()));
-    let (seen, heard, noticed) = (Arc::clone(&committed), Arc::clone(&told), Arc::clone(&changed));
-    let owner = ReplicaId::generate();
+    let (seen, heard, noticed) = (Arc::clone(&committed), Arc::clone(&notified), Arc::clone(&changed));
+    let replica_id = ReplicaId::generate();
     let store = Store::open(Options {
         path: folder.path().join("switchboard.db"),
         encode,
@@ -85,11 +85,11 @@ fn open_in(folder: TempDir, max_pages: Option<u32>) -> Opened {
             }
             noticed.lock().expect("unpoisoned").extend(changes.subscriptions);
         }),
-        owner,
+        replica_id,
         max_pages,
     })
     .expect("opens");
-    Opened { store, committed, told, changed, owner, folder }
+    Opened { store, committed, notified, changed, replica_id, folder }
 }
 
 pub(super) fn open() -> Opened {
@@ -158,8 +158,8 @@ fn of(accounts: &[&str]) -> Filter {
     Filter { accounts: accounts.iter().map(|id| account(id)).collect(), types: Vec::new() }
 }
 
-fn create(filter: Filter, place: SeekPosition) -> Change {
-    Change::Create { filter, place }
+fn create(filter: Filter, position: SeekPosition) -> Change {
+    Change::Create { filter, position }
 }
 
 fn acknowledge(number: u64) -> Change {
@@ -182,12 +182,12 @@ fn accepted(provider_ids: &[&str]) -> AttemptOutcome {
     }
 }
 
-fn doubt(cause: UnknownReason) -> UnknownOutcome {
+fn unknown_outcome(cause: UnknownReason) -> UnknownOutcome {
     UnknownOutcome { cause, fault: None }
 }
 
 fn unknown() -> AttemptOutcome {
-    AttemptOutcome::Unknown(doubt(UnknownReason::TimedOut))
+    AttemptOutcome::Unknown(unknown_outcome(UnknownReason::TimedOut))
 }
 
 fn proof(message_id: MessageId, number: u32, provider_message_id: Option<&str>) -> Option<Proof> {
@@ -195,7 +195,7 @@ fn proof(message_id: MessageId, number: u32, provider_message_id: Option<&str>) 
     Some(Proof { attempt, provider_message_id: provider_message_id.map(str::to_owned) })
 }
 
-/// A status with the word that Connectly has for the state; none stands for a word that is new.
+/// A status with the word that Connectly has for the state; none request_state for a word that is new.
 fn status(of: &str, provider_id: &str, state: Option<MessageState>, proof: Option<Proof>) -> Op {
     let word = state.map_or_else(|| "played".to_owned(), |state| format!("{state:?}").to_lowercase());
     let mut op = append(of, Some(Identity::status(provider_id, &word)), "");
@@ -247,7 +247,7 @@ fn answer(id: &str, proof: Option<Proof>) -> Op {
 }
 
 impl Opened {
-    async fn one(&self, op: Op) -> OpResult {
+    async fn commit_one(&self, op: Op) -> OpResult {
         let mut done = self.store.commit(vec![op]).await.expect("written");
         done.pop().expect("one op, one result")
     }
@@ -256,23 +256,23 @@ impl Opened {
         Op::BeginAttempt(Box::new(BeginAttempt {
             account: account("acme"),
             request: Request { id: request(id), fingerprint: Fingerprint([7; 32]), resend_after },
-            owner: self.owner,
+            replica_id: self.replica_id,
             not_after: UnixMillis(UnixMillis::now().0 + 60_000),
             message: draft,
         }))
     }
 
     async fn change(&self, id: &str, change: Change) -> Changed {
-        match self.one(change_op(id, change)).await {
+        match self.commit_one(change_op(id, change)).await {
             OpResult::Changed(changed) => *changed,
             other => panic!("{other:?}"),
         }
     }
 
-    /// Makes, changes or removes a subscription, and it stands like this.
+    /// Makes, changes or removes a subscription, and it request_state like this.
     async fn changed(&self, id: &str, change: Change) -> Subscription {
         match self.change(id, change).await {
-            Changed::Stands(state) => state,
+            Changed::Applied(state) => state,
             other => panic!("{other:?}"),
         }
     }
@@ -282,30 +282,30 @@ impl Opened {
     }
 
     /// The number up to which a subscription has acknowledged all.
-    async fn place(&self, id: &str) -> u64 {
+    async fn position(&self, id: &str) -> u64 {
         self.subscription(id).await.expect("there is one").sequence
     }
 
     async fn trim(&self, trim: Trim) -> Trimmed {
-        match self.one(Op::Trim(trim)).await {
+        match self.commit_one(Op::Trim(trim)).await {
             OpResult::Trimmed(trimmed) => trimmed,
             other => panic!("{other:?}"),
         }
     }
 
     /// A connection beside the store's.
-    fn beside(&self) -> Connection {
+    fn connection(&self) -> Connection {
         Connection::open(self.folder.path().join("switchboard.db")).expect("opens")
     }
 
     /// What the events take by the journal's own account, and by looking.
     fn bytes(&self) -> (i64, i64) {
         let query = "SELECT (SELECT bytes FROM journal), (SELECT coalesce(sum(length(event) + length(raw)), 0) FROM events)";
-        self.beside().query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("readable")
+        self.connection().query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("readable")
     }
 
     async fn begin(&self, id: &str, resend_after: Option<u32>) -> BeginResult {
-        match self.one(self.begin_op(id, resend_after, Some(draft()))).await {
+        match self.commit_one(self.begin_op(id, resend_after, Some(draft()))).await {
             OpResult::Begun(begun) => *begun,
             other => panic!("{other:?}"),
         }
@@ -319,7 +319,7 @@ impl Opened {
         }
     }
 
-    fn end_op(
+    fn finish_op(
         &self,
         id: Option<&str>,
         attempt: u32,
@@ -330,34 +330,34 @@ impl Opened {
             account: account("acme"),
             request: id.map(request),
             attempt,
-            owner: self.owner,
+            replica_id: self.replica_id,
             message,
             outcome,
             end_time: UnixMillis::now(),
         }))
     }
 
-    async fn ended(&self, op: Op) -> FinishResult {
-        match self.one(op).await {
+    async fn finish(&self, op: Op) -> FinishResult {
+        match self.commit_one(op).await {
             OpResult::Finished(ended) => *ended,
             other => panic!("{other:?}"),
         }
     }
 
     /// Ends an attempt at a request.
-    async fn end(&self, id: &str, attempt: u32, outcome: AttemptOutcome) -> FinishResult {
-        self.ended(self.end_op(Some(id), attempt, None, outcome)).await
+    async fn finish_request(&self, id: &str, attempt: u32, outcome: AttemptOutcome) -> FinishResult {
+        self.finish(self.finish_op(Some(id), attempt, None, outcome)).await
     }
 
     /// Ends a send without a request.
     async fn sent(&self, message: &Message, outcome: AttemptOutcome) -> FinishResult {
-        self.ended(self.end_op(None, 1, Some(message.clone()), outcome)).await
+        self.finish(self.finish_op(None, 1, Some(message.clone()), outcome)).await
     }
 
     /// A request whose first attempt may have been done.
-    async fn in_doubt(&self, id: &str) -> MessageId {
+    async fn unknown_attempt(&self, id: &str) -> MessageId {
         let (number, message_id) = self.attempt(id, None).await;
-        self.end(id, number, unknown()).await;
+        self.finish_request(id, number, unknown()).await;
         message_id
     }
 
@@ -365,8 +365,8 @@ impl Opened {
         self.store.request(&account("acme"), &request(id)).await.expect("readable")
     }
 
-    /// How a request stands, in short: the state's word and the attempt's number.
-    async fn stands(&self, id: &str) -> Option<(&'static str, u32)> {
+    /// How a request request_state, in short: the state's word and the attempt's number.
+    async fn request_state(&self, id: &str) -> Option<(&'static str, u32)> {
         self.record(id).await.map(|record| {
             let word = match record.state {
                 RequestState::InFlight { .. } => "in flight",
@@ -385,7 +385,7 @@ impl Opened {
         self.message(id).await.map(|message| message.state)
     }
 
-    /// The types of all events, with what stands behind their ids in [`encode`].
+    /// The types of all events, with what request_state behind their ids in [`encode`].
     async fn events(&self) -> Vec<(EventType, String)> {
         let page = self.store.read(0, false).await.expect("readable");
         let text = |event: &StoredEvent| {
@@ -398,7 +398,7 @@ impl Opened {
             .collect()
     }
 
-    /// How often it was told that a message was accepted.
+    /// How often it was notified that a message was accepted.
     async fn times_accepted(&self, id: MessageId) -> usize {
         let events = self.events().await;
         let of = |(kind, text): &&(EventType, String)| {
@@ -407,7 +407,7 @@ impl Opened {
         events.iter().filter(of).count()
     }
 
-    fn told(&self) -> Vec<Vec<Message>> {
-        std::mem::take(&mut *self.told.lock().expect("unpoisoned"))
+    fn notified(&self) -> Vec<Vec<Message>> {
+        std::mem::take(&mut *self.notified.lock().expect("unpoisoned"))
     }
 }

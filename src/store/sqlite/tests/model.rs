@@ -54,7 +54,7 @@ fn all_steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..60)
 }
 
-/// What is known of a message: how it stands follows.
+/// What is known of a message: how it request_state follows.
 struct Facts {
     draft: Message,
     /// It belongs to a request.
@@ -67,7 +67,7 @@ struct Facts {
     seen: MessageState,
 }
 
-/// How a request stands.
+/// How a request request_state.
 struct Kept {
     state: &'static str,
     attempt: u32,
@@ -148,7 +148,7 @@ fn outcome(how: How, id: &str) -> AttemptOutcome {
 async fn begin(opened: &Opened, model: &mut Model, request: usize, resend_after: Option<u32>) {
     let sent = draft();
     let op = opened.begin_op(&format!("r{request}"), resend_after, Some(sent.clone()));
-    let OpResult::Begun(begun) = opened.one(op).await else { panic!("not begun") };
+    let OpResult::Begun(begun) = opened.commit_one(op).await else { panic!("not begun") };
     let begins = match &model.requests[request] {
         None => Some((resend_after.map_or(1, |after| after + 1), None)),
         Some(kept) if kept.state == "unknown" && resend_after == Some(kept.attempt) => {
@@ -174,7 +174,7 @@ async fn end(opened: &Opened, model: &mut Model, request: usize, how: How) {
     let Some(kept) = &mut model.requests[request] else { return };
     let (attempt, message) = (kept.attempt, kept.message);
     let id = provider_id(message, attempt);
-    opened.end(&format!("r{request}"), attempt, outcome(how, &id)).await;
+    opened.finish_request(&format!("r{request}"), attempt, outcome(how, &id)).await;
     if kept.opening != model.opening {
         return;
     }
@@ -244,38 +244,42 @@ async fn prove(opened: &Opened, model: &mut Model, message: usize, number: u32, 
             answer(&event, proof(message_id, number, None))
         }
     };
-    opened.one(op).await;
+    opened.commit_one(op).await;
 }
 
 async fn check(opened: &Opened, model: &mut Model) {
     for (number, kept) in model.requests.iter().enumerate() {
         let expected = kept.as_ref().map(|kept| (kept.state, kept.attempt));
-        assert_eq!(opened.stands(&format!("r{number}")).await, expected, "request {number}");
+        assert_eq!(opened.request_state(&format!("r{number}")).await, expected, "request {number}");
     }
-    for place in 0..model.messages.len() {
-        let facts = &model.messages[place];
+    for position in 0..model.messages.len() {
+        let facts = &model.messages[position];
         let found = opened.message(facts.draft.id).await;
         let Some(message) = found.filter(|_| facts.row) else {
-            assert!(!facts.row, "message {place} is gone");
-            assert_eq!(opened.state(facts.draft.id).await, None, "message {place} is there");
-            assert_eq!(opened.times_accepted(facts.draft.id).await, 0, "message {place}");
+            assert!(!facts.row, "message {position} is gone");
+            assert_eq!(opened.state(facts.draft.id).await, None, "message {position} is there");
+            assert_eq!(opened.times_accepted(facts.draft.id).await, 0, "message {position}");
             continue;
         };
         let expected = model.state(facts);
-        assert_eq!(message.state, expected, "message {place}");
-        assert!(message.state >= facts.seen, "message {place} went back from {:?}", facts.seen);
+        assert_eq!(message.state, expected, "message {position}");
+        assert!(message.state >= facts.seen, "message {position} went back from {:?}", facts.seen);
         assert_eq!(message.provider_ids.iter().cloned().collect::<HashSet<_>>(), facts.joined);
-        assert_eq!(message.problem.is_some(), matches!(message.state, Unknown | Failed), "message {place}");
-        let told = usize::from(message.state >= Accepted);
-        assert_eq!(opened.times_accepted(message.id).await, told, "message {place}");
-        if let Some(kept) = model.requests.iter().flatten().find(|kept| kept.message == place) {
+        assert_eq!(
+            message.problem.is_some(),
+            matches!(message.state, Unknown | Failed),
+            "message {position}"
+        );
+        let notified = usize::from(message.state >= Accepted);
+        assert_eq!(opened.times_accepted(message.id).await, notified, "message {position}");
+        if let Some(kept) = model.requests.iter().flatten().find(|kept| kept.message == position) {
             assert_eq!(message.attempt, kept.attempt);
         }
-        model.messages[place].seen = message.state;
+        model.messages[position].seen = message.state;
     }
     // Whoever waits for news has heard the last word.
-    let told = opened.told();
-    let last: HashMap<_, _> = told.iter().flatten().map(|message| (message.id, message)).collect();
+    let notified = opened.notified();
+    let last: HashMap<_, _> = notified.iter().flatten().map(|message| (message.id, message)).collect();
     for (id, message) in last {
         if let Some(found) = opened.message(id).await {
             assert_eq!(found, *message);
@@ -307,7 +311,7 @@ async fn follow(steps: Vec<Step>) {
                 let Some(message) = model.pick(message) else { continue };
                 let id = provider_id(message, number);
                 model.report(&id, state);
-                opened.one(status("acme", &id, Some(state), None)).await;
+                opened.commit_one(status("acme", &id, Some(state), None)).await;
             }
             Step::Reopen => {
                 opened = opened.reopen();

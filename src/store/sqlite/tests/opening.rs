@@ -9,7 +9,7 @@ async fn a_second_process_is_kept_out() {
         path: opened.folder.path().join("switchboard.db"),
         encode,
         committed: Box::new(|_| {}),
-        owner: ReplicaId::generate(),
+        replica_id: ReplicaId::generate(),
         max_pages: None,
     });
     assert!(matches!(second, Err(Error::InUse { .. })), "{second:?}");
@@ -25,7 +25,7 @@ async fn a_file_of_a_newer_version_is_refused_and_left_alone() {
         path: path.clone(),
         encode,
         committed: Box::new(|_| {}),
-        owner: ReplicaId::generate(),
+        replica_id: ReplicaId::generate(),
         max_pages: None,
     });
     assert!(matches!(opened, Err(Error::TooNew { found: 99, .. })), "{opened:?}");
@@ -40,7 +40,7 @@ fn open_in_place(path: &Path) -> Store {
         path: path.to_owned(),
         encode,
         committed: Box::new(|_| {}),
-        owner: ReplicaId::generate(),
+        replica_id: ReplicaId::generate(),
         max_pages: None,
     };
     Store::open(options).expect("opens")
@@ -55,7 +55,7 @@ async fn another_programs_database_is_refused_and_left_alone() {
         path: path.clone(),
         encode,
         committed: Box::new(|_| {}),
-        owner: ReplicaId::generate(),
+        replica_id: ReplicaId::generate(),
         max_pages: None,
     });
     assert!(matches!(opened, Err(Error::Foreign { .. })), "{opened:?}");
@@ -85,7 +85,7 @@ async fn a_file_that_is_no_store_is_refused() {
         path,
         encode,
         committed: Box::new(|_| {}),
-        owner: ReplicaId::generate(),
+        replica_id: ReplicaId::generate(),
         max_pages: None,
     });
     assert!(matches!(opened, Err(Error::Open { .. })), "{opened:?}");
@@ -109,7 +109,7 @@ async fn store_of_an_older_format_is_refused_and_unchanged() {
         path: path.clone(),
         encode,
         committed: Box::new(|_| {}),
-        owner: ReplicaId::generate(),
+        replica_id: ReplicaId::generate(),
         max_pages: None,
     });
     let Err(error @ Error::TooOld { found: 4, required: 5, .. }) = opened else { panic!("{opened:?}") };
@@ -121,15 +121,15 @@ async fn store_of_an_older_format_is_refused_and_unchanged() {
 async fn what_another_owner_had_in_flight_is_unknown_when_the_store_is_opened() {
     let opened = open();
     let (_, first) = opened.attempt("first", None).await;
-    let again = opened.in_doubt("again").await;
+    let again = opened.unknown_attempt("again").await;
     opened.attempt("again", Some(1)).await;
     let (_, done) = opened.attempt("done", None).await;
-    opened.end("done", 1, accepted(&["P"])).await;
-    let write = opened.one(opened.begin_op("write", None, None)).await;
+    opened.finish_request("done", 1, accepted(&["P"])).await;
+    let write = opened.commit_one(opened.begin_op("write", None, None)).await;
     assert_eq!(write, OpResult::Begun(Box::new(BeginResult::Attempt { number: 1, message_id: None })));
 
     let opened = opened.reopen();
-    let failed = doubt(UnknownReason::ServerFailed);
+    let failed = unknown_outcome(UnknownReason::ServerFailed);
     for (id, attempt) in [("first", 1), ("again", 2), ("write", 1)] {
         let record = opened.record(id).await.expect("kept");
         assert_eq!((record.attempt, record.state), (attempt, RequestState::Unknown(failed.clone())), "{id}");
@@ -142,7 +142,7 @@ async fn what_another_owner_had_in_flight_is_unknown_when_the_store_is_opened() 
             Some(crate::domain::message::MessageProblem::OutcomeUnknown(failed.clone()))
         );
     }
-    assert_eq!(opened.stands("done").await, Some(("accepted", 1)));
+    assert_eq!(opened.request_state("done").await, Some(("accepted", 1)));
     assert_eq!(opened.state(done).await, Some(MessageState::Accepted));
     assert_eq!(opened.attempt("again", Some(2)).await, (3, again), "it can be resent");
 }
@@ -151,13 +151,13 @@ async fn what_another_owner_had_in_flight_is_unknown_when_the_store_is_opened() 
 async fn what_is_in_flight_stays_so_for_its_own_owner() {
     let opened = open();
     opened.attempt("r", None).await;
-    let Opened { store, owner, folder, .. } = opened;
+    let Opened { store, replica_id, folder, .. } = opened;
     drop(store);
     let store = Store::open(Options {
         path: folder.path().join("switchboard.db"),
         encode,
         committed: Box::new(|_| {}),
-        owner,
+        replica_id,
         max_pages: None,
     })
     .expect("opens");
@@ -176,12 +176,12 @@ async fn a_store_whose_writer_is_gone_says_so() {
         path: folder.path().join("switchboard.db"),
         encode: break_off,
         committed: Box::new(|_| {}),
-        owner: ReplicaId::generate(),
+        replica_id: ReplicaId::generate(),
         max_pages: None,
     })
     .expect("opens");
-    let told = store.commit(vec![append("acme", None, "x")]).await;
-    assert!(matches!(told, Err(Error::Closed)), "{told:?}");
+    let notified = store.commit(vec![append("acme", None, "x")]).await;
+    assert!(matches!(notified, Err(Error::Closed)), "{notified:?}");
     let mut health = store.health();
     let died = health.wait_for(|health| *health == crate::store::Health::Dead);
     let died = tokio::time::timeout(std::time::Duration::from_secs(10), died).await;

@@ -2,11 +2,11 @@
 
 use super::*;
 
-/// Three events, closed, and the newest place that was told.
+/// Three events, closed, and the newest position that was notified.
 async fn failed() -> (TempDir, Cursor) {
     let opened = open();
     for id in ["1", "2", "3"] {
-        opened.one(append("acme", Some(Identity::message(id)), id)).await;
+        opened.commit_one(append("acme", Some(Identity::message(id)), id)).await;
     }
     let (store, folder) = (opened.store, opened.folder);
     close(&store).await;
@@ -21,14 +21,19 @@ async fn close(store: &Store) {
 
 fn reopen(folder: &TempDir, newest: Cursor) -> Result<Store, Error> {
     let path = folder.path().join("switchboard.db");
-    let options =
-        Options { path, encode, committed: Box::new(|_| {}), owner: ReplicaId::generate(), max_pages: None };
+    let options = Options {
+        path,
+        encode,
+        committed: Box::new(|_| {}),
+        replica_id: ReplicaId::generate(),
+        max_pages: None,
+    };
     Store::reopen(options, newest)
 }
 
 fn fault(folder: &TempDir, newest: Cursor) -> String {
     match reopen(folder, newest) {
-        Err(Error::Unsound(fault)) => fault,
+        Err(Error::VerificationFailed(fault)) => fault,
         other => panic!("{other:?}"),
     }
 }
@@ -75,20 +80,29 @@ async fn a_trimmed_store_is_sound() {
 #[tokio::test]
 async fn a_store_that_lacks_what_was_told_is_refused() {
     let (folder, newest) = failed().await;
-    assert_eq!(fault(&folder, Cursor { sequence: 4, ..newest }), "event 4 is gone, which was told");
-    assert_eq!(fault(&folder, Cursor { epoch: newest.epoch ^ 1, ..newest }), "it is another journal");
+    assert_eq!(fault(&folder, Cursor { sequence: 4, ..newest }), "event 4 is gone, which was notified");
+    assert_eq!(
+        fault(&folder, Cursor { epoch: newest.epoch ^ 1, ..newest }),
+        "the file contains another journal"
+    );
 }
 
 #[tokio::test]
 async fn rows_that_do_not_fit_together_are_found() {
     for (sql, expected) in [
-        ("DELETE FROM events WHERE sequence = 2", "numbers have holes"),
-        ("DELETE FROM events WHERE sequence = 3", "the newest event is not the one before the next"),
-        ("DELETE FROM events WHERE sequence = 1", "events are gone that were never trimmed"),
-        ("DELETE FROM events", "events are gone that were never trimmed"),
+        ("DELETE FROM events WHERE sequence = 2", "sequence numbers are not contiguous"),
+        (
+            "DELETE FROM events WHERE sequence = 3",
+            "the newest event does not precede the next sequence number",
+        ),
+        ("DELETE FROM events WHERE sequence = 1", "events are missing that were never trimmed"),
+        ("DELETE FROM events", "events are missing that were never trimmed"),
         ("UPDATE events SET receive_ms = 0 WHERE sequence = 2", "receive times go backwards"),
-        ("UPDATE journal SET last_receive_ms = 0", "the newest event was received later than any"),
-        ("DELETE FROM journal", "the journal's row is gone"),
+        (
+            "UPDATE journal SET last_receive_ms = 0",
+            "the newest event was received after the journal's last receive time",
+        ),
+        ("DELETE FROM journal", "the journal's row is missing"),
     ] {
         let (folder, newest) = failed().await;
         change(&folder, sql);

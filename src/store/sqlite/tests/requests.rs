@@ -1,4 +1,4 @@
-//! Which attempts may begin, and how a request stands after each.
+//! Which attempts may begin, and how a request request_state after each.
 
 use super::*;
 use crate::domain::message::MessageProblem;
@@ -7,15 +7,17 @@ use crate::domain::message::MessageProblem;
 async fn a_new_request_begins_its_first_attempt_with_a_pending_message() {
     let opened = open();
     let sent = draft();
-    let begun = opened.one(opened.begin_op("r", None, Some(sent.clone()))).await;
+    let begun = opened.commit_one(opened.begin_op("r", None, Some(sent.clone()))).await;
     let attempt = BeginResult::Attempt { number: 1, message_id: Some(sent.id) };
     assert_eq!(begun, OpResult::Begun(Box::new(attempt)));
     let message = Message { request_id: Some(request("r")), ..sent };
     assert_eq!(opened.message(message.id).await, Some(message.clone()));
     let record = opened.record("r").await.expect("kept");
     assert_eq!(record.message.as_ref(), Some(&message));
-    assert!(matches!(record.state, RequestState::InFlight { owner, .. } if owner == opened.owner));
-    assert_eq!(opened.told(), [[message]]);
+    assert!(
+        matches!(record.state, RequestState::InFlight { replica_id, .. } if replica_id == opened.replica_id)
+    );
+    assert_eq!(opened.notified(), [[message]]);
 }
 
 #[tokio::test]
@@ -26,7 +28,7 @@ async fn an_attempt_after_one_of_which_nothing_is_known_has_the_next_number() {
     let message = opened.message(id).await.expect("kept");
     assert_eq!((message.attempt, message.state), (4, MessageState::Pending));
     assert_eq!(
-        opened.end("r", 4, AttemptOutcome::NotDone).await,
+        opened.finish_request("r", 4, AttemptOutcome::NotDone).await,
         FinishResult { record: None, message: None }
     );
     assert_eq!(opened.record("r").await, None, "it goes back to where nothing is known");
@@ -36,20 +38,23 @@ async fn an_attempt_after_one_of_which_nothing_is_known_has_the_next_number() {
 #[tokio::test]
 async fn an_unknown_attempt_is_followed_by_the_next_only_when_it_is_named() {
     let opened = open();
-    let id = opened.in_doubt("r").await;
+    let id = opened.unknown_attempt("r").await;
     for other in [None, Some(2), Some(7)] {
         let BeginResult::Known(record) = opened.begin("r", other).await else {
             panic!("it must not be made")
         };
-        assert_eq!(record.state, RequestState::Unknown(doubt(UnknownReason::TimedOut)));
+        assert_eq!(record.state, RequestState::Unknown(unknown_outcome(UnknownReason::TimedOut)));
         assert_eq!((record.attempt, record.message.map(|message| message.id)), (1, Some(id)));
     }
-    opened.told();
+    opened.notified();
     assert_eq!(opened.attempt("r", Some(1)).await, (2, id), "all attempts are one message");
     let message = opened.message(id).await.expect("kept");
     assert_eq!((message.state, message.attempt), (MessageState::Unknown, 2));
-    assert_eq!(message.problem, Some(MessageProblem::OutcomeUnknown(doubt(UnknownReason::TimedOut))));
-    assert_eq!(opened.told(), [[message]]);
+    assert_eq!(
+        message.problem,
+        Some(MessageProblem::OutcomeUnknown(unknown_outcome(UnknownReason::TimedOut)))
+    );
+    assert_eq!(opened.notified(), [[message]]);
     let again = opened.begin("r", Some(1)).await;
     assert!(
         matches!(again, BeginResult::Known(RequestRecord { attempt: 2, .. })),
@@ -67,13 +72,13 @@ async fn nothing_begins_while_an_attempt_is_in_flight_or_after_one_was_accepted(
     }
     let mut other = opened.begin_op("r", Some(1), Some(draft()));
     if let Op::BeginAttempt(begin) = &mut other {
-        begin.owner = ReplicaId::generate();
+        begin.replica_id = ReplicaId::generate();
     }
     assert!(
-        matches!(opened.one(other).await, OpResult::Begun(begun) if matches!(*begun, BeginResult::Known(_)))
+        matches!(opened.commit_one(other).await, OpResult::Begun(begun) if matches!(*begun, BeginResult::Known(_)))
     );
 
-    opened.end("r", 1, accepted(&["P"])).await;
+    opened.finish_request("r", 1, accepted(&["P"])).await;
     for resend_after in [None, Some(1)] {
         let BeginResult::Known(record) = opened.begin("r", resend_after).await else { panic!("accepted") };
         assert_eq!(record.state, RequestState::Accepted { reply: None });
@@ -85,19 +90,19 @@ async fn nothing_begins_while_an_attempt_is_in_flight_or_after_one_was_accepted(
 async fn an_id_that_stands_for_another_request_is_told_in_every_state() {
     let opened = open();
     opened.attempt("flying", None).await;
-    opened.in_doubt("unknown").await;
+    opened.unknown_attempt("unknown").await;
     opened.attempt("accepted", None).await;
-    opened.end("accepted", 1, accepted(&[])).await;
+    opened.finish_request("accepted", 1, accepted(&[])).await;
     for id in ["flying", "unknown", "accepted"] {
         for resend_after in [None, Some(1)] {
             let mut op = opened.begin_op(id, resend_after, Some(draft()));
             if let Op::BeginAttempt(begin) = &mut op {
                 begin.request.fingerprint = Fingerprint([8; 32]);
             }
-            assert_eq!(opened.one(op).await, OpResult::Begun(Box::new(BeginResult::Reused)), "{id}");
+            assert_eq!(opened.commit_one(op).await, OpResult::Begun(Box::new(BeginResult::Reused)), "{id}");
         }
     }
-    assert_eq!(opened.stands("unknown").await, Some(("unknown", 1)));
+    assert_eq!(opened.request_state("unknown").await, Some(("unknown", 1)));
 }
 
 #[tokio::test]
@@ -109,7 +114,7 @@ async fn a_request_is_one_accounts() {
         begin.account = account("globex");
     }
     assert!(
-        matches!(opened.one(op).await, OpResult::Begun(begun) if matches!(*begun, BeginResult::Attempt { .. }))
+        matches!(opened.commit_one(op).await, OpResult::Begun(begun) if matches!(*begun, BeginResult::Attempt { .. }))
     );
 }
 
@@ -118,7 +123,7 @@ async fn a_first_attempt_that_was_not_done_leaves_nothing() {
     let opened = open();
     let (_, id) = opened.attempt("r", None).await;
     assert_eq!(
-        opened.end("r", 1, AttemptOutcome::NotDone).await,
+        opened.finish_request("r", 1, AttemptOutcome::NotDone).await,
         FinishResult { record: None, message: None }
     );
     assert_eq!((opened.record("r").await, opened.message(id).await), (None, None));
@@ -130,27 +135,32 @@ async fn a_first_attempt_that_was_not_done_leaves_nothing() {
 #[tokio::test]
 async fn a_resend_that_was_not_done_goes_back_to_the_attempt_before_it() {
     let opened = open();
-    let id = opened.in_doubt("r").await;
+    let id = opened.unknown_attempt("r").await;
     opened.attempt("r", Some(1)).await;
-    opened.end("r", 2, AttemptOutcome::Unknown(doubt(UnknownReason::ConnectionLost))).await;
-    assert_eq!(opened.stands("r").await, Some(("unknown", 2)));
+    opened
+        .finish_request("r", 2, AttemptOutcome::Unknown(unknown_outcome(UnknownReason::ConnectionLost)))
+        .await;
+    assert_eq!(opened.request_state("r").await, Some(("unknown", 2)));
     opened.attempt("r", Some(2)).await;
-    let ended = opened.end("r", 3, AttemptOutcome::NotDone).await;
+    let ended = opened.finish_request("r", 3, AttemptOutcome::NotDone).await;
     let record = ended.record.expect("kept");
-    let before = RequestState::Unknown(doubt(UnknownReason::ConnectionLost));
+    let before = RequestState::Unknown(unknown_outcome(UnknownReason::ConnectionLost));
     assert_eq!((record.attempt, record.state), (2, before));
     let message = opened.message(id).await.expect("kept");
     assert_eq!((message.attempt, message.state), (2, MessageState::Unknown));
-    assert_eq!(message.problem, Some(MessageProblem::OutcomeUnknown(doubt(UnknownReason::ConnectionLost))));
+    assert_eq!(
+        message.problem,
+        Some(MessageProblem::OutcomeUnknown(unknown_outcome(UnknownReason::ConnectionLost)))
+    );
     assert_eq!(opened.attempt("r", Some(2)).await, (3, id), "and can be resent");
 }
 
 #[tokio::test]
 async fn a_resend_that_was_accepted_ends_the_doubt() {
     let opened = open();
-    let id = opened.in_doubt("r").await;
+    let id = opened.unknown_attempt("r").await;
     opened.attempt("r", Some(1)).await;
-    let ended = opened.end("r", 2, accepted(&["P"])).await;
+    let ended = opened.finish_request("r", 2, accepted(&["P"])).await;
     assert_eq!(ended.record.expect("kept").state, RequestState::Accepted { reply: None });
     let message = opened.message(id).await.expect("kept");
     assert_eq!((message.state, message.attempt, message.problem), (MessageState::Accepted, 2, None));
@@ -160,11 +170,11 @@ async fn a_resend_that_was_accepted_ends_the_doubt() {
 #[tokio::test]
 async fn a_reply_of_a_write_that_is_no_send_is_kept_byte_for_byte() {
     let opened = open();
-    opened.one(opened.begin_op("w", None, None)).await;
+    opened.commit_one(opened.begin_op("w", None, None)).await;
     let reply = Some(Bytes::from_static(b"\x00reply\xff"));
     let outcome =
         AttemptOutcome::Accepted { reply: reply.clone(), provider_ids: Vec::new(), provider_state: None };
-    opened.end("w", 1, outcome).await;
+    opened.finish_request("w", 1, outcome).await;
     let opened = opened.reopen();
     let record = opened.record("w").await.expect("kept");
     assert_eq!((record.state, record.message), (RequestState::Accepted { reply }, None));
@@ -181,13 +191,13 @@ async fn an_attempt_is_ended_only_by_its_number_its_owner_and_its_message() {
         }
         op
     };
-    let ours = || opened.end_op(Some("r"), 1, None, AttemptOutcome::NotDone);
+    let ours = || opened.finish_op(Some("r"), 1, None, AttemptOutcome::NotDone);
     for op in [
         stranger(ours(), |end| end.attempt = 2),
-        stranger(ours(), |end| end.owner = ReplicaId::generate()),
+        stranger(ours(), |end| end.replica_id = ReplicaId::generate()),
         stranger(ours(), |end| end.message = Some(draft())),
     ] {
-        let ended = opened.ended(op).await;
+        let ended = opened.finish(op).await;
         assert!(matches!(ended.record.expect("kept").state, RequestState::InFlight { .. }));
     }
     assert_eq!(opened.state(id).await, Some(MessageState::Pending));
@@ -198,13 +208,13 @@ async fn ending_an_attempt_twice_changes_nothing() {
     for outcome in [accepted(&["P", "Q", "P"]), unknown(), AttemptOutcome::NotDone] {
         let opened = open();
         let (_, id) = opened.attempt("r", None).await;
-        let first = opened.end("r", 1, outcome.clone()).await;
+        let first = opened.finish_request("r", 1, outcome.clone()).await;
         let events = opened.events().await;
-        opened.told();
-        assert_eq!(opened.end("r", 1, outcome.clone()).await, first);
+        opened.notified();
+        assert_eq!(opened.finish_request("r", 1, outcome.clone()).await, first);
         assert_eq!(opened.message(id).await, first.message);
         assert_eq!(opened.events().await, events);
-        assert_eq!(opened.told(), Vec::<Vec<Message>>::new(), "no news");
+        assert_eq!(opened.notified(), Vec::<Vec<Message>>::new(), "no news");
     }
     let opened = open();
     let sent = draft();
@@ -218,11 +228,11 @@ async fn ending_an_attempt_twice_changes_nothing() {
 #[tokio::test]
 async fn a_resend_that_was_taken_back_twice_is_taken_back_once() {
     let opened = open();
-    opened.in_doubt("r").await;
+    opened.unknown_attempt("r").await;
     opened.attempt("r", Some(1)).await;
-    let first = opened.end("r", 2, AttemptOutcome::NotDone).await;
-    assert_eq!(opened.end("r", 2, AttemptOutcome::NotDone).await, first);
-    assert_eq!(opened.stands("r").await, Some(("unknown", 1)));
+    let first = opened.finish_request("r", 2, AttemptOutcome::NotDone).await;
+    assert_eq!(opened.finish_request("r", 2, AttemptOutcome::NotDone).await, first);
+    assert_eq!(opened.request_state("r").await, Some(("unknown", 1)));
 }
 
 #[tokio::test]
@@ -230,10 +240,10 @@ async fn a_message_that_began_and_was_not_done_in_one_commit_is_not_told() {
     let opened = open();
     let ops = vec![
         opened.begin_op("r", None, Some(draft())),
-        opened.end_op(Some("r"), 1, None, AttemptOutcome::NotDone),
+        opened.finish_op(Some("r"), 1, None, AttemptOutcome::NotDone),
     ];
     opened.store.commit(ops).await.expect("written");
-    assert_eq!(opened.told(), Vec::<Vec<Message>>::new());
+    assert_eq!(opened.notified(), Vec::<Vec<Message>>::new());
 }
 
 #[tokio::test]
@@ -241,21 +251,24 @@ async fn a_message_that_changes_twice_in_one_commit_is_told_once_as_it_stands() 
     let opened = open();
     let sent = draft();
     let ops = vec![
-        opened.end_op(None, 1, Some(sent.clone()), accepted(&["P"])),
+        opened.finish_op(None, 1, Some(sent.clone()), accepted(&["P"])),
         status("acme", "P", Some(MessageState::Sent), None),
         status("acme", "P", Some(MessageState::Delivered), None),
     ];
     opened.store.commit(ops).await.expect("written");
-    let told = opened.told();
+    let notified = opened.notified();
     let state = |message: &Message| (message.id, message.state);
-    assert_eq!(told.iter().flatten().map(state).collect::<Vec<_>>(), [(sent.id, MessageState::Delivered)]);
+    assert_eq!(
+        notified.iter().flatten().map(state).collect::<Vec<_>>(),
+        [(sent.id, MessageState::Delivered)]
+    );
 }
 
 #[tokio::test]
 async fn a_message_is_found_by_each_of_its_names_within_its_account() {
     let opened = open();
     let (_, old) = opened.attempt("r", None).await;
-    opened.end("r", 1, accepted(&["P", "Q"])).await;
+    opened.finish_request("r", 1, accepted(&["P", "Q"])).await;
     let keys = |id| {
         [
             MessageKey::Id(id),
@@ -272,10 +285,12 @@ async fn a_message_is_found_by_each_of_its_names_within_its_account() {
     }
     // Once the request is forgotten its id may come again: the newest message is meant.
     let soon = UnixMillis(UnixMillis::now().0 + 1_000);
-    opened.one(Op::Expire { now: UnixMillis(0), requests: soon, messages: UnixMillis(0), most: 10 }).await;
+    opened
+        .commit_one(Op::Expire { now: UnixMillis(0), requests: soon, messages: UnixMillis(0), max_rows: 10 })
+        .await;
     let newer = draft();
     let newer = Message { create_time: UnixMillis(newer.create_time.0 + 1_000), ..newer };
-    opened.one(opened.begin_op("r", None, Some(newer.clone()))).await;
+    opened.commit_one(opened.begin_op("r", None, Some(newer.clone()))).await;
     let found = opened.store.message(&account("acme"), &MessageKey::Request(request("r"))).await;
     assert_eq!(found.expect("readable").map(|message| message.id), Some(newer.id));
 }

@@ -1,9 +1,9 @@
-//! Subscriptions: what becomes of each change, and what is told of it.
+//! Subscriptions: what becomes of each change, and what is notified of it.
 
 use super::*;
 
 impl Opened {
-    /// What was told of subscriptions since the last time.
+    /// What was notified of subscriptions since the last time.
     fn changes(&self) -> Vec<SubscriptionChange> {
         std::mem::take(&mut *self.changed.lock().expect("unpoisoned"))
     }
@@ -57,24 +57,29 @@ async fn a_subscription_without_a_filter_is_read_back_without_one() {
 #[tokio::test]
 async fn places_are_those_of_the_transaction() {
     let opened = open();
-    for place in [SeekPosition::Oldest, SeekPosition::Newest] {
-        let at = opened.changed(&format!("{place:?}").to_lowercase(), create(Filter::default(), place)).await;
-        assert_eq!(at.sequence, 0, "before the first event there is one place");
+    for position in [SeekPosition::Oldest, SeekPosition::Newest] {
+        let at = opened
+            .changed(&format!("{position:?}").to_lowercase(), create(Filter::default(), position))
+            .await;
+        assert_eq!(at.sequence, 0, "before the first event there is one position");
     }
     let opened = opened.with_events(5).await;
     opened.trim(Trim::older_than(UnixMillis(i64::MAX), 2)).await;
     let mut ops = vec![append("acme", None, "with it")];
-    for (id, place) in
+    for (id, position) in
         [("a", SeekPosition::Oldest), ("b", SeekPosition::Newest), ("c", SeekPosition::After(4))]
     {
-        ops.push(change_op(id, create(Filter::default(), place)));
+        ops.push(change_op(id, create(Filter::default(), position)));
     }
     opened.store.commit(ops).await.expect("written");
-    assert_eq!([opened.place("a").await, opened.place("b").await, opened.place("c").await], [2, 6, 4]);
-    for (place, sequence) in
+    assert_eq!(
+        [opened.position("a").await, opened.position("b").await, opened.position("c").await],
+        [2, 6, 4]
+    );
+    for (position, sequence) in
         [(SeekPosition::Oldest, 2), (SeekPosition::Newest, 6), (SeekPosition::After(3), 3)]
     {
-        assert_eq!(opened.changed("a", Change::Seek(place)).await.sequence, sequence, "{place:?}");
+        assert_eq!(opened.changed("a", Change::Seek(position)).await.sequence, sequence, "{position:?}");
     }
 }
 
@@ -119,7 +124,7 @@ async fn an_acknowledgement_never_goes_back_and_may_be_repeated() {
     let both = vec![change_op("s", acknowledge(8)), change_op("s", acknowledge(7))];
     opened.store.commit(both).await.expect("written");
     let opened = opened.reopen();
-    assert_eq!(opened.place("s").await, 8);
+    assert_eq!(opened.position("s").await, 8);
     assert_eq!(opened.subscription("s").await.expect("kept").filter, of(&["acme"]));
 }
 
@@ -133,7 +138,7 @@ async fn an_acknowledgement_of_another_generation_changes_nothing() {
         let stale = opened.change("s", acknowledge_as(5, generation)).await;
         assert_eq!(stale, Changed::Stale(sought.clone()), "{generation}");
     }
-    assert_eq!(opened.place("s").await, 0);
+    assert_eq!(opened.position("s").await, 0);
     assert_eq!(opened.changed("s", acknowledge_as(5, 2)).await.sequence, 5);
     assert_eq!(opened.changed("s", acknowledge(6)).await.sequence, 6, "whatever it is");
 }
@@ -142,23 +147,23 @@ async fn an_acknowledgement_of_another_generation_changes_nothing() {
 async fn what_is_not_there_cannot_be_changed_and_what_was_deleted_can_be_made_again() {
     let opened = open().with_events(2).await;
     let changes = || {
-        let place = SeekPosition::Oldest;
+        let position = SeekPosition::Oldest;
         [
             Change::Update(Filter::default()),
-            Change::Seek(place),
+            Change::Seek(position),
             acknowledge(1),
             acknowledge_as(1, 1),
             Change::Delete,
         ]
     };
     for change in changes() {
-        assert_eq!(opened.change("s", change).await, Changed::Absent);
+        assert_eq!(opened.change("s", change).await, Changed::NotFound);
     }
     opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await;
     let last = opened.changed("s", acknowledge(2)).await;
     assert_eq!(opened.changed("s", Change::Delete).await, last, "as it stood");
     for change in changes() {
-        assert_eq!(opened.change("s", change).await, Changed::Absent);
+        assert_eq!(opened.change("s", change).await, Changed::NotFound);
     }
     let opened = opened.reopen();
     assert_eq!(opened.subscription("s").await, None);
@@ -188,14 +193,14 @@ async fn they_are_listed_in_the_order_of_their_ids_page_by_page() {
 async fn there_are_only_so_many() {
     let opened = open();
     let make = |n: u32| change_op(&format!("s-{n}"), create(Filter::default(), SeekPosition::Newest));
-    opened.store.commit((0..MOST_SUBSCRIPTIONS).map(make).collect()).await.expect("written");
+    opened.store.commit((0..MAX_SUBSCRIPTIONS).map(make).collect()).await.expect("written");
     let one_more = || opened.change("one-more", create(Filter::default(), SeekPosition::Newest));
     assert_eq!(one_more().await, Changed::TooMany);
     assert_eq!(opened.subscription("one-more").await, None);
     let again = opened.change("s-7", create(Filter::default(), SeekPosition::Newest)).await;
     assert!(matches!(again, Changed::Exists(_)), "that it exists is the better answer: {again:?}");
     opened.changed("s-7", Change::Delete).await;
-    assert!(matches!(one_more().await, Changed::Stands(_)));
+    assert!(matches!(one_more().await, Changed::Applied(_)));
 }
 
 #[tokio::test]
@@ -203,9 +208,9 @@ async fn what_was_set_or_deleted_is_told_once_it_is_on_disk() {
     let opened = open().with_events(3).await;
     opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await;
     opened.changed("s", acknowledge(1)).await;
-    assert_eq!(opened.changes(), [], "nobody reads from what was just made, and readers place themselves");
+    assert_eq!(opened.changes(), [], "nobody reads from what was just made, and readers position themselves");
     let updated = opened.changed("s", Change::Update(of(&["acme"]))).await;
-    assert_eq!(opened.changes(), [SubscriptionChange::Set(updated)], "as it stands");
+    assert_eq!(opened.changes(), [SubscriptionChange::Set(updated)], "as it request_state");
     let sought = opened.changed("s", Change::Seek(SeekPosition::Newest)).await;
     opened.changed("s", Change::Delete).await;
     assert_eq!(
@@ -250,7 +255,7 @@ async fn no_generation_is_given_twice() {
     assert!(again.generation > anew.generation, "{again:?}");
 }
 
-/// Whoever names a place sees that it is left, and it is written a moment later.
+/// Whoever names a position sees that it is left, and it is written a moment later.
 #[tokio::test]
 async fn a_place_whose_events_went_before_it_was_written_is_refused() {
     let opened = open().with_events(5).await;
@@ -272,11 +277,16 @@ async fn a_place_whose_events_went_before_it_was_written_is_refused() {
 async fn words_of_another_version_keep_nobody_from_listing_changing_or_deleting() {
     let opened = open().with_events(2).await;
     opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await;
-    opened.beside().execute("UPDATE subscriptions SET types = 'of.tomorrow message.*'", []).expect("written");
+    opened
+        .connection()
+        .execute("UPDATE subscriptions SET types = 'of.tomorrow message.*'", [])
+        .expect("written");
     assert_eq!(opened.store.subscriptions(None, 9).await.expect("readable").len(), 1);
     opened.changed("s", acknowledge(1)).await;
-    let words: String =
-        opened.beside().query_row("SELECT types FROM subscriptions", [], |row| row.get(0)).expect("there");
+    let words: String = opened
+        .connection()
+        .query_row("SELECT types FROM subscriptions", [], |row| row.get(0))
+        .expect("there");
     assert_eq!(words, "of.tomorrow message.*", "they are kept for the version that knows them");
     opened.changed("s", Change::Delete).await;
 }

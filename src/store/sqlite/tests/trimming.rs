@@ -7,13 +7,13 @@ use crate::domain::event::ReportCompleted;
 
 /// Takes what was received before a moment and is not held, and nothing else.
 fn unheld(before: i64) -> Trim {
-    let held_before = UnixMillis(i64::MIN);
-    Trim { held_before, ..Trim::older_than(UnixMillis(before), 100) }
+    let force_before = UnixMillis(i64::MIN);
+    Trim { force_before, ..Trim::older_than(UnixMillis(before), 100) }
 }
 
 /// Takes what is more than so many bytes, and nothing else.
 fn more_than(bytes: u64) -> Trim {
-    Trim { most_bytes: Some(bytes), ..Trim::older_than(UnixMillis(i64::MIN), 100) }
+    Trim { max_bytes: Some(bytes), ..Trim::older_than(UnixMillis(i64::MIN), 100) }
 }
 
 /// An event of one of two types, with so many bytes.
@@ -42,12 +42,12 @@ impl Opened {
     }
 
     fn set_times(&self) {
-        self.beside().execute("UPDATE events SET receive_ms = sequence * 10", []).expect("written");
+        self.connection().execute("UPDATE events SET receive_ms = sequence * 10", []).expect("written");
     }
 }
 
 /// How many went, whether there is more, and who has lost one.
-fn told(trimmed: Trimmed) -> (u64, bool, Vec<SubscriptionId>) {
+fn notified(trimmed: Trimmed) -> (u64, bool, Vec<SubscriptionId>) {
     (trimmed.events, trimmed.more, trimmed.expired)
 }
 
@@ -60,7 +60,7 @@ async fn an_event_stays_as_long_as_a_subscription_has_not_acknowledged_it() {
     let opened = open();
     opened.events_of(&["acme", "globex", "acme", "globex", "acme"]).await;
     opened.changed("s", create(of(&["globex"]), SeekPosition::Oldest)).await;
-    assert_eq!(told(opened.trim(unheld(1_000)).await), (1, false, vec![]));
+    assert_eq!(notified(opened.trim(unheld(1_000)).await), (1, false, vec![]));
     assert_eq!(
         opened.trim(unheld(1_000)).await,
         Trimmed::default(),
@@ -85,9 +85,9 @@ async fn what_no_subscription_is_about_goes_and_they_move_on_without_a_trace() {
     opened.events_of(&["acme"; 5]).await;
     let made = opened.changed("s", create(of(&["globex"]), SeekPosition::Oldest)).await;
     let after = opened.changed("t", create(of(&["globex"]), SeekPosition::After(4))).await;
-    assert_eq!(told(opened.trim(unheld(31)).await), (3, false, vec![]));
+    assert_eq!(notified(opened.trim(unheld(31)).await), (3, false, vec![]));
     assert_eq!(opened.subscription("s").await, Some(Subscription { sequence: 3, ..made.clone() }));
-    assert_eq!(opened.subscription("t").await, Some(after.clone()), "it stands behind all that went");
+    assert_eq!(opened.subscription("t").await, Some(after.clone()), "it request_state behind all that went");
     assert_eq!(*opened.changed.lock().expect("unpoisoned"), [], "nobody has set it");
     opened.events_of(&["globex"]).await;
     assert_eq!(opened.trim(unheld(1_000)).await.events, 2);
@@ -117,20 +117,20 @@ async fn a_subscription_that_loses_an_event_by_age_is_expired_and_told_once() {
     let opened = open();
     opened.events_of(&["globex", "acme", "globex", "acme", "acme"]).await;
     let held = opened.changed("s", create(of(&["acme"]), SeekPosition::Oldest)).await;
-    let trim = Trim { held_before: UnixMillis(21), ..unheld(1_000) };
-    assert_eq!(told(opened.trim(trim).await), (5, false, ids(&["s"])), "it holds nothing");
+    let trim = Trim { force_before: UnixMillis(21), ..unheld(1_000) };
+    assert_eq!(notified(opened.trim(trim).await), (5, false, ids(&["s"])), "it holds nothing");
     let lost = Subscription { sequence: 1, ..held };
-    assert_eq!(opened.subscription("s").await, Some(lost), "its place stays right before what it lost");
+    assert_eq!(opened.subscription("s").await, Some(lost), "its position stays right before what it lost");
     opened.events_of(&["acme"; 3]).await;
-    assert_eq!(told(opened.trim(unheld(61)).await), (1, false, vec![]));
+    assert_eq!(notified(opened.trim(unheld(61)).await), (1, false, vec![]));
     let opened = opened.reopen();
-    assert_eq!(told(opened.trim(unheld(71)).await), (1, false, vec![]));
+    assert_eq!(notified(opened.trim(unheld(71)).await), (1, false, vec![]));
 
-    // At a place that is left it holds again, and may expire again.
+    // At a position that is left it holds again, and may expire again.
     opened.changed("s", acknowledge(7)).await;
     assert_eq!(opened.trim(unheld(1_000)).await.events, 0);
     let trim = Trim::older_than(UnixMillis(1_000), 100);
-    assert_eq!(told(opened.trim(trim).await), (1, false, ids(&["s"])));
+    assert_eq!(notified(opened.trim(trim).await), (1, false, ids(&["s"])));
 }
 
 #[tokio::test]
@@ -145,13 +145,13 @@ async fn size_wins_over_whoever_holds_an_event() {
     assert_eq!(opened.trim(more_than(total.cast_unsigned())).await, Trimmed::default());
     let Trimmed { events, expired, .. } = opened.trim(more_than(total.cast_unsigned() - 1)).await;
     assert_eq!((events, expired), (1, ids(&["all"])));
-    assert_eq!([opened.place("acme").await, opened.place("all").await], [1, 0]);
+    assert_eq!([opened.position("acme").await, opened.position("all").await], [1, 0]);
     let (left, counted) = opened.bytes();
     assert_eq!(left, counted);
     let Trimmed { events, expired, .. } = opened.trim(more_than(0)).await;
     assert_eq!((events, expired), (3, ids(&["acme", "globex"])));
     assert_eq!(
-        [opened.place("acme").await, opened.place("globex").await],
+        [opened.position("acme").await, opened.position("globex").await],
         [1, 2],
         "right before what they lost"
     );
@@ -166,13 +166,13 @@ async fn a_step_is_bounded_by_events_and_bytes_and_says_whether_there_is_more() 
     opened.store.commit(vec![of_kind("acme", false, 50_000)]).await.expect("written");
     opened.set_times();
     let step = |step_events, step_bytes| Trim { step_events, step_bytes, ..unheld(1_000) };
-    assert_eq!(told(opened.trim(step(1, u64::MAX)).await), (1, true, vec![]));
-    assert_eq!(told(opened.trim(step(9, 10)).await), (1, true, vec![]));
-    assert_eq!(told(opened.trim(step(9, 3_000)).await), (1, true, vec![]));
-    assert_eq!(told(opened.trim(step(9, 3_000)).await), (1, false, vec![]), "alone");
+    assert_eq!(notified(opened.trim(step(1, u64::MAX)).await), (1, true, vec![]));
+    assert_eq!(notified(opened.trim(step(9, 10)).await), (1, true, vec![]));
+    assert_eq!(notified(opened.trim(step(9, 3_000)).await), (1, true, vec![]));
+    assert_eq!(notified(opened.trim(step(9, 3_000)).await), (1, false, vec![]), "alone");
     opened.events_of(&["acme"; 3]).await;
     let two_old = Trim { step_events: 2, ..unheld(61) };
-    assert_eq!(told(opened.trim(two_old).await), (2, false, vec![]), "the next stays");
+    assert_eq!(notified(opened.trim(two_old).await), (2, false, vec![]), "the next stays");
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn a_row_that_this_version_cannot_read_does_not_keep_the_store_from_writin
     let opened = open();
     opened.events_of(&["acme", "acme", "acme"]).await;
     opened.changed("s", create(of(&["globex"]), SeekPosition::Oldest)).await;
-    let set = |what| opened.beside().execute(what, []).expect("written");
+    let set = |what| opened.connection().execute(what, []).expect("written");
     set("UPDATE events SET type = 'of.tomorrow' WHERE sequence = 2");
     assert_eq!(opened.trim(unheld(1_000)).await.events, 1);
     assert_eq!(opened.trim(unheld(1_000)).await.events, 0, "it may be what the subscription is about");
@@ -188,7 +188,7 @@ async fn a_row_that_this_version_cannot_read_does_not_keep_the_store_from_writin
     set("UPDATE subscriptions SET types = 'of.tomorrow'");
     assert_eq!(opened.trim(unheld(1_000)).await.events, 1);
     assert_eq!(opened.trim(unheld(1_000)).await.events, 0, "it may be about this");
-    assert_eq!(told(opened.trim(more_than(0)).await), (1, false, ids(&["s"])));
+    assert_eq!(notified(opened.trim(more_than(0)).await), (1, false, ids(&["s"])));
 }
 
 #[tokio::test]
@@ -203,7 +203,7 @@ async fn a_file_under_steady_appending_and_trimming_by_size_stops_growing() {
             opened.store.commit(ops).await.expect("written");
         }
         let pages: i64 =
-            opened.beside().pragma_query_value(None, "page_count", |row| row.get(0)).expect("readable");
+            opened.connection().pragma_query_value(None, "page_count", |row| row.get(0)).expect("readable");
         sizes.push(pages * 4_096);
     }
     let (first, last) = (sizes[5], sizes[11]);
@@ -213,7 +213,7 @@ async fn a_file_under_steady_appending_and_trimming_by_size_stops_growing() {
 #[derive(Clone, Debug)]
 enum Step {
     Append { account: usize, report: bool, bytes: usize },
-    Trim { before: u64, held_for: u64, most_bytes: Option<u64>, step_events: u32, step_bytes: u64 },
+    Trim { before: u64, held_for: u64, max_bytes: Option<u64>, step_events: u32, step_bytes: u64 },
     Create { id: usize, filter: usize, back: u64 },
     Update { id: usize, filter: usize },
     Seek { id: usize, back: u64 },
@@ -225,7 +225,7 @@ enum Step {
 const ACCOUNTS: [&str; 2] = ["acme", "globex"];
 const IDS: [&str; 3] = ["a", "b", "c"];
 
-/// All there are that are told apart here.
+/// All there are that are notified apart here.
 fn filter(index: usize) -> Filter {
     let types = if index >= 3 { vec![TypePattern::parse("report.*")] } else { Vec::new() };
     let accounts = [of(&[]), of(&["acme"]), of(&["globex"])][index % 3].accounts.clone();
@@ -238,8 +238,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         8 => (0..2_usize, any::<bool>(), 0..400_usize)
             .prop_map(|(account, report, bytes)| Step::Append { account, report, bytes }),
-        6 => trim.prop_map(|(before, held_for, most_bytes, step_events, step_bytes)| {
-            Step::Trim { before, held_for, most_bytes, step_events, step_bytes }
+        6 => trim.prop_map(|(before, held_for, max_bytes, step_events, step_bytes)| {
+            Step::Trim { before, held_for, max_bytes, step_events, step_bytes }
         }),
         3 => (id.clone(), filter.clone(), back.clone()).prop_map(|(id, filter, back)| Step::Create { id, filter, back }),
         1 => (id.clone(), filter).prop_map(|(id, filter)| Step::Update { id, filter }),
@@ -278,11 +278,12 @@ impl Model {
             let at = UnixMillis(event.sequence.cast_signed());
             let all: u64 = self.events.iter().map(|event| event.bytes).sum();
             let about = |filter: &Filter| filter.matches(&event.account, event.event_type);
-            // All before it is gone: whoever has lost nothing stands right before it, or behind it.
+            // All before it is gone: whoever has lost nothing request_state right before it, or behind it.
             let before = event.sequence - 1;
-            let held = self.subscriptions.values().any(|(place, filter)| *place == before && about(filter));
-            let goes = at < trim.held_before
-                || trim.most_bytes.is_some_and(|most| all > most)
+            let held =
+                self.subscriptions.values().any(|(position, filter)| *position == before && about(filter));
+            let goes = at < trim.force_before
+                || trim.max_bytes.is_some_and(|most| all > most)
                 || (at < trim.before && !held);
             if !goes {
                 break;
@@ -293,11 +294,11 @@ impl Model {
                 trimmed.more = true;
                 break;
             }
-            for (id, (place, filter)) in &mut self.subscriptions {
-                if *place == before && about(filter) {
+            for (id, (position, filter)) in &mut self.subscriptions {
+                if *position == before && about(filter) {
                     trimmed.expired.push(subscription(id));
-                } else if *place == before {
-                    *place = event.sequence;
+                } else if *position == before {
+                    *position = event.sequence;
                 }
             }
             trimmed.events += 1;
@@ -328,7 +329,7 @@ proptest! {
                 assert_eq!(opened.bytes(), (bytes.cast_signed(), bytes.cast_signed()));
                 let places: Vec<_> = opened.store.subscriptions(None, 10).await.expect("readable");
                 let places: Vec<_> = places.iter().map(|s| (s.id.as_str(), s.sequence)).collect();
-                let expected: Vec<_> = model.subscriptions.iter().map(|(id, (place, _))| (*id, *place)).collect();
+                let expected: Vec<_> = model.subscriptions.iter().map(|(id, (position, _))| (*id, *position)).collect();
                 assert_eq!(places, expected);
             }
         });
@@ -342,13 +343,13 @@ impl Step {
             Self::Append { account: of, report, bytes } => {
                 model.newest += 1;
                 assert_eq!(
-                    opened.one(of_kind(ACCOUNTS[of], report, bytes)).await,
+                    opened.commit_one(of_kind(ACCOUNTS[of], report, bytes)).await,
                     OpResult::Appended(newest + 1)
                 );
                 let kind = "UPDATE events SET receive_ms = sequence WHERE sequence = ?1
                     RETURNING length(event) + length(raw)";
                 let bytes: i64 = opened
-                    .beside()
+                    .connection()
                     .query_row(kind, [model.newest.cast_signed()], |row| row.get(0))
                     .expect("written");
                 model.events.push_back(Known {
@@ -358,20 +359,20 @@ impl Step {
                     bytes: bytes.cast_unsigned(),
                 });
             }
-            Self::Trim { before, held_for, most_bytes, step_events, step_bytes } => {
+            Self::Trim { before, held_for, max_bytes, step_events, step_bytes } => {
                 let at = |sequence: u64| UnixMillis(sequence.cast_signed());
-                let (before, held_before) = (at(before), at(before.saturating_sub(held_for)));
-                let trim = Trim { before, held_before, most_bytes, step_events, step_bytes };
+                let (before, force_before) = (at(before), at(before.saturating_sub(held_for)));
+                let trim = Trim { before, force_before, max_bytes, step_events, step_bytes };
                 assert_eq!(opened.trim(trim).await, model.trim(trim), "{trim:?}");
             }
             Self::Create { id, filter: of, back } => {
-                let place = newest.saturating_sub(back);
-                let change = create(filter(of), SeekPosition::After(place));
+                let position = newest.saturating_sub(back);
+                let change = create(filter(of), SeekPosition::After(position));
                 let exists = model.subscriptions.contains_key(IDS[id]);
-                let gone = place + 1 < model.oldest();
+                let gone = position + 1 < model.oldest();
                 match opened.change(IDS[id], change).await {
-                    Changed::Stands(_) if !exists && !gone => {
-                        model.subscriptions.insert(IDS[id], (place, filter(of)));
+                    Changed::Applied(_) if !exists && !gone => {
+                        model.subscriptions.insert(IDS[id], (position, filter(of)));
                     }
                     Changed::Exists(_) if exists => {}
                     Changed::Expired { oldest } if !exists && gone => assert_eq!(oldest, model.oldest()),
@@ -388,12 +389,12 @@ impl Step {
                 if to + 1 < model.oldest() {
                     return opened;
                 }
-                model.subscriptions.entry(IDS[id]).and_modify(|(place, _)| *place = to);
+                model.subscriptions.entry(IDS[id]).and_modify(|(position, _)| *position = to);
             }
             Self::Acknowledge { id, back } => {
                 let to = newest.saturating_sub(back);
                 opened.change(IDS[id], acknowledge(to)).await;
-                model.subscriptions.entry(IDS[id]).and_modify(|(place, _)| *place = to.max(*place));
+                model.subscriptions.entry(IDS[id]).and_modify(|(position, _)| *position = to.max(*position));
             }
             Self::Delete { id } => {
                 opened.change(IDS[id], Change::Delete).await;
