@@ -304,7 +304,7 @@ mod tests {
         let (waiting, ended) = oneshot::channel::<()>();
         let waiting = std::sync::Mutex::new(Some(waiting));
         let (start, started) = oneshot::channel();
-        let start = std::sync::Mutex::new(Some(begun));
+        let start = std::sync::Mutex::new(Some(start));
         let requests = stream::iter([request("a")]).chain(stream::pending());
         let responses = ResponseStream::new(requests, CancellationToken::new(), move |_| {
             let waiting = waiting.lock().expect("unpoisoned").take();

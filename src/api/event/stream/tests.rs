@@ -194,10 +194,10 @@ async fn slow_stream_that_does_not_skip_fails_with_cursor_expired() {
     assert!(matches!(next(&mut stream).await, Ok(Response::Event(_))));
     opened.trim(10).await;
     let (_, item) = events(&mut stream).await;
-    let item = told.expect_err("events are trimmed");
-    assert_eq!(told.code(), Code::OutOfRange);
+    let error = item.expect_err("events are trimmed");
+    assert_eq!(error.code(), Code::OutOfRange);
     use tonic_types::StatusExt as _;
-    let details = told.get_error_details();
+    let details = error.get_error_details();
     let info = details.error_info().expect("every error has an ErrorInfo");
     assert_eq!(info.reason, "CURSOR_EXPIRED");
     assert_eq!(info.metadata["oldest_cursor"], opened.cursor(10));
