@@ -15,7 +15,7 @@ const MAX_MARGIN: Duration = Duration::from_millis(100);
 
 /// The time until which a call may wait. None if the client set no timeout.
 ///
-/// It is slightly before the client's own deadline, so that the client still receives the reason why the call was not
+/// It is slightly before the client's own deadline, so the client still receives the reason why the call was not
 /// made. After its own deadline, the client's gRPC library reports only DEADLINE_EXCEEDED.
 pub(in crate::api) fn deadline(metadata: &MetadataMap) -> Option<Instant> {
     let timeout = timeout(metadata.get(HEADER)?.to_str().ok()?)?;
