@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_comes_back_as_it_was_written() {
+    fn problem_is_read_back_as_written() {
         let bare = ProviderFault::new(Provider::Connectly, RefusalReason::Other);
         for problem in [
             MessageProblem::Failed(ReportedFault { fault: fault(), raw_json: "{\"a\":1}".to_owned() }),
@@ -158,13 +158,86 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_the_files_and_stays() {
+    fn stored_names_do_not_change() {
         let outcome = UnknownOutcome { cause: UnknownReason::ServerFailed, fault: None };
         assert_eq!(outcome.to_text(), r#"{"cause":"SERVER_FAILED"}"#);
         assert_eq!(
             MessageProblem::OutcomeUnknown(outcome).to_text(),
             r#"{"outcome_unknown":{"cause":"SERVER_FAILED"}}"#
         );
-        assert_eq!(UnknownOutcome::from_text(r#"{"cause":"WHO_KNOWS"}"#), None);
+        assert_eq!(UnknownOutcome::from_text(r#"{"cause":"OTHER"}"#), None);
+        let fault = ReportedFault { fault: fault(), raw_json: "{}".to_owned() };
+        assert!(
+            fault
+                .to_text()
+                .starts_with(r#"{"fault":{"provider":"connectby","refusal":"session_window_closed","#)
+        );
+    }
+
+    /// Renaming a variant changes what the store reads and writes, so each needs a new format.
+    #[test]
+    fn names_of_domain_enums_do_not_change() {
+        use crate::domain::{Channel, MessageState};
+        use RefusalReason::*;
+
+        let reasons = [
+            CredentialsRejected,
+            PermissionDenied,
+            Throttled,
+            Capped,
+            SessionWindowClosed,
+            RecipientNotReachable,
+            RecipientOptedOut,
+            RecipientInvalid,
+            SenderInvalid,
+            ContentRejected,
+            TemplateNotFound,
+            TemplateParametersRejected,
+            TemplatePaused,
+            AccountRestricted,
+            NotFound,
+            Conflict,
+            Other,
+        ];
+        let names: Vec<&str> = reasons.map(Into::into).to_vec();
+        assert_eq!(
+            names.join(" "),
+            "credentials_rejected permission_denied throttled capped session_window_closed recipient_not_reachable \
+             recipient_opted_out recipient_invalid sender_invalid content_rejected template_not_found \
+             template_parameters_rejected template_paused account_restricted not_found conflict other"
+        );
+        let states = [
+            MessageState::Pending,
+            MessageState::Unknown,
+            MessageState::Accepted,
+            MessageState::Sent,
+            MessageState::Failed,
+            MessageState::Delivered,
+            MessageState::Read,
+        ];
+        let names: Vec<&str> = states.map(Into::into).to_vec();
+        assert_eq!(names.join(" "), "pending unknown accepted sent failed delivered read");
+        let names: Vec<&str> = [Channel::WhatsApp, Channel::Sms].map(Into::into).to_vec();
+        assert_eq!(names.join(" "), "whatsapp sms");
+        let reasons = [
+            UnknownReason::TimedOut,
+            UnknownReason::ConnectionLost,
+            UnknownReason::ReplyCutOff,
+            UnknownReason::ReplyTooLarge,
+            UnknownReason::ReplyUnreadable,
+            UnknownReason::ProviderFailed,
+            UnknownReason::Redirected,
+            UnknownReason::ServerFailed,
+            UnknownReason::Restored,
+        ];
+        assert_eq!(
+            reasons.map(UnknownReason::as_str).join(" "),
+            "TIMED_OUT CONNECTION_LOST REPLY_CUT_OFF REPLY_TOO_LARGE REPLY_UNREADABLE PROVIDER_FAILED REDIRECTED \
+             SERVER_FAILED RESTORED"
+        );
+        assert_eq!(
+            [Provider::ConnectBy, Provider::Connectly].map(Provider::as_str),
+            ["connectby", "connectly"]
+        );
     }
 }

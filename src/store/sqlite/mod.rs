@@ -210,7 +210,7 @@ impl Store {
         self.readers.page(reader::PageRange::UpTo(sequence), with_raw).await
     }
 
-    /// Finds the position of a point in time. Events that are appended later are after it, whatever their receive
+    /// Finds the position of a point in time. Events that are appended later are always after it, for any receive
     /// time.
     ///
     /// # Errors

@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn those_who_read_pages_leave_a_connection_to_whoever_looks_for_a_row() {
+    async fn page_reads_leave_a_connection_for_row_reads() {
         let opened = open();
         let readers = &opened.store.readers;
         // All permits for page reads are taken.
@@ -233,9 +233,9 @@ mod tests {
         let pages = Arc::clone(&readers.pages).acquire_many_owned(reading).await.expect("open");
         let connections = Arc::clone(&readers.permits).acquire_many_owned(reading).await.expect("open");
         let mut next = Box::pin(readers.page(PageRange::After(0), false));
-        assert!((&mut next).now_or_never().is_none(), "it waits for one of them");
+        assert!((&mut next).now_or_never().is_none(), "the page read waits for a permit");
         readers.run(|db| time_range(db).map_err(Error::of_read)).await.expect("readable");
-        assert!((&mut next).now_or_never().is_none(), "still");
+        assert!((&mut next).now_or_never().is_none(), "the page read still waits");
         drop((pages, connections));
         next.await.expect("readable");
     }

@@ -1,4 +1,4 @@
-//! Backups, and stores made out of them.
+//! Backups, and stores restored from them.
 
 use super::*;
 use crate::domain::{Cursor, Filter};
@@ -16,7 +16,7 @@ impl Opened {
         self.folder.path().join(name)
     }
 
-    /// Where its journal request_state, by the file.
+    /// The journal's row, read from the file.
     fn journal(&self) -> schema::JournalRow {
         schema::read(&self.connection()).expect("readable")
     }
@@ -28,14 +28,14 @@ impl Opened {
     }
 }
 
-/// Opens the store that is made of a backup, in a folder of its own.
-fn restored(backup: &Path, doubt: Option<Duration>) -> Opened {
+/// Restores a backup in a folder of its own, and opens the store.
+fn restored(backup: &Path, replay_guard: Option<Duration>) -> Opened {
     let folder = TempDir::new().expect("a folder");
-    restore(backup, &folder.path().join("switchboard.db"), doubt).expect("restored");
+    restore(backup, &folder.path().join("switchboard.db"), replay_guard).expect("restored");
     open_in(folder, None)
 }
 
-fn asked(id: &str) -> Request {
+fn new_request(id: &str) -> Request {
     Request { id: request(id), fingerprint: Fingerprint([7; 32]), resend_after: None }
 }
 
@@ -44,22 +44,22 @@ fn at(opened: &Opened, number: u64) -> Cursor {
 }
 
 #[tokio::test]
-async fn a_backup_of_an_open_store_is_one_moment_of_it() {
+async fn backup_of_an_open_store_is_a_snapshot() {
     let opened = open();
     for n in 0..50 {
         opened.commit_one(append("acme", None, &n.to_string())).await;
     }
-    let sent = opened.unknown_attempt("doubted").await;
+    let sent = opened.unknown_attempt("unknown").await;
     let id: SubscriptionId = "billing".parse().expect("an id");
     let create = Change::Create { filter: Filter::default(), position: SeekPosition::After(7) };
     opened.commit_one(Op::Subscription(id.clone(), Box::new(create))).await;
-    let (stop, go_on) = (Arc::new(Mutex::new(false)), 50_u64);
-    // It is written to meanwhile.
+    let (stop, start) = (Arc::new(Mutex::new(false)), 50_u64);
+    // Appends continue during the backup.
     let writing = {
         let (store, stop) = (opened.store.clone(), Arc::clone(&stop));
         #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
         tokio::spawn(async move {
-            let mut newest = go_on;
+            let mut newest = start;
             while !*stop.lock().expect("unpoisoned") {
                 store.commit(vec![append("acme", None, "more")]).await.expect("written");
                 newest += 1;
@@ -84,7 +84,7 @@ async fn a_backup_of_an_open_store_is_one_moment_of_it() {
         all.extend(sequences(&page));
     }
     assert_eq!(all, (1..=log_range.newest).collect::<Vec<_>>());
-    assert_eq!(restored.request_state("doubted").await, Some(("unknown", 1)));
+    assert_eq!(restored.request_state("unknown").await, Some(("unknown", 1)));
     assert_eq!(restored.state(sent).await, Some(MessageState::Unknown));
     let kept = restored.store.subscription(&id).await.expect("readable").expect("kept");
     assert_eq!(kept.sequence, 7);
@@ -95,7 +95,7 @@ async fn a_backup_of_an_open_store_is_one_moment_of_it() {
 }
 
 #[tokio::test]
-async fn a_cursor_from_before_the_backup_names_the_same_place_and_a_later_one_is_known_as_lost() {
+async fn cursor_before_backup_stays_valid_and_later_one_is_lost() {
     let opened = open();
     opened.commit_one(append("acme", None, "1")).await;
     opened.commit_one(append("acme", None, "2")).await;
@@ -116,7 +116,7 @@ async fn a_cursor_from_before_the_backup_names_the_same_place_and_a_later_one_is
         assert_eq!(first.store.locate(cursor), located, "{cursor:?}");
     }
 
-    // And over several restores.
+    // The same across several restores.
     let second = restored(&first.back_up(), None);
     for (cursor, located) in [
         (at(&opened, 2), CursorLocation::At(2)),
@@ -126,7 +126,7 @@ async fn a_cursor_from_before_the_backup_names_the_same_place_and_a_later_one_is
     ] {
         assert_eq!(second.store.locate(cursor), located, "{cursor:?}");
     }
-    // A sibling's cursors are another journal's: it is not known what it went on with.
+    // Cursors of a sibling restore are foreign, because this store does not know the sibling's later history.
     let sibling = restored(&backup, None);
     assert_eq!(sibling.store.locate(at(&first, 2)), CursorLocation::Foreign);
     let reopened = second.reopen();
@@ -134,7 +134,7 @@ async fn a_cursor_from_before_the_backup_names_the_same_place_and_a_later_one_is
 }
 
 #[tokio::test]
-async fn since_a_time_before_the_restore_events_may_be_missing_and_since_one_behind_it_none_is() {
+async fn since_before_restore_reports_trimmed_and_after_it_does_not() {
     let opened = open();
     opened.commit_one(append("acme", None, "kept")).await;
     let before = UnixMillis::now();
@@ -156,9 +156,9 @@ async fn since_a_time_before_the_restore_events_may_be_missing_and_since_one_beh
 }
 
 #[tokio::test]
-async fn a_request_that_a_restored_store_does_not_know_may_have_been_made_until_the_doubt_ends() {
+async fn unknown_request_is_unknown_until_replay_guard_ends() {
     let opened = open();
-    opened.unknown_attempt("doubted").await;
+    opened.unknown_attempt("unknown").await;
     let (_, sent) = opened.attempt("done", None).await;
     opened.finish_request("done", 1, accepted(&["P"])).await;
     opened.attempt("in-flight", None).await;
@@ -166,14 +166,14 @@ async fn a_request_that_a_restored_store_does_not_know_may_have_been_made_until_
 
     let guarded = restored(&backup, Some(HOUR));
     assert_eq!(guarded.request_state("in-flight").await, Some(("unknown", 1)));
-    assert_eq!(guarded.request_state("doubted").await, Some(("unknown", 1)));
+    assert_eq!(guarded.request_state("unknown").await, Some(("unknown", 1)));
     assert!(
         matches!(guarded.begin("done", None).await, BeginResult::Known(RequestRecord { message: Some(message), .. })
         if message.id == sent)
     );
     for _ in 0..2 {
         let BeginResult::Known(record) = guarded.begin("new", None).await else {
-            panic!("it may have been made")
+            panic!("the request may have been executed")
         };
         assert_eq!(record.attempt, 1);
         assert_eq!(record.state, RequestState::Unknown(unknown_outcome(UnknownReason::Restored)));
@@ -183,13 +183,13 @@ async fn a_request_that_a_restored_store_does_not_know_may_have_been_made_until_
     let (number, _) = guarded.attempt("new", Some(1)).await;
     assert_eq!(number, 2);
     guarded.finish_request("new", 2, AttemptOutcome::NotDone).await;
-    // All is as before the attempt.
+    // The state is as before the attempt.
     assert!(matches!(guarded.begin("new", None).await, BeginResult::Known(RequestRecord { attempt: 1, .. })));
-    // It outlives a restart.
+    // The guard survives a restart.
     let guarded = guarded.reopen();
     assert!(matches!(guarded.begin("new", None).await, BeginResult::Known(_)));
 
-    // Whatever the clock says by which events are placed, it is over when that is certain.
+    // The guard ends when the certain time reaches it, independent of receive times.
     let until = guarded.journal().replay_guard_until.expect("the guard is on");
     for (now, over) in [(until.0 - 1, false), (until.0, true)] {
         let expire = Op::Expire {
@@ -201,7 +201,7 @@ async fn a_request_that_a_restored_store_does_not_know_may_have_been_made_until_
         guarded.commit_one(expire).await;
         let known = guarded
             .store
-            .request_with_replay_guard(&account("acme"), &asked("other"))
+            .request_with_replay_guard(&account("acme"), &new_request("other"))
             .await
             .expect("readable");
         assert_eq!(known.is_none(), over);
@@ -215,16 +215,16 @@ async fn a_request_that_a_restored_store_does_not_know_may_have_been_made_until_
 }
 
 #[tokio::test]
-async fn what_is_told_before_a_request_is_begun_is_what_is_told_when_it_is() {
+async fn lookup_before_begin_returns_the_same_record_as_begin() {
     let opened = open();
-    opened.unknown_attempt("doubted").await;
+    opened.unknown_attempt("unknown").await;
     let restored = restored(&opened.back_up(), Some(HOUR));
-    for (id, resend_after) in [("doubted", None), ("new", None), ("new", Some(1)), ("new", Some(7))] {
-        let asked = Request { resend_after, ..asked(id) };
-        let notified =
-            restored.store.request_with_replay_guard(&account("acme"), &asked).await.expect("readable");
-        match (notified, restored.begin(id, resend_after).await) {
-            (Some(notified), BeginResult::Known(known)) => assert_eq!(notified, known, "{id}"),
+    for (id, resend_after) in [("unknown", None), ("new", None), ("new", Some(1)), ("new", Some(7))] {
+        let request = Request { resend_after, ..new_request(id) };
+        let before =
+            restored.store.request_with_replay_guard(&account("acme"), &request).await.expect("readable");
+        match (before, restored.begin(id, resend_after).await) {
+            (Some(before), BeginResult::Known(known)) => assert_eq!(before, known, "{id}"),
             (None, BeginResult::Attempt { number, .. }) => {
                 assert_eq!(Some(number), resend_after.map(|after| after + 1), "{id}");
                 restored.finish_request(id, number, AttemptOutcome::NotDone).await;
@@ -235,7 +235,7 @@ async fn what_is_told_before_a_request_is_begun_is_what_is_told_when_it_is() {
 }
 
 #[tokio::test]
-async fn a_second_restore_shortens_no_doubt_and_repeats_that_are_accepted_are_accepted_for_all() {
+async fn second_restore_never_shortens_replay_guard_unless_accepted() {
     let opened = open();
     let first = restored(&opened.back_up(), Some(24 * HOUR));
     let until = first.journal().replay_guard_until.expect("the guard is on");
@@ -246,7 +246,7 @@ async fn a_second_restore_shortens_no_doubt_and_repeats_that_are_accepted_are_ac
 }
 
 #[tokio::test]
-async fn a_clock_that_is_behind_the_backup_shortens_no_doubt() {
+async fn clock_behind_the_backup_does_not_shorten_replay_guard() {
     let opened = open();
     let backup = opened.back_up();
     let tomorrow = UnixMillis::now().plus(24 * HOUR);
@@ -279,22 +279,22 @@ async fn restore_refuses_a_store_that_is_not_a_backup() {
     drop(opened.store);
     // The channel closes when the writer has released the file.
     while health.changed().await.is_ok() {}
-    let notified = restore(&path, &to, None);
-    assert!(matches!(&notified, Err(Error::NotABackup { path: named }) if *named == path), "{notified:?}");
+    let result = restore(&path, &to, None);
+    assert!(matches!(&result, Err(Error::NotABackup { path: named }) if *named == path), "{result:?}");
     assert!(!to.exists());
 }
 
 #[tokio::test]
-async fn what_is_refused_is_called_by_the_name_that_it_has() {
+async fn refusal_names_the_refused_file() {
     let folder = TempDir::new().expect("a folder");
     let (path, to) = (folder.path().join("theirs.db"), folder.path().join("switchboard.db"));
     Connection::open(&path).and_then(|db| db.execute_batch("CREATE TABLE theirs (x)")).expect("made");
-    let notified = restore(&path, &to, None).expect_err("foreign").to_string();
-    assert!(notified.contains("theirs.db"), "{notified}");
+    let result = restore(&path, &to, None).expect_err("foreign").to_string();
+    assert!(result.contains("theirs.db"), "{result}");
 }
 
 #[tokio::test]
-async fn a_backup_cannot_be_served_from_and_is_left_as_it_is() {
+async fn opening_a_backup_is_refused_and_leaves_it_unchanged() {
     let opened = open();
     opened.commit_one(append("acme", None, "1")).await;
     let backup = opened.back_up();
@@ -313,7 +313,7 @@ async fn a_backup_cannot_be_served_from_and_is_left_as_it_is() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_backup_is_for_its_owner_alone() {
+async fn backup_is_readable_only_by_its_file_owner() {
     use std::os::unix::fs::PermissionsExt as _;
     let opened = open();
     let mode = std::fs::metadata(opened.back_up()).expect("there").permissions().mode();
@@ -321,7 +321,7 @@ async fn a_backup_is_for_its_owner_alone() {
 }
 
 #[tokio::test]
-async fn only_a_sound_backup_is_restored_and_nothing_is_written_over() {
+async fn only_an_intact_backup_is_restored_without_overwriting() {
     let opened = open();
     for n in 0..200 {
         opened.commit_one(append("acme", None, &n.to_string().repeat(100))).await;
@@ -333,8 +333,8 @@ async fn only_a_sound_backup_is_restored_and_nothing_is_written_over() {
     for beside in ["switchboard.db-wal", "switchboard.db-journal"] {
         let there = elsewhere.path().join(beside);
         std::fs::write(&there, "of another").expect("written");
-        let notified = restore(&backup, &to, None);
-        assert!(matches!(&notified, Err(Error::Exists { path }) if *path == there), "{notified:?}");
+        let result = restore(&backup, &to, None);
+        assert!(matches!(&result, Err(Error::Exists { path }) if *path == there), "{result:?}");
         std::fs::remove_file(there).expect("there");
     }
     let open_already = restore(&backup, &opened.path(), None);
@@ -379,32 +379,32 @@ async fn only_a_sound_backup_is_restored_and_nothing_is_written_over() {
 }
 
 #[tokio::test]
-async fn a_file_in_which_nothing_is_is_no_store() {
+async fn empty_file_is_not_a_store() {
     let elsewhere = TempDir::new().expect("a folder");
     let (empty, to) = (elsewhere.path().join("empty"), elsewhere.path().join("backup"));
     std::fs::write(&empty, "").expect("written");
-    let notified = back_up(&empty, &to);
-    assert!(matches!(notified, Err(Error::Foreign { .. })), "{notified:?}");
-    let notified = restore(&empty, &to, None);
-    assert!(matches!(notified, Err(Error::Foreign { .. })), "{notified:?}");
+    let result = back_up(&empty, &to);
+    assert!(matches!(result, Err(Error::Foreign { .. })), "{result:?}");
+    let result = restore(&empty, &to, None);
+    assert!(matches!(result, Err(Error::Foreign { .. })), "{result:?}");
     assert!(!to.exists());
 }
 
 #[tokio::test]
-async fn what_others_call_alike_is_not_swept_away_and_what_was_left_half_made_is() {
+async fn leftovers_are_deleted_and_similar_names_are_not() {
     let opened = open();
     let kept = [".switchboard-token", ".switchboard-unfinished-business", "switchboard-unfinished-a.tmp"];
-    let gone = [".switchboard-unfinished-Ab3xYz.tmp", ".switchboard-unfinished-Ab3xYz.tmp-journal"];
-    for name in kept.iter().chain(&gone) {
+    let deleted = [".switchboard-unfinished-Ab3xYz.tmp", ".switchboard-unfinished-Ab3xYz.tmp-journal"];
+    for name in kept.iter().chain(&deleted) {
         std::fs::write(opened.file(name), "").expect("written");
     }
     opened.back_up();
     assert_eq!(kept.map(|name| opened.file(name).exists()), [true; 3]);
-    assert_eq!(gone.map(|name| opened.file(name).exists()), [false; 2]);
+    assert_eq!(deleted.map(|name| opened.file(name).exists()), [false; 2]);
 }
 
 #[tokio::test]
-async fn many_backups_in_one_folder_at_once_are_all_whole() {
+async fn concurrent_backups_in_one_folder_are_all_complete() {
     let opened = open();
     for n in 0..50 {
         opened.commit_one(append("acme", None, &n.to_string())).await;
@@ -424,7 +424,7 @@ async fn many_backups_in_one_folder_at_once_are_all_whole() {
 }
 
 #[tokio::test]
-async fn a_generation_that_was_given_after_the_backup_is_not_given_again_after_the_restore() {
+async fn generation_assigned_after_backup_is_not_reused_by_restore() {
     let opened = open();
     let made = opened.changed("s", create(Filter::default(), SeekPosition::Newest)).await;
     let backup = opened.back_up();

@@ -1,4 +1,4 @@
-//! What is forgotten and what is not, and when customers last wrote.
+//! Which rows expire, and when customers last wrote.
 
 use super::*;
 
@@ -31,7 +31,7 @@ fn customer(phone: &str, user: &str) -> Party {
 }
 
 #[tokio::test]
-async fn requests_that_ended_are_forgotten_in_small_steps_and_their_messages_stay() {
+async fn ended_requests_expire_in_steps_and_their_messages_stay() {
     let opened = open();
     let ids = ["a", "b", "c"];
     let mut messages = Vec::new();
@@ -46,12 +46,12 @@ async fn requests_that_ended_are_forgotten_in_small_steps_and_their_messages_sta
     }
     opened.commit_one(answer("A", proof(messages[0], 1, None))).await;
     assert_eq!(opened.state(messages[0]).await, Some(Accepted), "a proof counts without a request");
-    assert_eq!(opened.attempt("a", Some(1)).await.0, 2, "whoever knows of attempt 1 may go on");
+    assert_eq!(opened.attempt("a", Some(1)).await.0, 2, "a caller that knows attempt 1 may resend");
     assert_eq!(opened.request_state("a").await, Some(("in flight", 2)));
 }
 
 #[tokio::test]
-async fn a_proof_of_an_older_message_says_nothing_of_a_newer_request_of_its_id() {
+async fn proof_of_old_message_does_not_change_new_request_with_its_id() {
     let opened = open();
     let old = opened.unknown_attempt("r").await;
     opened.expire(later(), NEVER, 10).await;
@@ -64,7 +64,7 @@ async fn a_proof_of_an_older_message_says_nothing_of_a_newer_request_of_its_id()
 }
 
 #[tokio::test]
-async fn what_is_in_flight_is_never_forgotten_nor_its_message() {
+async fn request_in_flight_and_its_message_never_expire() {
     let opened = open();
     let (_, first) = opened.attempt("first", None).await;
     let again = opened.unknown_attempt("again").await;
@@ -76,17 +76,17 @@ async fn what_is_in_flight_is_never_forgotten_nor_its_message() {
 }
 
 #[tokio::test]
-async fn messages_are_forgotten_with_all_their_names_but_not_before_their_requests() {
+async fn messages_expire_with_all_keys_but_not_before_their_requests() {
     let opened = open();
     opened.attempt("r", None).await;
     let kept = opened.finish_request("r", 1, accepted(&["P"])).await.message.expect("kept");
-    let gone = opened.sent(&draft(), accepted(&["Q"])).await.message.expect("kept");
+    let expired = opened.sent(&draft(), accepted(&["Q"])).await.message.expect("kept");
     assert_eq!(opened.expire(NEVER, later(), 10).await, 1);
-    assert_eq!(opened.message(gone.id).await, None);
-    assert_eq!(opened.message(kept.id).await, Some(kept.clone()), "its request is still answered from it");
-    // Its id is nobody's now: a late status has a status_effect of its own.
+    assert_eq!(opened.message(expired.id).await, None);
+    assert_eq!(opened.message(kept.id).await, Some(kept.clone()), "its request still needs it");
+    // The provider's id is free now, so a late status is tracked without a message.
     opened.commit_one(status("acme", "Q", Some(Sent), None)).await;
-    assert_eq!(opened.events().await.last().expect("notified").1, " Some(Sent) false");
+    assert_eq!(opened.events().await.last().expect("an event").1, " Some(Sent) false");
 
     assert_eq!(opened.expire(later(), later(), 10).await, 1);
     assert_eq!(opened.message(kept.id).await, None);
@@ -94,18 +94,18 @@ async fn messages_are_forgotten_with_all_their_names_but_not_before_their_reques
 }
 
 #[tokio::test]
-async fn what_was_reported_of_messages_that_never_came_is_forgotten() {
+async fn early_reports_without_a_message_expire() {
     let opened = open();
     opened.commit_one(status("acme", "P", Some(Sent), None)).await;
     opened.commit_one(answer("A", proof(MessageId::generate(), 1, None))).await;
     assert_eq!(opened.expire(later(), NEVER, 10).await, 0);
     assert_eq!(opened.expire(later(), later(), 10).await, 2);
     let message = opened.sent(&draft(), accepted(&["P"])).await.message.expect("kept");
-    assert_eq!(message.state, Accepted, "nothing is left of the status");
+    assert_eq!(message.state, Accepted, "the status has expired");
 }
 
 #[tokio::test]
-async fn a_customer_last_wrote_when_the_provider_says_so_but_not_in_the_future() {
+async fn last_received_is_the_providers_time_clamped_to_now() {
     let opened = open();
     let phone = "+15550100001";
     let before = UnixMillis::now().0;
@@ -116,16 +116,16 @@ async fn a_customer_last_wrote_when_the_provider_says_so_but_not_in_the_future()
     opened.commit_one(write("1", Some(5_000))).await;
     assert_eq!(opened.last_received(phone, None).await, Some(5_000));
     opened.commit_one(write("2", Some(4_000))).await;
-    assert_eq!(opened.last_received(phone, None).await, Some(5_000), "it is the newest that counts");
+    assert_eq!(opened.last_received(phone, None).await, Some(5_000), "the newest counts");
     opened.commit_one(write("3", Some(before + 1_000_000))).await;
     let clamped = opened.last_received(phone, None).await.expect("known");
     assert!((before..=UnixMillis::now().0).contains(&clamped), "{clamped}");
     assert_eq!(opened.commit_one(write("1", None)).await, OpResult::Duplicate);
-    assert_eq!(opened.last_received(phone, None).await, Some(clamped), "a repetition is no new message");
+    assert_eq!(opened.last_received(phone, None).await, Some(clamped), "a duplicate is not a new message");
 }
 
 #[tokio::test]
-async fn a_customer_is_known_by_each_address_and_to_each_number_of_ours() {
+async fn last_received_is_kept_per_address_and_own_number() {
     let opened = open();
     let (one, other) = ("+15550100002", "+15550100003");
     let write = |id: &'static str, sender: Party, own: &'static str, at: i64| {
@@ -145,7 +145,11 @@ async fn a_customer_is_known_by_each_address_and_to_each_number_of_ours() {
         assert_eq!(opened.last_received(address, own).await, expected, "{address} {own:?}");
     }
     opened.commit_one(write("3", customer("+15550100001", ""), "", 3_000)).await;
-    assert_eq!(opened.last_received("+15550100001", Some(other)).await, Some(3_000), "it may have been this");
+    assert_eq!(
+        opened.last_received("+15550100001", Some(other)).await,
+        Some(3_000),
+        "it may have been this number"
+    );
     let echo = written(true, "4", customer("+15550100009", ""), one, None, None);
     opened.commit_one(echo).await;
     assert_eq!(opened.last_received("+15550100009", None).await, None, "an echo is ours");
@@ -156,7 +160,7 @@ async fn a_customer_is_known_by_each_address_and_to_each_number_of_ours() {
 }
 
 #[tokio::test]
-async fn a_customer_who_wrote_something_unreadable_wrote() {
+async fn unreadable_message_counts_as_received() {
     let opened = open();
     let mut op = append("acme", None, "?");
     if let Op::Append(append) = &mut op
@@ -173,9 +177,9 @@ async fn a_customer_who_wrote_something_unreadable_wrote() {
 }
 
 #[tokio::test]
-async fn a_request_is_remembered_from_its_end_also_where_the_clock_was_behind_then() {
+async fn retention_starts_at_the_end_even_if_the_clock_was_behind() {
     let opened = open();
-    opened.commit_one(append("acme", None, "as late as it is")).await;
+    opened.commit_one(append("acme", None, "latest")).await;
     opened.unknown_attempt("before").await;
     opened.attempt("behind", None).await;
     opened.attempt("again", None).await;
@@ -187,7 +191,7 @@ async fn a_request_is_remembered_from_its_end_also_where_the_clock_was_behind_th
         }
         opened.commit_one(end).await;
     }
-    // All of them ended just now.
+    // All of these requests ended just now.
     let a_day_ago = UnixMillis(UnixMillis::now().0 - 86_400_000);
     assert_eq!(opened.expire(a_day_ago, NEVER, 10).await, 0);
     for id in ["before", "behind", "again"] {

@@ -1,15 +1,16 @@
-//! Proofs, before and after attempts end: in every order the message is accepted, and that is notified once.
+//! Proofs before and after an attempt ends: in every order the message is accepted and `message.accepted` is appended
+//! once.
 
 use super::*;
 
 use MessageState::{Accepted, Delivered, Sent};
 
-/// An echo that brings our mark back.
+/// An echo with our tag.
 fn echo(id: &str, proof: Option<Proof>) -> Op {
     written(true, id, Party::default(), "", None, proof)
 }
 
-/// The kinds of proof, each of an attempt at a message that the provider calls `P`, or does not name.
+/// All kinds of proof of an attempt at a message. Two of them name the provider's id `P`, the third names none.
 fn proofs(id: MessageId, number: u32) -> [Op; 3] {
     [
         status("acme", "P", Some(Sent), proof(id, number, Some("P"))),
@@ -18,7 +19,7 @@ fn proofs(id: MessageId, number: u32) -> [Op; 3] {
     ]
 }
 
-/// Asserts that a message is accepted or further, and that this was notified once, before what proves it.
+/// Asserts that a message is accepted or further, and that `message.accepted` was appended once.
 async fn assert_accepted(opened: &Opened, id: MessageId, case: &str) {
     let message = opened.message(id).await.expect("kept");
     assert!(message.state >= Accepted, "{case}: {message:?}");
@@ -27,7 +28,7 @@ async fn assert_accepted(opened: &Opened, id: MessageId, case: &str) {
 }
 
 #[tokio::test]
-async fn a_proof_ends_a_doubt_whichever_attempt_it_proves() {
+async fn proof_of_any_attempt_resolves_an_unknown_outcome() {
     for resends in 0..3 {
         for number in 1..=resends + 1 {
             for kind in 0..3 {
@@ -48,14 +49,14 @@ async fn a_proof_ends_a_doubt_whichever_attempt_it_proves() {
                 );
                 let kinds: Vec<_> = opened.events().await.iter().map(|(kind, _)| *kind).collect();
                 assert_eq!(kinds.len(), 2, "{case}");
-                assert_eq!(kinds[0], EventType::MessageAccepted, "{case}: it comes before its proof");
+                assert_eq!(kinds[0], EventType::MessageAccepted, "{case}: it precedes its proof");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn a_proof_joins_the_providers_id() {
+async fn proof_joins_the_providers_id() {
     let opened = open();
     let id = opened.unknown_attempt("r").await;
     opened.commit_one(echo("P", proof(id, 1, Some("P")))).await;
@@ -66,7 +67,7 @@ async fn a_proof_joins_the_providers_id() {
 }
 
 #[tokio::test]
-async fn a_proof_that_comes_while_an_attempt_is_in_flight_outweighs_how_it_ends() {
+async fn proof_during_an_attempt_outweighs_its_outcome() {
     for resend in [false, true] {
         for kind in 0..3 {
             for outcome in [accepted(&["P", "Q"]), unknown(), AttemptOutcome::NotDone] {
@@ -99,24 +100,24 @@ async fn a_proof_that_comes_while_an_attempt_is_in_flight_outweighs_how_it_ends(
 }
 
 #[tokio::test]
-async fn a_proof_of_a_resend_that_was_taken_back_counts() {
+async fn proof_of_a_reverted_resend_counts() {
     let opened = open();
     let id = opened.unknown_attempt("r").await;
     opened.attempt("r", Some(1)).await;
     opened.finish_request("r", 2, AttemptOutcome::NotDone).await;
     opened.commit_one(answer("A", proof(id, 2, None))).await;
     assert_eq!(opened.request_state("r").await, Some(("accepted", 1)));
-    assert_accepted(&opened, id, "taken back").await;
+    assert_accepted(&opened, id, "reverted").await;
 }
 
 #[tokio::test]
-async fn a_proof_that_overtakes_the_end_of_a_send_without_a_request_counts() {
+async fn proof_before_the_end_of_a_plain_send_counts() {
     for kind in 0..3 {
         for outcome in [accepted(&["P"]), accepted(&[]), unknown()] {
             let opened = open();
             let sent = draft();
             opened.commit_one(proofs(sent.id, 1).into_iter().nth(kind).expect("three kinds")).await;
-            assert_eq!(opened.message(sent.id).await, None, "its send has not ended");
+            assert_eq!(opened.message(sent.id).await, None, "its send has not finished");
             assert_eq!(opened.times_accepted(sent.id).await, 0);
             let message = opened.sent(&sent, outcome.clone()).await.message.expect("kept");
             let case = format!("kind {kind}, {outcome:?}");
@@ -132,7 +133,7 @@ async fn a_proof_that_overtakes_the_end_of_a_send_without_a_request_counts() {
 }
 
 #[tokio::test]
-async fn a_send_without_a_request_that_was_not_done_leaves_no_message() {
+async fn plain_send_that_was_not_executed_leaves_no_message() {
     let opened = open();
     let sent = draft();
     let nothing = FinishResult { record: None, message: None };
@@ -142,7 +143,7 @@ async fn a_send_without_a_request_that_was_not_done_leaves_no_message() {
 }
 
 #[tokio::test]
-async fn a_send_without_a_request_that_nobody_can_tell_of_is_unknown_until_a_proof() {
+async fn plain_send_with_unknown_outcome_stays_unknown_until_proof() {
     let opened = open();
     let sent = draft();
     let message = opened.sent(&sent, unknown()).await.message.expect("kept");
@@ -153,11 +154,11 @@ async fn a_send_without_a_request_that_nobody_can_tell_of_is_unknown_until_a_pro
     opened.commit_one(status("acme", "P", Some(Sent), proof(sent.id, 1, Some("P")))).await;
     assert_accepted(&opened, sent.id, "proven").await;
     let notified: Vec<_> = opened.notified().into_iter().flatten().collect();
-    assert_eq!(notified, [opened.message(sent.id).await.expect("kept")], "once, as it request_state");
+    assert_eq!(notified, [opened.message(sent.id).await.expect("kept")], "once, with its current state");
 }
 
 #[tokio::test]
-async fn a_status_with_our_mark_names_the_message_even_before_it_has_a_row() {
+async fn status_with_our_tag_names_the_message_before_its_row() {
     let opened = open();
     let sent = draft();
     opened.commit_one(status("acme", "P", None, proof(sent.id, 1, Some("P")))).await;
@@ -169,7 +170,7 @@ async fn a_status_with_our_mark_names_the_message_even_before_it_has_a_row() {
 }
 
 #[tokio::test]
-async fn a_proof_of_another_accounts_message_counts_for_nothing() {
+async fn proof_of_another_accounts_message_is_ignored() {
     let opened = open();
     let id = opened.unknown_attempt("r").await;
     opened.commit_one(status("globex", "P", Some(Sent), proof(id, 1, Some("P")))).await;
@@ -178,7 +179,7 @@ async fn a_proof_of_another_accounts_message_counts_for_nothing() {
     let events = opened.events().await;
     assert_eq!(events, [(EventType::MessageStatus, " Some(Sent) false".to_owned())]);
 
-    // Also when it comes before the message has a row.
+    // The same if the event arrives before the message has a row.
     let sent = draft();
     opened.commit_one(status("globex", "Q", Some(Sent), proof(sent.id, 1, Some("Q")))).await;
     let message = opened.sent(&sent, unknown()).await.message.expect("kept");
@@ -189,7 +190,7 @@ async fn a_proof_of_another_accounts_message_counts_for_nothing() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_joined_to_a_message_stays_with_it() {
+async fn provider_id_joined_to_a_message_stays_with_it() {
     let opened = open();
     let first = opened.sent(&draft(), accepted(&["P"])).await.message.expect("kept");
     let second = opened.unknown_attempt("r").await;
@@ -203,7 +204,7 @@ async fn an_id_that_is_joined_to_a_message_stays_with_it() {
 }
 
 #[tokio::test]
-async fn the_replys_word_for_the_state_counts_as_long_as_no_status_has_moved_it_on() {
+async fn provider_state_of_reply_applies_until_a_status_advances_it() {
     for overtaken in [false, true] {
         let opened = open();
         let (_, id) = opened.attempt("r", None).await;
@@ -222,7 +223,7 @@ async fn the_replys_word_for_the_state_counts_as_long_as_no_status_has_moved_it_
 }
 
 #[tokio::test]
-async fn all_that_is_proven_outlives_the_process() {
+async fn proofs_survive_restart() {
     let opened = open();
     let (_, id) = opened.attempt("r", None).await;
     let sent = draft();
@@ -235,9 +236,9 @@ async fn all_that_is_proven_outlives_the_process() {
     assert_eq!(message.state, Accepted);
 }
 
-/// The outcome may come to the store long after it was known, when the disk was full meanwhile; and clocks go back.
+/// If the disk was full, an outcome may be written long after it became known. Clocks may also go back.
 #[tokio::test]
-async fn receive_times_never_go_backwards_for_an_outcome_that_is_written_late() {
+async fn late_written_outcome_keeps_receive_times_monotonic() {
     let opened = open();
     let with_request = opened.attempt("r", None).await.1;
     let without = draft();

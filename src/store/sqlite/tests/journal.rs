@@ -1,9 +1,9 @@
-//! The journal: numbers, duplicates, pages, trimming, full disks.
+//! The journal: sequence numbers, duplicates, pages, trimming, full disks.
 
 use super::*;
 
 #[tokio::test]
-async fn appended_events_are_numbered_without_holes_and_outlive_the_process() {
+async fn appended_events_are_contiguous_and_survive_restart() {
     let opened = open();
     let epoch = opened.store.epoch();
     for n in 1..=3 {
@@ -20,7 +20,7 @@ async fn appended_events_are_numbered_without_holes_and_outlive_the_process() {
 }
 
 #[tokio::test]
-async fn duplicates_are_dropped_by_identity_within_an_account_and_also_after_a_restart() {
+async fn duplicate_identity_in_account_is_dropped_even_after_restart() {
     let opened = open();
     let identity = || Some(Identity::message("M1"));
     let twice = vec![append("acme", identity(), "a"), append("acme", identity(), "other bytes")];
@@ -45,7 +45,7 @@ async fn duplicates_are_dropped_by_identity_within_an_account_and_also_after_a_r
 }
 
 #[tokio::test]
-async fn equal_bytes_without_an_identity_are_appended_and_marked_with_the_newest_earlier_one() {
+async fn equal_bytes_without_identity_are_appended_and_marked() {
     let opened = open();
     let ops = vec![append("acme", None, "x"), append("acme", None, "x"), append("acme", None, "x")];
     opened.store.commit(ops).await.expect("written");
@@ -59,11 +59,11 @@ async fn equal_bytes_without_an_identity_are_appended_and_marked_with_the_newest
     assert_eq!(texts[0][2], "");
     assert_eq!(texts[1][2], texts[0][0]);
     assert_eq!(texts[2][2], texts[1][0]);
-    assert_eq!(texts[3][2], "", "another account's bytes are no duplicate");
+    assert_eq!(texts[3][2], "", "another account's bytes are not a duplicate");
 }
 
 #[tokio::test]
-async fn numbers_are_never_used_again_even_when_everything_was_trimmed() {
+async fn sequence_numbers_are_not_reused_after_trimming_everything() {
     let opened = open();
     opened
         .store
@@ -83,7 +83,7 @@ async fn numbers_are_never_used_again_even_when_everything_was_trimmed() {
 }
 
 #[tokio::test]
-async fn trimming_keeps_what_is_younger() {
+async fn trimming_keeps_younger_events() {
     let opened = open();
     opened.store.commit(vec![append("acme", None, "1")]).await.expect("written");
     let done = opened
@@ -94,7 +94,7 @@ async fn trimming_keeps_what_is_younger() {
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_whole_commits_and_heals_when_there_is_room() {
+async fn full_disk_fails_whole_commits_and_recovers_after_trim() {
     let opened = open_in(TempDir::new().expect("a folder"), Some(40));
     let health = opened.store.health();
     let big = "x".repeat(20_000);
@@ -109,35 +109,37 @@ async fn a_full_disk_refuses_whole_commits_and_heals_when_there_is_room() {
     };
     assert!(matches!(refused, Error::Full(_)), "{refused:?}");
     assert_eq!(*health.borrow(), Health::Failing);
-    assert_eq!(opened.store.log_range().newest, kept, "nothing of a refused commit is left");
+    assert_eq!(opened.store.log_range().newest, kept, "a failed commit leaves nothing");
     assert_eq!(opened.committed.lock().expect("unpoisoned").len() as u64, kept);
 
     let soon = UnixMillis(UnixMillis::now().0 + 1_000);
-    opened.store.commit(vec![Op::Trim(Trim::older_than(soon, 100))]).await.expect("trimming needs no room");
+    opened
+        .store
+        .commit(vec![Op::Trim(Trim::older_than(soon, 100))])
+        .await
+        .expect("trimming needs no disk space");
     assert_eq!(*health.borrow(), Health::Writable);
-    let done =
-        opened.store.commit(vec![append("acme", None, &big)]).await.expect("freed space is used again");
-    assert_eq!(done, [OpResult::Appended(kept + 1)], "a number that was never given is not skipped");
+    let done = opened.store.commit(vec![append("acme", None, &big)]).await.expect("freed space is reused");
+    assert_eq!(done, [OpResult::Appended(kept + 1)], "an unused sequence number is not skipped");
 }
 
-/// Whoever asks how a message request_state must be able to, also while nothing can be written.
+/// Message states stay readable while the store cannot write.
 #[tokio::test]
-async fn waiting_for_what_came_before_does_not_fail_with_it() {
+async fn read_barrier_succeeds_after_a_failed_commit() {
     let opened = open_in(TempDir::new().expect("a folder"), Some(40));
     let too_big = append("acme", None, &"x".repeat(1_000_000));
     let (refused, read_barrier) =
         tokio::join!(opened.store.commit(vec![too_big]), opened.store.read_barrier());
     assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
-    read_barrier.expect("it was settled that it cannot be written");
+    read_barrier.expect("the commit has failed");
     opened.store.close().await;
     let mut health = opened.store.health();
     while health.changed().await.is_ok() {}
     assert!(matches!(opened.store.read_barrier().await, Err(Error::Closed)));
 }
 
-/// What makes a commit durable. That the disk is really asked is SQLite's part.
 #[tokio::test]
-async fn closing_writes_what_waits_and_then_no_more() {
+async fn closing_writes_queued_commits_and_rejects_later_ones() {
     let opened = open();
     let waiting = opened.store.commit(vec![append("acme", None, "1")]);
     let (done, ()) = tokio::join!(waiting, opened.store.close());
@@ -152,7 +154,7 @@ async fn closing_writes_what_waits_and_then_no_more() {
 }
 
 #[tokio::test]
-async fn many_callers_share_commits_and_each_learns_its_own_result() {
+async fn concurrent_callers_share_commits_and_get_their_own_results() {
     let opened = open();
     let calls =
         (0..500).map(|n| {
@@ -173,11 +175,11 @@ async fn many_callers_share_commits_and_each_learns_its_own_result() {
     assert_eq!(appended, (1..=250).collect::<Vec<_>>());
     let notified: Vec<u64> =
         opened.committed.lock().expect("unpoisoned").iter().map(|event| event.sequence).collect();
-    assert_eq!(notified, appended, "commits are notified in order, each event once");
+    assert_eq!(notified, appended, "commits are published in order, each event once");
 }
 
 #[tokio::test]
-async fn pages_end_early_when_events_are_large_and_meet_without_a_hole() {
+async fn large_events_end_pages_early_without_gaps() {
     let opened = open();
     let big = "x".repeat(400_000);
     opened
@@ -210,9 +212,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// The store against a plain `Vec`: whatever is appended, trimmed and reopened, both hold the same.
+    /// Compares the store with a plain list, under random appends, trims and reopenings.
     #[test]
-    fn the_store_behaves_like_a_list(steps in steps()) {
+    fn random_steps_match_a_plain_list(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let mut opened = open();
@@ -249,7 +251,7 @@ proptest! {
     }
 }
 
-/// The receive times of a file's events are set by hand: many share one.
+/// Creates events and sets their receive times in the file. Several events may share a time.
 async fn received_at(times: &[i64]) -> Opened {
     let opened = open();
     let ops = times.iter().enumerate().map(|(n, _)| append("acme", None, &n.to_string())).collect();
@@ -266,7 +268,7 @@ async fn received_at(times: &[i64]) -> Opened {
 }
 
 #[tokio::test]
-async fn a_moment_lies_before_the_first_event_that_was_received_at_it_or_later() {
+async fn since_returns_position_before_first_event_at_or_after_time() {
     let opened = received_at(&[10, 20, 20, 20, 30]).await;
     for (moment, after) in
         [(i64::MIN, 0), (9, 0), (10, 0), (11, 1), (20, 1), (21, 4), (30, 4), (31, 5), (i64::MAX, 5)]
@@ -279,7 +281,7 @@ async fn a_moment_lies_before_the_first_event_that_was_received_at_it_or_later()
 }
 
 #[tokio::test]
-async fn a_moment_knows_whether_events_since_then_were_trimmed_also_after_a_restart() {
+async fn since_reports_trimmed_events_even_after_restart() {
     let opened = received_at(&[10, 20, 20, 20, 30]).await;
     let since = async |opened: &Opened, moment| {
         let TimeLocation { after, trimmed } = opened.store.since(UnixMillis(moment)).await.expect("readable");
@@ -298,12 +300,12 @@ async fn a_moment_knows_whether_events_since_then_were_trimmed_also_after_a_rest
     let done = opened.store.commit(vec![trim]).await.expect("written");
     assert_eq!(trimmed(&done), 2);
     assert_eq!(since(&opened, 30).await, (5, true));
-    assert_eq!(since(&opened, 31).await, (5, false), "all since then is still to come");
+    assert_eq!(since(&opened, 31).await, (5, false), "no later event exists");
     assert_eq!(opened.store.time_range().await.expect("readable"), None);
 }
 
 #[tokio::test]
-async fn pages_before_a_place_hold_the_nearest_events_in_order() {
+async fn pages_before_a_position_hold_nearest_events_in_order() {
     let opened = open();
     let big = "x".repeat(400_000);
     let ops = (0..5).map(|n| append("acme", None, &format!("{n}{big}"))).collect();
@@ -322,10 +324,10 @@ async fn pages_before_a_place_hold_the_nearest_events_in_order() {
     assert_eq!(before(5, false).await, [4, 5]);
 }
 
-/// How many events one trim took away.
+/// How many events a trim deleted.
 fn trimmed(done: &[OpResult]) -> u64 {
     match done {
         [OpResult::Trimmed(trimmed)] => trimmed.events,
-        other => panic!("no trim but {other:?}"),
+        other => panic!("not a trim: {other:?}"),
     }
 }

@@ -1,4 +1,4 @@
-//! Statuses: how they move messages forward, and what they are notified to mean.
+//! Statuses: how they advance messages, and the effect that they report.
 
 use super::*;
 use crate::domain::event::ReportedFault;
@@ -7,12 +7,12 @@ use crate::domain::{ProviderFault, RefusalReason};
 
 use MessageState::{Accepted, Delivered, Failed, Read, Sent, Unknown};
 
-/// What the last event says that it means: the message, its state, and whether it came late.
+/// The effect that the last event reports: the message, its state, and whether the status was stale.
 async fn last_effect(opened: &Opened) -> String {
     opened.events().await.pop().expect("an event").1
 }
 
-/// A message that the provider took as `P`.
+/// A message that the provider accepted as `P`.
 async fn sent(opened: &Opened) -> Message {
     opened.sent(&draft(), accepted(&["P"])).await.message.expect("kept")
 }
@@ -36,7 +36,7 @@ fn failed(provider_id: &str, fault: Option<ReportedFault>) -> Op {
 }
 
 #[tokio::test]
-async fn statuses_move_a_message_forward_and_say_how_far_it_has_come() {
+async fn statuses_advance_a_message_and_report_its_state() {
     let opened = open();
     let Message { id, .. } = sent(&opened).await;
     for (state, after, stale) in [
@@ -53,7 +53,7 @@ async fn statuses_move_a_message_forward_and_say_how_far_it_has_come() {
 }
 
 #[tokio::test]
-async fn every_state_follows_its_order_whatever_comes_when() {
+async fn states_advance_in_order_for_every_order_of_statuses() {
     for first in [Sent, Failed, Delivered, Read] {
         for second in [Sent, Failed, Delivered, Read] {
             if first == second {
@@ -66,14 +66,14 @@ async fn every_state_follows_its_order_whatever_comes_when() {
             let (after, stale) = (first.max(second), second < first);
             assert_eq!(last_effect(&opened).await, format!("{id} Some({after:?}) {stale}"));
             assert_eq!(opened.state(id).await, Some(after));
-            let troubled = opened.message(id).await.expect("kept").problem.is_some();
-            assert_eq!(troubled, after == Failed);
+            let has_problem = opened.message(id).await.expect("kept").problem.is_some();
+            assert_eq!(has_problem, after == Failed);
         }
     }
 }
 
 #[tokio::test]
-async fn a_repeated_status_changes_nothing() {
+async fn repeated_status_changes_nothing() {
     let opened = open();
     let Message { id, .. } = sent(&opened).await;
     opened.commit_one(status("acme", "P", Some(Sent), None)).await;
@@ -86,7 +86,7 @@ async fn a_repeated_status_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_failure_is_explained_until_a_delivery_disproves_it() {
+async fn failure_keeps_its_fault_until_a_delivery_disproves_it() {
     let opened = open();
     let Message { id, .. } = opened.sent(&draft(), accepted(&["P", "Q"])).await.message.expect("kept");
     opened.commit_one(failed("P", Some(fault("1")))).await;
@@ -94,14 +94,14 @@ async fn a_failure_is_explained_until_a_delivery_disproves_it() {
     assert_eq!(opened.message(id).await.expect("kept").problem, problem("1"));
     opened.commit_one(failed("Q", Some(fault("2")))).await;
     assert_eq!(last_effect(&opened).await, format!("{id} Some(Failed) true"));
-    assert_eq!(opened.message(id).await.expect("kept").problem, problem("1"), "the first request_state");
+    assert_eq!(opened.message(id).await.expect("kept").problem, problem("1"), "the first fault stays");
     opened.commit_one(status("acme", "Q", Some(Delivered), None)).await;
     let message = opened.message(id).await.expect("kept");
     assert_eq!((message.state, message.problem), (Delivered, None));
 }
 
 #[tokio::test]
-async fn a_failure_that_the_provider_does_not_explain_is_one_all_the_same() {
+async fn unexplained_failure_has_reason_other() {
     let opened = open();
     let Message { id, .. } = sent(&opened).await;
     opened.commit_one(failed("P", None)).await;
@@ -114,7 +114,7 @@ async fn a_failure_that_the_provider_does_not_explain_is_one_all_the_same() {
 }
 
 #[tokio::test]
-async fn what_is_reported_of_messages_that_are_not_ours_has_a_life_too() {
+async fn statuses_of_foreign_messages_advance_a_state_too() {
     let opened = open();
     for (state, status_effect) in [
         (None, " None false"),
@@ -125,12 +125,12 @@ async fn what_is_reported_of_messages_that_are_not_ours_has_a_life_too() {
         assert_eq!(last_effect(&opened).await, status_effect);
     }
     opened.commit_one(status("globex", "theirs", Some(Sent), None)).await;
-    assert_eq!(last_effect(&opened).await, " Some(Sent) false", "ids are one account's");
+    assert_eq!(last_effect(&opened).await, " Some(Sent) false", "provider ids are scoped to an account");
     assert_eq!(opened.notified(), Vec::<Vec<Message>>::new());
 }
 
 #[tokio::test]
-async fn a_status_that_overtakes_the_reply_counts_when_the_reply_comes() {
+async fn status_before_the_reply_counts_once_the_reply_arrives() {
     for with_request in [true, false] {
         let opened = open();
         opened.commit_one(failed("P", Some(fault("1")))).await;
@@ -154,19 +154,19 @@ async fn a_status_that_overtakes_the_reply_counts_when_the_reply_comes() {
 }
 
 #[tokio::test]
-async fn an_unknown_message_is_found_by_no_id_of_the_providers_until_it_is_proven() {
+async fn unknown_message_has_no_provider_id_until_proof() {
     let opened = open();
     let id = opened.unknown_attempt("r").await;
     opened.commit_one(status("acme", "P", Some(Sent), None)).await;
     assert_eq!(last_effect(&opened).await, " Some(Sent) false");
-    assert_eq!(opened.state(id).await, Some(Unknown), "nothing says that it is this one");
+    assert_eq!(opened.state(id).await, Some(Unknown), "no proof joins the id to this message");
     opened.commit_one(status("acme", "P", Some(Delivered), proof(id, 1, Some("P")))).await;
     assert_eq!(last_effect(&opened).await, format!("{id} Some(Delivered) false"));
     assert_eq!(opened.state(id).await, Some(Delivered));
 }
 
 #[tokio::test]
-async fn what_was_reported_before_the_proof_counts_and_makes_later_words_stale() {
+async fn report_before_the_proof_makes_an_earlier_state_stale() {
     let opened = open();
     let id = opened.unknown_attempt("r").await;
     opened.commit_one(status("acme", "P", Some(Delivered), None)).await;
@@ -177,7 +177,7 @@ async fn what_was_reported_before_the_proof_counts_and_makes_later_words_stale()
 }
 
 #[tokio::test]
-async fn the_time_of_the_last_change_is_that_of_the_state() {
+async fn update_time_changes_only_with_the_state() {
     let opened = open();
     let early = UnixMillis(1_000);
     let message = Message { create_time: early, update_time: early, ..draft() };
@@ -188,5 +188,9 @@ async fn the_time_of_the_last_change_is_that_of_the_state() {
     assert!(accepted_at > early);
     opened.commit_one(status("acme", "P", None, None)).await;
     let message = opened.message(message.id).await.expect("kept");
-    assert_eq!((message.state, message.update_time), (Accepted, accepted_at), "an unknown word is no state");
+    assert_eq!(
+        (message.state, message.update_time),
+        (Accepted, accepted_at),
+        "an unknown word changes no state"
+    );
 }

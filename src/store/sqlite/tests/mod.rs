@@ -1,4 +1,4 @@
-//! The store against the promises of its seam.
+//! Tests of the store through its public interface.
 
 mod backup;
 mod expiry;
@@ -34,8 +34,8 @@ use crate::store::{
     SubscriptionChange, Trim, Trimmed,
 };
 
-/// What a test wants to see of an event, as text: its id, its number, the id of its duplicate, and what it means for a
-/// message.
+/// Encodes what a test checks of an event, as text: its id, its sequence number, the id of its duplicate, and its
+/// effect on a message.
 fn encode(event: &Event, stamp: &Stamp) -> Bytes {
     let duplicate = stamp.possible_duplicate_of.as_ref().map_or("", EventId::as_str);
     let status_effect = stamp.status_effect.map(|StatusEffect { message_id, state_after, stale }| {
@@ -51,7 +51,7 @@ fn encode(event: &Event, stamp: &Stamp) -> Bytes {
     format!("{id} {number} {duplicate} {}{state}\n{receive_time}", status_effect.unwrap_or_default()).into()
 }
 
-/// When an event was received, as [`encode`] wrote it.
+/// The receive time of an event that [`encode`] wrote.
 fn receive_time(event: &StoredEvent) -> UnixMillis {
     let text = String::from_utf8_lossy(&event.event);
     let (_, time) = text.rsplit_once('\n').expect("it ends with the time");
@@ -61,9 +61,9 @@ fn receive_time(event: &StoredEvent) -> UnixMillis {
 pub(super) struct Opened {
     pub(super) store: Store,
     committed: Arc<Mutex<Vec<StoredEvent>>>,
-    /// The messages that were notified, of each commit that notified any.
+    /// The changed messages, for each commit that changed any.
     notified: Arc<Mutex<Vec<Vec<Message>>>>,
-    /// The subscriptions that were notified.
+    /// The published subscription changes.
     changed: Arc<Mutex<Vec<SubscriptionChange>>>,
     replica_id: ReplicaId,
     folder: TempDir,
@@ -73,17 +73,18 @@ fn open_in(folder: TempDir, max_pages: Option<u32>) -> Opened {
     let committed = Arc::new(Mutex::new(Vec::new()));
     let notified = Arc::new(Mutex::new(Vec::new()));
     let changed = Arc::new(Mutex::new(Vec::new()));
-    let (seen, heard, noticed) = (Arc::clone(&committed), Arc::clone(&notified), Arc::clone(&changed));
+    let (events, messages, subscriptions) =
+        (Arc::clone(&committed), Arc::clone(&notified), Arc::clone(&changed));
     let replica_id = ReplicaId::generate();
     let store = Store::open(Options {
         path: folder.path().join("switchboard.db"),
         encode,
         committed: Box::new(move |changes| {
-            seen.lock().expect("unpoisoned").extend(changes.events.iter().cloned());
+            events.lock().expect("unpoisoned").extend(changes.events.iter().cloned());
             if !changes.messages.is_empty() {
-                heard.lock().expect("unpoisoned").push(changes.messages);
+                messages.lock().expect("unpoisoned").push(changes.messages);
             }
-            noticed.lock().expect("unpoisoned").extend(changes.subscriptions);
+            subscriptions.lock().expect("unpoisoned").extend(changes.subscriptions);
         }),
         replica_id,
         max_pages,
@@ -97,7 +98,7 @@ pub(super) fn open() -> Opened {
 }
 
 impl Opened {
-    /// Closes the store as a clean stop does, and opens the same file again.
+    /// Closes the store as a clean shutdown does, and reopens the file.
     fn reopen(self) -> Self {
         drop(self.store);
         open_in(self.folder, None)
@@ -124,7 +125,7 @@ fn sequences(page: &Page) -> Vec<u64> {
     page.events.iter().map(|event| event.sequence).collect()
 }
 
-/// A message that is about to be sent.
+/// A message to send.
 fn draft() -> Message {
     let now = UnixMillis::now();
     Message {
@@ -153,7 +154,7 @@ fn change_op(id: &str, change: Change) -> Op {
     Op::Subscription(subscription(id), Box::new(change))
 }
 
-/// Chooses the events of those accounts.
+/// A filter for the events of these accounts.
 fn of(accounts: &[&str]) -> Filter {
     Filter { accounts: accounts.iter().map(|id| account(id)).collect(), types: Vec::new() }
 }
@@ -195,7 +196,7 @@ fn proof(message_id: MessageId, number: u32, provider_message_id: Option<&str>) 
     Some(Proof { attempt, provider_message_id: provider_message_id.map(str::to_owned) })
 }
 
-/// A status with the word that Connectly has for the state; none request_state for a word that is new.
+/// A status with Connectly's word for the state. `None` gives a word that is not known.
 fn status(of: &str, provider_id: &str, state: Option<MessageState>, proof: Option<Proof>) -> Op {
     let word = state.map_or_else(|| "played".to_owned(), |state| format!("{state:?}").to_lowercase());
     let mut op = append(of, Some(Identity::status(provider_id, &word)), "");
@@ -214,7 +215,7 @@ fn status(of: &str, provider_id: &str, state: Option<MessageState>, proof: Optio
     op
 }
 
-/// A message that a customer wrote, or an echo of ours.
+/// A message from a customer, or an echo of ours.
 fn written(
     echo: bool,
     id: &str,
@@ -241,7 +242,7 @@ fn written(
     op
 }
 
-/// A customer's answer that brings our mark back, without the provider's id of what it answers.
+/// A customer's answer with our tag, but without the provider's id of the message that it answers.
 fn answer(id: &str, proof: Option<Proof>) -> Op {
     written(false, id, Party::default(), "", None, proof)
 }
@@ -269,7 +270,7 @@ impl Opened {
         }
     }
 
-    /// Makes, changes or removes a subscription, and it request_state like this.
+    /// Applies a change to a subscription, and returns its state.
     async fn changed(&self, id: &str, change: Change) -> Subscription {
         match self.change(id, change).await {
             Changed::Applied(state) => state,
@@ -281,7 +282,7 @@ impl Opened {
         self.store.subscription(&subscription(id)).await.expect("readable")
     }
 
-    /// The number up to which a subscription has acknowledged all.
+    /// The sequence number up to which a subscription has acknowledged everything.
     async fn position(&self, id: &str) -> u64 {
         self.subscription(id).await.expect("there is one").sequence
     }
@@ -293,12 +294,12 @@ impl Opened {
         }
     }
 
-    /// A connection beside the store's.
+    /// A second connection to the store's file.
     fn connection(&self) -> Connection {
         Connection::open(self.folder.path().join("switchboard.db")).expect("opens")
     }
 
-    /// What the events take by the journal's own account, and by looking.
+    /// The size of the events: as the journal records it, and as computed.
     fn bytes(&self) -> (i64, i64) {
         let query = "SELECT (SELECT bytes FROM journal), (SELECT coalesce(sum(length(event) + length(raw)), 0) FROM events)";
         self.connection().query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("readable")
@@ -344,17 +345,17 @@ impl Opened {
         }
     }
 
-    /// Ends an attempt at a request.
+    /// Finishes an attempt at a request.
     async fn finish_request(&self, id: &str, attempt: u32, outcome: AttemptOutcome) -> FinishResult {
         self.finish(self.finish_op(Some(id), attempt, None, outcome)).await
     }
 
-    /// Ends a send without a request.
+    /// Finishes a send without a request.
     async fn sent(&self, message: &Message, outcome: AttemptOutcome) -> FinishResult {
         self.finish(self.finish_op(None, 1, Some(message.clone()), outcome)).await
     }
 
-    /// A request whose first attempt may have been done.
+    /// A request whose first attempt has an unknown outcome.
     async fn unknown_attempt(&self, id: &str) -> MessageId {
         let (number, message_id) = self.attempt(id, None).await;
         self.finish_request(id, number, unknown()).await;
@@ -365,7 +366,7 @@ impl Opened {
         self.store.request(&account("acme"), &request(id)).await.expect("readable")
     }
 
-    /// How a request request_state, in short: the state's word and the attempt's number.
+    /// The request's state as a word, and the attempt's number.
     async fn request_state(&self, id: &str) -> Option<(&'static str, u32)> {
         self.record(id).await.map(|record| {
             let word = match record.state {
@@ -385,7 +386,7 @@ impl Opened {
         self.message(id).await.map(|message| message.state)
     }
 
-    /// The types of all events, with what request_state behind their ids in [`encode`].
+    /// The types of all events, with the effect part of [`encode`].
     async fn events(&self) -> Vec<(EventType, String)> {
         let page = self.store.read(0, false).await.expect("readable");
         let text = |event: &StoredEvent| {
@@ -398,7 +399,7 @@ impl Opened {
             .collect()
     }
 
-    /// How often it was notified that a message was accepted.
+    /// How many `message.accepted` events a message has.
     async fn times_accepted(&self, id: MessageId) -> usize {
         let events = self.events().await;
         let of = |(kind, text): &&(EventType, String)| {

@@ -1,4 +1,4 @@
-//! Requests and messages under whatever comes in whatever order, against a model that knows facts and no transitions.
+//! Requests and messages under random operations, compared with a model that holds facts and no transitions.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,11 +6,11 @@ use super::*;
 
 use MessageState::{Accepted, Delivered, Failed, Pending, Read, Sent, Unknown};
 
-/// So many requests compete.
+/// The number of competing requests.
 const REQUESTS: usize = 2;
 
 #[derive(Clone, Copy, Debug)]
-enum How {
+enum Outcome {
     Accepted,
     Unknown,
     NotDone,
@@ -26,16 +26,16 @@ enum By {
 #[derive(Clone, Debug)]
 enum Step {
     BeginAttempt { request: usize, resend_after: Option<u32> },
-    FinishAttempt { request: usize, how: How },
+    FinishAttempt { request: usize, how: Outcome },
     Draft,
-    EndSend { message: prop::sample::Index, how: How },
+    EndSend { message: prop::sample::Index, how: Outcome },
     Prove { message: prop::sample::Index, number: u32, by: By },
     Report { message: prop::sample::Index, number: u32, state: MessageState },
     Reopen,
 }
 
 fn all_steps() -> impl Strategy<Value = Vec<Step>> {
-    let how = || prop_oneof![Just(How::Accepted), Just(How::Unknown), Just(How::NotDone)];
+    let how = || prop_oneof![Just(Outcome::Accepted), Just(Outcome::Unknown), Just(Outcome::NotDone)];
     let state = || prop_oneof![Just(Sent), Just(Failed), Just(Delivered), Just(Read)];
     let by = prop_oneof![state().prop_map(By::Status), Just(By::Echo), Just(By::Answer)];
     let message = any::<prop::sample::Index>;
@@ -54,24 +54,24 @@ fn all_steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..60)
 }
 
-/// What is known of a message: how it request_state follows.
+/// The known facts of a message. Its state follows from them.
 struct Facts {
     draft: Message,
-    /// It belongs to a request.
+    /// Whether it belongs to a request.
     request: bool,
     row: bool,
-    taken: bool,
-    doubted: bool,
+    accepted: bool,
+    outcome_unknown: bool,
     joined: HashSet<String>,
-    /// The furthest state that was seen.
+    /// The furthest state that was observed.
     seen: MessageState,
 }
 
-/// How a request request_state.
-struct Kept {
+/// The state of a request.
+struct RequestFacts {
     state: &'static str,
     attempt: u32,
-    /// The attempt before the one in flight is unknown.
+    /// Whether the attempt before the one in flight is unknown.
     before: bool,
     message: usize,
     /// Which opening of the store began the attempt.
@@ -81,12 +81,12 @@ struct Kept {
 #[derive(Default)]
 struct Model {
     messages: Vec<Facts>,
-    requests: [Option<Kept>; REQUESTS],
-    /// The furthest report under each of the provider's ids.
+    requests: [Option<RequestFacts>; REQUESTS],
+    /// The furthest report for each provider's id.
     reports: HashMap<String, MessageState>,
     identities: HashSet<(String, String)>,
-    /// Attempts that were begun and have not ended.
-    under_way: [Option<u32>; REQUESTS],
+    /// Attempts that have begun and not ended.
+    in_flight: [Option<u32>; REQUESTS],
     opening: u32,
     events: u32,
 }
@@ -99,7 +99,7 @@ fn provider_id(message: usize, number: u32) -> String {
 impl Model {
     fn state(&self, message: &Facts) -> MessageState {
         let reported = message.joined.iter().filter_map(|id| self.reports.get(id).copied());
-        match (message.taken, message.doubted) {
+        match (message.accepted, message.outcome_unknown) {
             (true, _) => reported.chain([Accepted]).max().expect("one at least"),
             (false, true) => Unknown,
             (false, false) => Pending,
@@ -108,40 +108,40 @@ impl Model {
 
     fn add(&mut self, draft: Message, request: bool) -> usize {
         let joined = HashSet::new();
-        let (row, taken, doubted, seen) = (request, false, false, Pending);
-        self.messages.push(Facts { draft, request, row, taken, doubted, joined, seen });
+        let (row, accepted, outcome_unknown, seen) = (request, false, false, Pending);
+        self.messages.push(Facts { draft, request, row, accepted, outcome_unknown, joined, seen });
         self.messages.len() - 1
     }
 
-    /// One of the messages so far, if there are any.
+    /// Picks one of the existing messages, if there are any.
     fn pick(&self, message: prop::sample::Index) -> Option<usize> {
         (!self.messages.is_empty()).then(|| message.index(self.messages.len()))
     }
 
     fn prove(&mut self, message: usize, id: Option<String>) {
-        self.messages[message].taken = true;
+        self.messages[message].accepted = true;
         self.messages[message].joined.extend(id);
         for kept in self.requests.iter_mut().flatten().filter(|kept| kept.message == message) {
             kept.state = "accepted";
         }
     }
 
-    /// Whether a report is new, which is then known.
+    /// Records a report. Returns whether it is new.
     fn report(&mut self, id: &str, state: MessageState) -> bool {
-        let news = self.identities.insert((id.to_owned(), format!("{state:?}")));
-        if news {
+        let is_new = self.identities.insert((id.to_owned(), format!("{state:?}")));
+        if is_new {
             let furthest = self.reports.entry(id.to_owned()).or_insert(state);
             *furthest = state.max(*furthest);
         }
-        news
+        is_new
     }
 }
 
-fn outcome(how: How, id: &str) -> AttemptOutcome {
+fn outcome(how: Outcome, id: &str) -> AttemptOutcome {
     match how {
-        How::Accepted => accepted(&[id]),
-        How::Unknown => unknown(),
-        How::NotDone => AttemptOutcome::NotDone,
+        Outcome::Accepted => accepted(&[id]),
+        Outcome::Unknown => unknown(),
+        Outcome::NotDone => AttemptOutcome::NotDone,
     }
 }
 
@@ -160,17 +160,18 @@ async fn begin(opened: &Opened, model: &mut Model, request: usize, resend_after:
         assert!(matches!(*begun, BeginResult::Known(_)), "{begun:?}");
         return;
     };
-    assert_eq!(model.under_way[request], None, "an attempt begins while another is in flight");
-    model.under_way[request] = Some(number);
+    assert_eq!(model.in_flight[request], None, "an attempt begins while another is in flight");
+    model.in_flight[request] = Some(number);
     let before = message.is_some();
     let message = message.unwrap_or_else(|| model.add(sent, true));
     let message_id = Some(model.messages[message].draft.id);
     assert_eq!(*begun, BeginResult::Attempt { number, message_id });
     let opening = model.opening;
-    model.requests[request] = Some(Kept { state: "in flight", attempt: number, before, message, opening });
+    model.requests[request] =
+        Some(RequestFacts { state: "in flight", attempt: number, before, message, opening });
 }
 
-async fn end(opened: &Opened, model: &mut Model, request: usize, how: How) {
+async fn end(opened: &Opened, model: &mut Model, request: usize, how: Outcome) {
     let Some(kept) = &mut model.requests[request] else { return };
     let (attempt, message) = (kept.attempt, kept.message);
     let id = provider_id(message, attempt);
@@ -179,24 +180,24 @@ async fn end(opened: &Opened, model: &mut Model, request: usize, how: How) {
         return;
     }
     if kept.state != "unknown" {
-        model.under_way[request] = None;
+        model.in_flight[request] = None;
     }
     let facts = &mut model.messages[message];
     match (kept.state, how) {
-        ("in flight" | "accepted", How::Accepted) => {
+        ("in flight" | "accepted", Outcome::Accepted) => {
             kept.state = "accepted";
-            facts.taken = true;
+            facts.accepted = true;
             facts.joined.insert(id);
         }
-        ("in flight", How::Unknown) => {
+        ("in flight", Outcome::Unknown) => {
             kept.state = "unknown";
-            facts.doubted = true;
+            facts.outcome_unknown = true;
         }
-        ("in flight", How::NotDone) if kept.before => {
+        ("in flight", Outcome::NotDone) if kept.before => {
             kept.state = "unknown";
             kept.attempt -= 1;
         }
-        ("in flight", How::NotDone) => {
+        ("in flight", Outcome::NotDone) => {
             facts.row = false;
             facts.seen = Pending;
             model.requests[request] = None;
@@ -205,7 +206,7 @@ async fn end(opened: &Opened, model: &mut Model, request: usize, how: How) {
     }
 }
 
-async fn end_send(opened: &Opened, model: &mut Model, message: usize, how: How) {
+async fn end_send(opened: &Opened, model: &mut Model, message: usize, how: Outcome) {
     let facts = &mut model.messages[message];
     if facts.request {
         return;
@@ -213,12 +214,12 @@ async fn end_send(opened: &Opened, model: &mut Model, message: usize, how: How) 
     let id = provider_id(message, 1);
     opened.sent(&facts.draft, outcome(how, &id)).await;
     match how {
-        How::Accepted => {
-            (facts.row, facts.taken) = (true, true);
+        Outcome::Accepted => {
+            (facts.row, facts.accepted) = (true, true);
             facts.joined.insert(id);
         }
-        How::Unknown => (facts.row, facts.doubted) = (true, true),
-        How::NotDone => {}
+        Outcome::Unknown => (facts.row, facts.outcome_unknown) = (true, true),
+        Outcome::NotDone => {}
     }
 }
 
@@ -256,8 +257,8 @@ async fn check(opened: &Opened, model: &mut Model) {
         let facts = &model.messages[position];
         let found = opened.message(facts.draft.id).await;
         let Some(message) = found.filter(|_| facts.row) else {
-            assert!(!facts.row, "message {position} is gone");
-            assert_eq!(opened.state(facts.draft.id).await, None, "message {position} is there");
+            assert!(!facts.row, "message {position} is missing");
+            assert_eq!(opened.state(facts.draft.id).await, None, "message {position} exists");
             assert_eq!(opened.times_accepted(facts.draft.id).await, 0, "message {position}");
             continue;
         };
@@ -277,7 +278,7 @@ async fn check(opened: &Opened, model: &mut Model) {
         }
         model.messages[position].seen = message.state;
     }
-    // Whoever waits for news has heard the last word.
+    // The last notification of each message has its current state.
     let notified = opened.notified();
     let last: HashMap<_, _> = notified.iter().flatten().map(|message| (message.id, message)).collect();
     for (id, message) in last {
@@ -287,7 +288,7 @@ async fn check(opened: &Opened, model: &mut Model) {
     }
 }
 
-async fn follow(steps: Vec<Step>) {
+async fn run(steps: Vec<Step>) {
     let mut opened = open();
     let mut model = Model::default();
     for step in steps {
@@ -316,11 +317,11 @@ async fn follow(steps: Vec<Step>) {
             Step::Reopen => {
                 opened = opened.reopen();
                 model.opening += 1;
-                model.under_way = Default::default();
+                model.in_flight = Default::default();
                 for kept in model.requests.iter_mut().flatten() {
                     if kept.state == "in flight" {
                         kept.state = "unknown";
-                        model.messages[kept.message].doubted = true;
+                        model.messages[kept.message].outcome_unknown = true;
                     }
                 }
             }
@@ -333,8 +334,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn whatever_happens_in_whatever_order_requests_and_messages_stand_as_the_facts_say(steps in all_steps()) {
+    fn random_operations_leave_states_that_match_the_model(steps in all_steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(follow(steps));
+        runtime.block_on(run(steps));
     }
 }

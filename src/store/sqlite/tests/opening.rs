@@ -1,9 +1,9 @@
-//! How a file is opened, and which are refused.
+//! Opening a file, and which files are refused.
 
 use super::*;
 
 #[tokio::test]
-async fn a_second_process_is_kept_out() {
+async fn second_process_cannot_open_the_store() {
     let opened = open();
     let second = Store::open(Options {
         path: opened.folder.path().join("switchboard.db"),
@@ -16,7 +16,7 @@ async fn a_second_process_is_kept_out() {
 }
 
 #[tokio::test]
-async fn a_file_of_a_newer_version_is_refused_and_left_alone() {
+async fn store_of_a_newer_format_is_refused_and_unchanged() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("switchboard.db");
     drop(open_in_place(&path));
@@ -47,7 +47,7 @@ fn open_in_place(path: &Path) -> Store {
 }
 
 #[tokio::test]
-async fn another_programs_database_is_refused_and_left_alone() {
+async fn another_programs_database_is_refused_and_unchanged() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("switchboard.db");
     Connection::open(&path).and_then(|db| db.execute_batch("CREATE TABLE theirs (x)")).expect("made");
@@ -66,7 +66,7 @@ async fn another_programs_database_is_refused_and_left_alone() {
 }
 
 #[test]
-fn the_writer_asks_for_a_sync_at_every_commit() {
+fn writer_syncs_every_commit() {
     let folder = TempDir::new().expect("a folder");
     let mut db = Connection::open(folder.path().join("switchboard.db")).expect("opens");
     assert!(schema::prepare(&mut db, ReplicaId::generate(), None).is_ok());
@@ -76,11 +76,10 @@ fn the_writer_asks_for_a_sync_at_every_commit() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_store_is_refused() {
+async fn file_that_is_not_a_store_is_refused() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("switchboard.db");
-    std::fs::write(&path, "this is no database at all, but a text of some length".repeat(100))
-        .expect("written");
+    std::fs::write(&path, "this is not a database, but a text of some length".repeat(100)).expect("written");
     let opened = Store::open(Options {
         path,
         encode,
@@ -91,7 +90,7 @@ async fn a_file_that_is_no_store_is_refused() {
     assert!(matches!(opened, Err(Error::Open { .. })), "{opened:?}");
 }
 
-/// A store as an earlier version left it, as far as opening looks at it.
+/// A store of an earlier version, as far as opening reads it.
 pub(super) const OLDER_FORMAT: &str = "
     CREATE TABLE journal (id INTEGER PRIMARY KEY, next_number INTEGER NOT NULL) STRICT;
     INSERT INTO journal VALUES (1, 6);
@@ -118,7 +117,7 @@ async fn store_of_an_older_format_is_refused_and_unchanged() {
 }
 
 #[tokio::test]
-async fn what_another_owner_had_in_flight_is_unknown_when_the_store_is_opened() {
+async fn opening_marks_attempts_of_other_replicas_unknown() {
     let opened = open();
     let (_, first) = opened.attempt("first", None).await;
     let again = opened.unknown_attempt("again").await;
@@ -148,7 +147,7 @@ async fn what_another_owner_had_in_flight_is_unknown_when_the_store_is_opened() 
 }
 
 #[tokio::test]
-async fn what_is_in_flight_stays_so_for_its_own_owner() {
+async fn own_attempt_in_flight_stays_in_flight_on_open() {
     let opened = open();
     opened.attempt("r", None).await;
     let Opened { store, replica_id, folder, .. } = opened;
@@ -166,11 +165,11 @@ async fn what_is_in_flight_stays_so_for_its_own_owner() {
 }
 
 fn break_off(_: &Event, _: &Stamp) -> Bytes {
-    panic!("as the test wants it")
+    panic!("panic requested by the test")
 }
 
 #[tokio::test]
-async fn a_store_whose_writer_is_gone_says_so() {
+async fn store_is_dead_after_its_writer_panics() {
     let folder = TempDir::new().expect("a folder");
     let store = Store::open(Options {
         path: folder.path().join("switchboard.db"),
@@ -180,10 +179,10 @@ async fn a_store_whose_writer_is_gone_says_so() {
         max_pages: None,
     })
     .expect("opens");
-    let notified = store.commit(vec![append("acme", None, "x")]).await;
-    assert!(matches!(notified, Err(Error::Closed)), "{notified:?}");
+    let result = store.commit(vec![append("acme", None, "x")]).await;
+    assert!(matches!(result, Err(Error::Closed)), "{result:?}");
     let mut health = store.health();
     let died = health.wait_for(|health| *health == crate::store::Health::Dead);
     let died = tokio::time::timeout(std::time::Duration::from_secs(10), died).await;
-    assert!(died.is_ok_and(|died| died.is_ok()), "it may be readable, and is not writable");
+    assert!(died.is_ok_and(|died| died.is_ok()), "the health becomes `Dead`");
 }

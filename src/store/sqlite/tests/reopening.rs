@@ -1,8 +1,8 @@
-//! Opening the file again after its disk has failed: what is found to be wrong.
+//! Reopening after a disk failure: which problems verification finds.
 
 use super::*;
 
-/// Three events, closed, and the newest position that was notified.
+/// A closed store with three events, and its newest published cursor.
 async fn failed() -> (TempDir, Cursor) {
     let opened = open();
     for id in ["1", "2", "3"] {
@@ -45,7 +45,7 @@ fn change(folder: &TempDir, sql: &str) {
 }
 
 #[tokio::test]
-async fn a_sound_store_is_opened_with_all_that_was_told() {
+async fn intact_store_reopens_with_every_published_event() {
     let (folder, newest) = failed().await;
     let store = reopen(&folder, newest).expect("opens");
     assert_eq!(store.newest(), newest);
@@ -53,16 +53,16 @@ async fn a_sound_store_is_opened_with_all_that_was_told() {
 }
 
 #[tokio::test]
-async fn what_was_written_and_never_told_may_be_there() {
+async fn event_written_but_not_published_may_be_stored() {
     let (folder, newest) = failed().await;
     let store = reopen(&folder, Cursor { sequence: 2, ..newest }).expect("opens");
     assert_eq!(store.newest(), newest);
 }
 
 #[tokio::test]
-async fn a_trimmed_store_is_sound() {
+async fn trimmed_store_passes_verification() {
     let (folder, newest) = failed().await;
-    // Some, then all.
+    // First some, then all.
     for most in [2, 1] {
         let store = reopen(&folder, newest).expect("opens");
         let before = UnixMillis::now().plus(std::time::Duration::from_secs(1));
@@ -78,9 +78,9 @@ async fn a_trimmed_store_is_sound() {
 }
 
 #[tokio::test]
-async fn a_store_that_lacks_what_was_told_is_refused() {
+async fn store_without_a_published_event_is_refused() {
     let (folder, newest) = failed().await;
-    assert_eq!(fault(&folder, Cursor { sequence: 4, ..newest }), "event 4 is gone, which was notified");
+    assert_eq!(fault(&folder, Cursor { sequence: 4, ..newest }), "event 4 was published and is missing");
     assert_eq!(
         fault(&folder, Cursor { epoch: newest.epoch ^ 1, ..newest }),
         "the file contains another journal"
@@ -88,7 +88,7 @@ async fn a_store_that_lacks_what_was_told_is_refused() {
 }
 
 #[tokio::test]
-async fn rows_that_do_not_fit_together_are_found() {
+async fn inconsistent_rows_fail_verification() {
     for (sql, expected) in [
         ("DELETE FROM events WHERE sequence = 2", "sequence numbers are not contiguous"),
         (
@@ -110,9 +110,9 @@ async fn rows_that_do_not_fit_together_are_found() {
     }
 }
 
-/// A page of an index that is an older one: the tables alone would not show it.
+/// An outdated page of an index, which a check of the tables alone would not find.
 #[tokio::test]
-async fn an_index_that_lacks_a_row_is_found() {
+async fn index_without_a_row_fails_verification() {
     let (folder, newest) = failed().await;
     change(
         &folder,
@@ -132,7 +132,7 @@ async fn an_index_that_lacks_a_row_is_found() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_gone_is_not_made_anew() {
+async fn deleted_file_is_not_recreated() {
     let (folder, newest) = failed().await;
     let path = folder.path().join("switchboard.db");
     std::fs::remove_file(&path).expect("there");
@@ -142,7 +142,7 @@ async fn a_file_that_is_gone_is_not_made_anew() {
 }
 
 #[tokio::test]
-async fn a_file_that_something_has_open_is_verified_when_that_has_closed_it() {
+async fn verification_waits_until_other_connection_closes() {
     let (folder, newest) = failed().await;
     let forgotten = Connection::open(folder.path().join("switchboard.db")).expect("opens");
     let events: i64 =
@@ -150,7 +150,7 @@ async fn a_file_that_something_has_open_is_verified_when_that_has_closed_it() {
     assert_eq!(events, 3);
     std::thread::scope(|threads| {
         let opening = threads.spawn(|| reopen(&folder, newest));
-        // It has come to wait when it holds the lock, at the latest when it is through.
+        // The other thread has reached verification once it holds the lock.
         let lock = std::fs::File::open(folder.path().join("switchboard.db.lock")).expect("there");
         while lock.try_lock().is_ok() {
             lock.unlock().expect("held");

@@ -1,10 +1,10 @@
-//! Which attempts may begin, and how a request request_state after each.
+//! Which attempts may begin, and the request's state after each.
 
 use super::*;
 use crate::domain::message::MessageProblem;
 
 #[tokio::test]
-async fn a_new_request_begins_its_first_attempt_with_a_pending_message() {
+async fn new_request_begins_attempt_1_with_a_pending_message() {
     let opened = open();
     let sent = draft();
     let begun = opened.commit_one(opened.begin_op("r", None, Some(sent.clone()))).await;
@@ -21,7 +21,7 @@ async fn a_new_request_begins_its_first_attempt_with_a_pending_message() {
 }
 
 #[tokio::test]
-async fn an_attempt_after_one_of_which_nothing_is_known_has_the_next_number() {
+async fn resend_after_unknown_attempt_gets_the_next_number() {
     let opened = open();
     let (number, id) = opened.attempt("r", Some(3)).await;
     assert_eq!(number, 4);
@@ -31,17 +31,17 @@ async fn an_attempt_after_one_of_which_nothing_is_known_has_the_next_number() {
         opened.finish_request("r", 4, AttemptOutcome::NotDone).await,
         FinishResult { record: None, message: None }
     );
-    assert_eq!(opened.record("r").await, None, "it goes back to where nothing is known");
+    assert_eq!(opened.record("r").await, None, "the record is deleted again");
     assert_eq!(opened.message(id).await, None);
 }
 
 #[tokio::test]
-async fn an_unknown_attempt_is_followed_by_the_next_only_when_it_is_named() {
+async fn unknown_attempt_is_resent_only_if_named() {
     let opened = open();
     let id = opened.unknown_attempt("r").await;
     for other in [None, Some(2), Some(7)] {
         let BeginResult::Known(record) = opened.begin("r", other).await else {
-            panic!("it must not be made")
+            panic!("the attempt must not begin")
         };
         assert_eq!(record.state, RequestState::Unknown(unknown_outcome(UnknownReason::TimedOut)));
         assert_eq!((record.attempt, record.message.map(|message| message.id)), (1, Some(id)));
@@ -63,7 +63,7 @@ async fn an_unknown_attempt_is_followed_by_the_next_only_when_it_is_named() {
 }
 
 #[tokio::test]
-async fn nothing_begins_while_an_attempt_is_in_flight_or_after_one_was_accepted() {
+async fn no_attempt_begins_while_in_flight_or_after_accepted() {
     let opened = open();
     let (_, id) = opened.attempt("r", None).await;
     for resend_after in [None, Some(1), Some(2)] {
@@ -87,7 +87,7 @@ async fn nothing_begins_while_an_attempt_is_in_flight_or_after_one_was_accepted(
 }
 
 #[tokio::test]
-async fn an_id_that_stands_for_another_request_is_told_in_every_state() {
+async fn id_of_another_request_is_reused_in_every_state() {
     let opened = open();
     opened.attempt("flying", None).await;
     opened.unknown_attempt("unknown").await;
@@ -106,7 +106,7 @@ async fn an_id_that_stands_for_another_request_is_told_in_every_state() {
 }
 
 #[tokio::test]
-async fn a_request_is_one_accounts() {
+async fn request_ids_are_scoped_to_an_account() {
     let opened = open();
     opened.attempt("r", None).await;
     let mut op = opened.begin_op("r", None, Some(Message { account: account("globex"), ..draft() }));
@@ -119,7 +119,7 @@ async fn a_request_is_one_accounts() {
 }
 
 #[tokio::test]
-async fn a_first_attempt_that_was_not_done_leaves_nothing() {
+async fn first_attempt_that_was_not_executed_leaves_nothing() {
     let opened = open();
     let (_, id) = opened.attempt("r", None).await;
     assert_eq!(
@@ -133,7 +133,7 @@ async fn a_first_attempt_that_was_not_done_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_resend_that_was_not_done_goes_back_to_the_attempt_before_it() {
+async fn resend_that_was_not_executed_reverts_to_previous_attempt() {
     let opened = open();
     let id = opened.unknown_attempt("r").await;
     opened.attempt("r", Some(1)).await;
@@ -156,7 +156,7 @@ async fn a_resend_that_was_not_done_goes_back_to_the_attempt_before_it() {
 }
 
 #[tokio::test]
-async fn a_resend_that_was_accepted_ends_the_doubt() {
+async fn accepted_resend_resolves_the_unknown_outcome() {
     let opened = open();
     let id = opened.unknown_attempt("r").await;
     opened.attempt("r", Some(1)).await;
@@ -168,7 +168,7 @@ async fn a_resend_that_was_accepted_ends_the_doubt() {
 }
 
 #[tokio::test]
-async fn a_reply_of_a_write_that_is_no_send_is_kept_byte_for_byte() {
+async fn reply_of_a_non_send_is_stored_byte_for_byte() {
     let opened = open();
     opened.commit_one(opened.begin_op("w", None, None)).await;
     let reply = Some(Bytes::from_static(b"\x00reply\xff"));
@@ -182,7 +182,7 @@ async fn a_reply_of_a_write_that_is_no_send_is_kept_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn an_attempt_is_ended_only_by_its_number_its_owner_and_its_message() {
+async fn finish_requires_same_number_replica_and_message() {
     let opened = open();
     let (_, id) = opened.attempt("r", None).await;
     let stranger = |mut op: Op, change: fn(&mut FinishAttempt)| {
@@ -204,7 +204,7 @@ async fn an_attempt_is_ended_only_by_its_number_its_owner_and_its_message() {
 }
 
 #[tokio::test]
-async fn ending_an_attempt_twice_changes_nothing() {
+async fn finishing_an_attempt_twice_changes_nothing() {
     for outcome in [accepted(&["P", "Q", "P"]), unknown(), AttemptOutcome::NotDone] {
         let opened = open();
         let (_, id) = opened.attempt("r", None).await;
@@ -226,7 +226,7 @@ async fn ending_an_attempt_twice_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_resend_that_was_taken_back_twice_is_taken_back_once() {
+async fn resend_reverted_twice_is_reverted_once() {
     let opened = open();
     opened.unknown_attempt("r").await;
     opened.attempt("r", Some(1)).await;
@@ -236,7 +236,7 @@ async fn a_resend_that_was_taken_back_twice_is_taken_back_once() {
 }
 
 #[tokio::test]
-async fn a_message_that_began_and_was_not_done_in_one_commit_is_not_told() {
+async fn message_begun_and_reverted_in_one_commit_is_not_published() {
     let opened = open();
     let ops = vec![
         opened.begin_op("r", None, Some(draft())),
@@ -247,7 +247,7 @@ async fn a_message_that_began_and_was_not_done_in_one_commit_is_not_told() {
 }
 
 #[tokio::test]
-async fn a_message_that_changes_twice_in_one_commit_is_told_once_as_it_stands() {
+async fn message_changed_twice_in_a_commit_is_published_once() {
     let opened = open();
     let sent = draft();
     let ops = vec![
@@ -265,7 +265,7 @@ async fn a_message_that_changes_twice_in_one_commit_is_told_once_as_it_stands() 
 }
 
 #[tokio::test]
-async fn a_message_is_found_by_each_of_its_names_within_its_account() {
+async fn message_is_found_by_each_key_in_its_account_only() {
     let opened = open();
     let (_, old) = opened.attempt("r", None).await;
     opened.finish_request("r", 1, accepted(&["P", "Q"])).await;
@@ -283,7 +283,7 @@ async fn a_message_is_found_by_each_of_its_names_within_its_account() {
         assert_eq!(opened.store.message(&account("acme"), &key).await.expect("readable"), message, "{key:?}");
         assert_eq!(opened.store.message(&account("globex"), &key).await.expect("readable"), None, "{key:?}");
     }
-    // Once the request is forgotten its id may come again: the newest message is meant.
+    // Once the request is deleted its id can be reused, and then names the newest message.
     let soon = UnixMillis(UnixMillis::now().0 + 1_000);
     opened
         .commit_one(Op::Expire { now: UnixMillis(0), requests: soon, messages: UnixMillis(0), max_rows: 10 })
@@ -296,7 +296,7 @@ async fn a_message_is_found_by_each_of_its_names_within_its_account() {
 }
 
 #[tokio::test]
-async fn a_message_comes_back_as_it_was_written() {
+async fn message_is_read_back_as_written() {
     let opened = open();
     let message = Message {
         provider: Provider::ConnectBy,

@@ -1,14 +1,14 @@
-//! Subscriptions: what becomes of each change, and what is notified of it.
+//! Subscriptions: the result of each change, and which changes are published.
 
 use super::*;
 
 impl Opened {
-    /// What was notified of subscriptions since the last time.
+    /// The changes published since the last call.
     fn changes(&self) -> Vec<SubscriptionChange> {
         std::mem::take(&mut *self.changed.lock().expect("unpoisoned"))
     }
 
-    /// A journal of so many events.
+    /// Appends this many events.
     async fn with_events(self, count: u64) -> Self {
         let ops = (0..count).map(|n| append("acme", None, &n.to_string())).collect();
         self.store.commit(ops).await.expect("written");
@@ -25,7 +25,7 @@ fn acknowledge_as(sequence: u64, generation: u64) -> Change {
 }
 
 #[tokio::test]
-async fn a_subscription_is_made_once_and_outlives_the_process() {
+async fn subscription_is_created_once_and_survives_restart() {
     let opened = open().with_events(3).await;
     let filter = Filter {
         accounts: vec![account("acme"), account("globex-2")],
@@ -45,7 +45,7 @@ async fn a_subscription_is_made_once_and_outlives_the_process() {
 }
 
 #[tokio::test]
-async fn a_subscription_without_a_filter_is_read_back_without_one() {
+async fn subscription_without_filter_is_read_back_without_filter() {
     let opened = open();
     opened.changed("all", create(Filter::default(), SeekPosition::Newest)).await;
     let types = Filter { accounts: Vec::new(), types: words(&["message.status"]) };
@@ -55,13 +55,13 @@ async fn a_subscription_without_a_filter_is_read_back_without_one() {
 }
 
 #[tokio::test]
-async fn places_are_those_of_the_transaction() {
+async fn positions_are_resolved_in_the_transaction() {
     let opened = open();
     for position in [SeekPosition::Oldest, SeekPosition::Newest] {
         let at = opened
             .changed(&format!("{position:?}").to_lowercase(), create(Filter::default(), position))
             .await;
-        assert_eq!(at.sequence, 0, "before the first event there is one position");
+        assert_eq!(at.sequence, 0, "before the first event, all positions are 0");
     }
     let opened = opened.with_events(5).await;
     opened.trim(Trim::older_than(UnixMillis(i64::MAX), 2)).await;
@@ -84,7 +84,7 @@ async fn places_are_those_of_the_transaction() {
 }
 
 #[tokio::test]
-async fn a_filter_or_a_place_that_is_set_counts_the_generation_up_and_leaves_the_rest() {
+async fn setting_filter_or_position_only_increases_generation() {
     let opened = open().with_events(9).await;
     let made = opened.changed("s", create(Filter::default(), SeekPosition::After(5))).await;
     let acknowledged = opened.changed("s", acknowledge(6)).await;
@@ -112,7 +112,7 @@ async fn a_filter_or_a_place_that_is_set_counts_the_generation_up_and_leaves_the
 }
 
 #[tokio::test]
-async fn an_acknowledgement_never_goes_back_and_may_be_repeated() {
+async fn acknowledgement_never_moves_back_and_is_repeatable() {
     let opened = open().with_events(9).await;
     opened.changed("s", create(of(&["acme"]), SeekPosition::Oldest)).await;
     let first = opened.changed("s", acknowledge(5)).await;
@@ -129,7 +129,7 @@ async fn an_acknowledgement_never_goes_back_and_may_be_repeated() {
 }
 
 #[tokio::test]
-async fn an_acknowledgement_of_another_generation_changes_nothing() {
+async fn acknowledgement_of_another_generation_changes_nothing() {
     let opened = open().with_events(9).await;
     opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await;
     assert_eq!(opened.changed("s", acknowledge_as(3, 1)).await.sequence, 3);
@@ -140,11 +140,11 @@ async fn an_acknowledgement_of_another_generation_changes_nothing() {
     }
     assert_eq!(opened.position("s").await, 0);
     assert_eq!(opened.changed("s", acknowledge_as(5, 2)).await.sequence, 5);
-    assert_eq!(opened.changed("s", acknowledge(6)).await.sequence, 6, "whatever it is");
+    assert_eq!(opened.changed("s", acknowledge(6)).await.sequence, 6, "any generation");
 }
 
 #[tokio::test]
-async fn what_is_not_there_cannot_be_changed_and_what_was_deleted_can_be_made_again() {
+async fn missing_one_is_not_found_and_deleted_one_can_be_recreated() {
     let opened = open().with_events(2).await;
     let changes = || {
         let position = SeekPosition::Oldest;
@@ -161,7 +161,7 @@ async fn what_is_not_there_cannot_be_changed_and_what_was_deleted_can_be_made_ag
     }
     opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await;
     let last = opened.changed("s", acknowledge(2)).await;
-    assert_eq!(opened.changed("s", Change::Delete).await, last, "as it stood");
+    assert_eq!(opened.changed("s", Change::Delete).await, last, "its last state");
     for change in changes() {
         assert_eq!(opened.change("s", change).await, Changed::NotFound);
     }
@@ -171,7 +171,7 @@ async fn what_is_not_there_cannot_be_changed_and_what_was_deleted_can_be_made_ag
 }
 
 #[tokio::test]
-async fn they_are_listed_in_the_order_of_their_ids_page_by_page() {
+async fn subscriptions_are_listed_by_id_in_pages() {
     let opened = open();
     for id in ["b", "a-1", "c", "a", "b-2"] {
         opened.changed(id, create(Filter::default(), SeekPosition::Newest)).await;
@@ -190,7 +190,7 @@ async fn they_are_listed_in_the_order_of_their_ids_page_by_page() {
 }
 
 #[tokio::test]
-async fn there_are_only_so_many() {
+async fn subscription_limit_is_enforced() {
     let opened = open();
     let make = |n: u32| change_op(&format!("s-{n}"), create(Filter::default(), SeekPosition::Newest));
     opened.store.commit((0..MAX_SUBSCRIPTIONS).map(make).collect()).await.expect("written");
@@ -198,19 +198,19 @@ async fn there_are_only_so_many() {
     assert_eq!(one_more().await, Changed::TooMany);
     assert_eq!(opened.subscription("one-more").await, None);
     let again = opened.change("s-7", create(Filter::default(), SeekPosition::Newest)).await;
-    assert!(matches!(again, Changed::Exists(_)), "that it exists is the better answer: {again:?}");
+    assert!(matches!(again, Changed::Exists(_)), "`Exists` takes precedence: {again:?}");
     opened.changed("s-7", Change::Delete).await;
     assert!(matches!(one_more().await, Changed::Applied(_)));
 }
 
 #[tokio::test]
-async fn what_was_set_or_deleted_is_told_once_it_is_on_disk() {
+async fn set_and_delete_are_published_once_durable() {
     let opened = open().with_events(3).await;
     opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await;
     opened.changed("s", acknowledge(1)).await;
-    assert_eq!(opened.changes(), [], "nobody reads from what was just made, and readers position themselves");
+    assert_eq!(opened.changes(), [], "creations and acknowledgements are not published");
     let updated = opened.changed("s", Change::Update(of(&["acme"]))).await;
-    assert_eq!(opened.changes(), [SubscriptionChange::Set(updated)], "as it request_state");
+    assert_eq!(opened.changes(), [SubscriptionChange::Set(updated)], "with its current state");
     let sought = opened.changed("s", Change::Seek(SeekPosition::Newest)).await;
     opened.changed("s", Change::Delete).await;
     assert_eq!(
@@ -219,11 +219,11 @@ async fn what_was_set_or_deleted_is_told_once_it_is_on_disk() {
     );
     opened.change("s", Change::Delete).await;
     opened.change("s", Change::Seek(SeekPosition::Newest)).await;
-    assert_eq!(opened.changes(), [], "what is not there does not change");
+    assert_eq!(opened.changes(), [], "a missing subscription does not change");
 }
 
 #[tokio::test]
-async fn what_was_not_written_is_not_told() {
+async fn failed_change_is_not_published() {
     let opened = open_in(TempDir::new().expect("a folder"), Some(60));
     opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await;
     let with_it = vec![
@@ -237,14 +237,14 @@ async fn what_was_not_written_is_not_told() {
 }
 
 #[tokio::test]
-async fn no_generation_is_given_twice() {
+async fn generations_are_never_reused() {
     let opened = open().with_events(2).await;
     opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await;
     let last = opened.changed("s", Change::Seek(SeekPosition::Newest)).await;
     opened.changed("s", Change::Delete).await;
     let anew = opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await;
     assert!(anew.generation > last.generation, "{anew:?}");
-    // What was on its way to the old one is not taken for the new one's.
+    // A late acknowledgement for the old subscription does not apply to the new one.
     for generation in [1, last.generation] {
         let late = opened.change("s", acknowledge_as(2, generation)).await;
         assert_eq!(late, Changed::Stale(anew.clone()), "{generation}");
@@ -255,9 +255,9 @@ async fn no_generation_is_given_twice() {
     assert!(again.generation > anew.generation, "{again:?}");
 }
 
-/// Whoever names a position sees that it is left, and it is written a moment later.
+/// A caller checks that a position is stored, but the change is written a moment later.
 #[tokio::test]
-async fn a_place_whose_events_went_before_it_was_written_is_refused() {
+async fn position_trimmed_before_its_write_is_expired() {
     let opened = open().with_events(5).await;
     let made = opened.changed("s", create(Filter::default(), SeekPosition::Newest)).await;
     opened.trim(Trim::older_than(UnixMillis(i64::MAX), 3)).await;
@@ -266,7 +266,7 @@ async fn a_place_whose_events_went_before_it_was_written_is_refused() {
         ("s", Change::Seek(SeekPosition::After(2))),
     ] {
         let done = opened.change(id, change).await;
-        assert_eq!(done, Changed::Expired { oldest: 4 }, "it has lost an event before it began");
+        assert_eq!(done, Changed::Expired { oldest: 4 }, "an event after the position was trimmed");
     }
     assert_eq!(opened.subscription("t").await, None);
     assert_eq!(opened.subscription("s").await, Some(made));
@@ -274,7 +274,7 @@ async fn a_place_whose_events_went_before_it_was_written_is_refused() {
 }
 
 #[tokio::test]
-async fn words_of_another_version_keep_nobody_from_listing_changing_or_deleting() {
+async fn unknown_type_word_does_not_block_list_change_or_delete() {
     let opened = open().with_events(2).await;
     opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await;
     opened
@@ -287,6 +287,6 @@ async fn words_of_another_version_keep_nobody_from_listing_changing_or_deleting(
         .connection()
         .query_row("SELECT types FROM subscriptions", [], |row| row.get(0))
         .expect("there");
-    assert_eq!(words, "of.tomorrow message.*", "they are kept for the version that knows them");
+    assert_eq!(words, "of.tomorrow message.*", "unknown words stay stored");
     opened.changed("s", Change::Delete).await;
 }

@@ -1,22 +1,22 @@
-//! Which events are trimmed, who holds them, and what becomes of those that lose one.
+//! Which events are trimmed, which subscriptions hold them, and which expire.
 
 use std::collections::BTreeMap;
 
 use super::*;
 use crate::domain::event::ReportCompleted;
 
-/// Takes what was received before a moment and is not held, and nothing else.
+/// Trims only events received before a time and not held.
 fn unheld(before: i64) -> Trim {
     let force_before = UnixMillis(i64::MIN);
     Trim { force_before, ..Trim::older_than(UnixMillis(before), 100) }
 }
 
-/// Takes what is more than so many bytes, and nothing else.
+/// Trims only events beyond this many bytes.
 fn more_than(bytes: u64) -> Trim {
     Trim { max_bytes: Some(bytes), ..Trim::older_than(UnixMillis(i64::MIN), 100) }
 }
 
-/// An event of one of two types, with so many bytes.
+/// An event of one of two types, with this many bytes.
 fn of_kind(account: &str, report: bool, bytes: usize) -> Op {
     let mut op = append(account, None, &"x".repeat(bytes));
     if let (Op::Append(append), true) = (&mut op, report) {
@@ -34,7 +34,7 @@ fn of_kind(account: &str, report: bool, bytes: usize) -> Op {
 }
 
 impl Opened {
-    /// Appends an event of each account, received at ten times its number.
+    /// Appends an event of each account. Its receive time is ten times its sequence number.
     async fn events_of(&self, accounts: &[&str]) {
         let ops = accounts.iter().map(|account| append(account, None, "0123456789")).collect();
         self.store.commit(ops).await.expect("written");
@@ -46,8 +46,8 @@ impl Opened {
     }
 }
 
-/// How many went, whether there is more, and who has lost one.
-fn notified(trimmed: Trimmed) -> (u64, bool, Vec<SubscriptionId>) {
+/// How many events were trimmed, whether there are more, and which subscriptions expired.
+fn summary(trimmed: Trimmed) -> (u64, bool, Vec<SubscriptionId>) {
     (trimmed.events, trimmed.more, trimmed.expired)
 }
 
@@ -56,21 +56,17 @@ fn ids(ids: &[&str]) -> Vec<SubscriptionId> {
 }
 
 #[tokio::test]
-async fn an_event_stays_as_long_as_a_subscription_has_not_acknowledged_it() {
+async fn unacknowledged_event_is_not_trimmed() {
     let opened = open();
     opened.events_of(&["acme", "globex", "acme", "globex", "acme"]).await;
     opened.changed("s", create(of(&["globex"]), SeekPosition::Oldest)).await;
-    assert_eq!(notified(opened.trim(unheld(1_000)).await), (1, false, vec![]));
-    assert_eq!(
-        opened.trim(unheld(1_000)).await,
-        Trimmed::default(),
-        "2 is held, and holds up what is behind it"
-    );
+    assert_eq!(summary(opened.trim(unheld(1_000)).await), (1, false, vec![]));
+    assert_eq!(opened.trim(unheld(1_000)).await, Trimmed::default(), "event 2 is held, so later events stay");
     opened.changed("s", acknowledge(2)).await;
     assert_eq!(opened.trim(unheld(1_000)).await.events, 2);
     assert_eq!(opened.store.log_range(), LogRange { oldest: 4, newest: 5 });
     opened.changed("s", acknowledge(5)).await;
-    assert_eq!(opened.trim(unheld(50)).await.events, 1, "5 is not old enough");
+    assert_eq!(opened.trim(unheld(50)).await.events, 1, "event 5 is not old enough");
     opened.changed("s", Change::Seek(SeekPosition::After(4))).await;
     opened.changed("s", Change::Update(of(&["acme"]))).await;
     assert_eq!(opened.trim(unheld(1_000)).await.events, 0, "the new filter holds it");
@@ -80,27 +76,27 @@ async fn an_event_stays_as_long_as_a_subscription_has_not_acknowledged_it() {
 }
 
 #[tokio::test]
-async fn what_no_subscription_is_about_goes_and_they_move_on_without_a_trace() {
+async fn trim_advances_subscriptions_over_unmatched_events() {
     let opened = open();
     opened.events_of(&["acme"; 5]).await;
     let made = opened.changed("s", create(of(&["globex"]), SeekPosition::Oldest)).await;
     let after = opened.changed("t", create(of(&["globex"]), SeekPosition::After(4))).await;
-    assert_eq!(notified(opened.trim(unheld(31)).await), (3, false, vec![]));
+    assert_eq!(summary(opened.trim(unheld(31)).await), (3, false, vec![]));
     assert_eq!(opened.subscription("s").await, Some(Subscription { sequence: 3, ..made.clone() }));
-    assert_eq!(opened.subscription("t").await, Some(after.clone()), "it request_state behind all that went");
-    assert_eq!(*opened.changed.lock().expect("unpoisoned"), [], "nobody has set it");
+    assert_eq!(
+        opened.subscription("t").await,
+        Some(after.clone()),
+        "it is positioned after the trimmed events"
+    );
+    assert_eq!(*opened.changed.lock().expect("unpoisoned"), [], "trimming publishes no change");
     opened.events_of(&["globex"]).await;
     assert_eq!(opened.trim(unheld(1_000)).await.events, 2);
-    assert_eq!(
-        opened.trim(unheld(1_000)).await.events,
-        0,
-        "it was not expired, and so holds what it is about"
-    );
+    assert_eq!(opened.trim(unheld(1_000)).await.events, 0, "it is not expired, so it holds matching events");
     assert_eq!(opened.reopen().subscription("s").await, Some(Subscription { sequence: 5, ..made }));
 }
 
 #[tokio::test]
-async fn types_are_held_as_accounts_are() {
+async fn filter_by_type_holds_events() {
     let opened = open();
     let ops = vec![of_kind("acme", false, 1), of_kind("acme", true, 1), of_kind("acme", false, 1)];
     opened.store.commit(ops).await.expect("written");
@@ -113,28 +109,32 @@ async fn types_are_held_as_accounts_are() {
 }
 
 #[tokio::test]
-async fn a_subscription_that_loses_an_event_by_age_is_expired_and_told_once() {
+async fn subscription_that_loses_an_event_by_age_expires_once() {
     let opened = open();
     opened.events_of(&["globex", "acme", "globex", "acme", "acme"]).await;
     let held = opened.changed("s", create(of(&["acme"]), SeekPosition::Oldest)).await;
     let trim = Trim { force_before: UnixMillis(21), ..unheld(1_000) };
-    assert_eq!(notified(opened.trim(trim).await), (5, false, ids(&["s"])), "it holds nothing");
+    assert_eq!(
+        summary(opened.trim(trim).await),
+        (5, false, ids(&["s"])),
+        "an expired subscription holds nothing"
+    );
     let lost = Subscription { sequence: 1, ..held };
-    assert_eq!(opened.subscription("s").await, Some(lost), "its position stays right before what it lost");
+    assert_eq!(opened.subscription("s").await, Some(lost), "its position stays right before the lost event");
     opened.events_of(&["acme"; 3]).await;
-    assert_eq!(notified(opened.trim(unheld(61)).await), (1, false, vec![]));
+    assert_eq!(summary(opened.trim(unheld(61)).await), (1, false, vec![]));
     let opened = opened.reopen();
-    assert_eq!(notified(opened.trim(unheld(71)).await), (1, false, vec![]));
+    assert_eq!(summary(opened.trim(unheld(71)).await), (1, false, vec![]));
 
-    // At a position that is left it holds again, and may expire again.
+    // At a position that is still stored, it holds events again and may expire again.
     opened.changed("s", acknowledge(7)).await;
     assert_eq!(opened.trim(unheld(1_000)).await.events, 0);
     let trim = Trim::older_than(UnixMillis(1_000), 100);
-    assert_eq!(notified(opened.trim(trim).await), (1, false, ids(&["s"])));
+    assert_eq!(summary(opened.trim(trim).await), (1, false, ids(&["s"])));
 }
 
 #[tokio::test]
-async fn size_wins_over_whoever_holds_an_event() {
+async fn size_limit_trims_held_events() {
     let opened = open();
     opened.events_of(&["globex", "acme", "globex", "acme"]).await;
     let (total, _) = opened.bytes();
@@ -153,46 +153,46 @@ async fn size_wins_over_whoever_holds_an_event() {
     assert_eq!(
         [opened.position("acme").await, opened.position("globex").await],
         [1, 2],
-        "right before what they lost"
+        "right before the lost events"
     );
     assert_eq!(opened.bytes(), (0, 0));
     assert_eq!(opened.trim(more_than(0)).await, Trimmed::default());
 }
 
 #[tokio::test]
-async fn a_step_is_bounded_by_events_and_bytes_and_says_whether_there_is_more() {
+async fn trim_step_respects_its_limits_and_reports_more() {
     let opened = open();
     opened.store.commit((0..3).map(|_| of_kind("acme", false, 1_000)).collect()).await.expect("written");
     opened.store.commit(vec![of_kind("acme", false, 50_000)]).await.expect("written");
     opened.set_times();
     let step = |step_events, step_bytes| Trim { step_events, step_bytes, ..unheld(1_000) };
-    assert_eq!(notified(opened.trim(step(1, u64::MAX)).await), (1, true, vec![]));
-    assert_eq!(notified(opened.trim(step(9, 10)).await), (1, true, vec![]));
-    assert_eq!(notified(opened.trim(step(9, 3_000)).await), (1, true, vec![]));
-    assert_eq!(notified(opened.trim(step(9, 3_000)).await), (1, false, vec![]), "alone");
+    assert_eq!(summary(opened.trim(step(1, u64::MAX)).await), (1, true, vec![]));
+    assert_eq!(summary(opened.trim(step(9, 10)).await), (1, true, vec![]));
+    assert_eq!(summary(opened.trim(step(9, 3_000)).await), (1, true, vec![]));
+    assert_eq!(summary(opened.trim(step(9, 3_000)).await), (1, false, vec![]), "alone");
     opened.events_of(&["acme"; 3]).await;
     let two_old = Trim { step_events: 2, ..unheld(61) };
-    assert_eq!(notified(opened.trim(two_old).await), (2, false, vec![]), "the next stays");
+    assert_eq!(summary(opened.trim(two_old).await), (2, false, vec![]), "the next event stays");
 }
 
 #[tokio::test]
-async fn a_row_that_this_version_cannot_read_does_not_keep_the_store_from_writing() {
+async fn unreadable_row_does_not_block_writes() {
     let opened = open();
     opened.events_of(&["acme", "acme", "acme"]).await;
     opened.changed("s", create(of(&["globex"]), SeekPosition::Oldest)).await;
     let set = |what| opened.connection().execute(what, []).expect("written");
     set("UPDATE events SET type = 'of.tomorrow' WHERE sequence = 2");
     assert_eq!(opened.trim(unheld(1_000)).await.events, 1);
-    assert_eq!(opened.trim(unheld(1_000)).await.events, 0, "it may be what the subscription is about");
+    assert_eq!(opened.trim(unheld(1_000)).await.events, 0, "the unreadable event may match");
     opened.changed("s", acknowledge(2)).await;
     set("UPDATE subscriptions SET types = 'of.tomorrow'");
     assert_eq!(opened.trim(unheld(1_000)).await.events, 1);
-    assert_eq!(opened.trim(unheld(1_000)).await.events, 0, "it may be about this");
-    assert_eq!(notified(opened.trim(more_than(0)).await), (1, false, ids(&["s"])));
+    assert_eq!(opened.trim(unheld(1_000)).await.events, 0, "the unreadable filter may match");
+    assert_eq!(summary(opened.trim(more_than(0)).await), (1, false, ids(&["s"])));
 }
 
 #[tokio::test]
-async fn a_file_under_steady_appending_and_trimming_by_size_stops_growing() {
+async fn steady_appending_and_trimming_by_size_stops_file_growth() {
     let opened = open();
     let (size, most) = (2_000, 400_000);
     let mut sizes = Vec::new();
@@ -225,7 +225,7 @@ enum Step {
 const ACCOUNTS: [&str; 2] = ["acme", "globex"];
 const IDS: [&str; 3] = ["a", "b", "c"];
 
-/// All there are that are notified apart here.
+/// The six filters that the model distinguishes.
 fn filter(index: usize) -> Filter {
     let types = if index >= 3 { vec![TypePattern::parse("report.*")] } else { Vec::new() };
     let accounts = [of(&[]), of(&["acme"]), of(&["globex"])][index % 3].accounts.clone();
@@ -251,8 +251,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..50)
 }
 
-/// An event of the model: its number is also the moment at which it was received.
-struct Known {
+/// An event of the model. Its sequence number is also its receive time.
+struct ModelEvent {
     sequence: u64,
     account: AccountId,
     event_type: EventType,
@@ -261,7 +261,7 @@ struct Known {
 
 #[derive(Default)]
 struct Model {
-    events: std::collections::VecDeque<Known>,
+    events: std::collections::VecDeque<ModelEvent>,
     newest: u64,
     subscriptions: BTreeMap<&'static str, (u64, Filter)>,
 }
@@ -271,14 +271,15 @@ impl Model {
         self.events.front().map_or(self.newest + 1, |event| event.sequence)
     }
 
-    /// Trims one event after the other, by the words of [`Trim`].
+    /// Trims event by event, as [`Trim`] documents.
     fn trim(&mut self, trim: Trim) -> Trimmed {
         let mut trimmed = Trimmed::default();
         while let Some(event) = self.events.front() {
             let at = UnixMillis(event.sequence.cast_signed());
             let all: u64 = self.events.iter().map(|event| event.bytes).sum();
             let about = |filter: &Filter| filter.matches(&event.account, event.event_type);
-            // All before it is gone: whoever has lost nothing request_state right before it, or behind it.
+            // All earlier events are trimmed, so a subscription that lost nothing is positioned right before this
+            // event or later.
             let before = event.sequence - 1;
             let held =
                 self.subscriptions.values().any(|(position, filter)| *position == before && about(filter));
@@ -314,7 +315,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn trimming_does_what_its_words_say(steps in steps()) {
+    fn random_trims_match_the_model(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let mut opened = open();
@@ -327,10 +328,10 @@ proptest! {
                 assert_eq!(opened.store.log_range(), LogRange { oldest, newest: model.newest });
                 let bytes: u64 = model.events.iter().map(|event| event.bytes).sum();
                 assert_eq!(opened.bytes(), (bytes.cast_signed(), bytes.cast_signed()));
-                let places: Vec<_> = opened.store.subscriptions(None, 10).await.expect("readable");
-                let places: Vec<_> = places.iter().map(|s| (s.id.as_str(), s.sequence)).collect();
+                let positions: Vec<_> = opened.store.subscriptions(None, 10).await.expect("readable");
+                let positions: Vec<_> = positions.iter().map(|s| (s.id.as_str(), s.sequence)).collect();
                 let expected: Vec<_> = model.subscriptions.iter().map(|(id, (position, _))| (*id, *position)).collect();
-                assert_eq!(places, expected);
+                assert_eq!(positions, expected);
             }
         });
     }
@@ -352,7 +353,7 @@ impl Step {
                     .connection()
                     .query_row(kind, [model.newest.cast_signed()], |row| row.get(0))
                     .expect("written");
-                model.events.push_back(Known {
+                model.events.push_back(ModelEvent {
                     sequence: model.newest,
                     account: account(ACCOUNTS[of]),
                     event_type: if report { EventType::ReportCompleted } else { EventType::Unknown },
@@ -369,13 +370,13 @@ impl Step {
                 let position = newest.saturating_sub(back);
                 let change = create(filter(of), SeekPosition::After(position));
                 let exists = model.subscriptions.contains_key(IDS[id]);
-                let gone = position + 1 < model.oldest();
+                let expired = position + 1 < model.oldest();
                 match opened.change(IDS[id], change).await {
-                    Changed::Applied(_) if !exists && !gone => {
+                    Changed::Applied(_) if !exists && !expired => {
                         model.subscriptions.insert(IDS[id], (position, filter(of)));
                     }
                     Changed::Exists(_) if exists => {}
-                    Changed::Expired { oldest } if !exists && gone => assert_eq!(oldest, model.oldest()),
+                    Changed::Expired { oldest } if !exists && expired => assert_eq!(oldest, model.oldest()),
                     other => panic!("{other:?}"),
                 }
             }
