@@ -448,12 +448,13 @@ fn replay(record: RequestRecord) -> AttemptResult {
 fn accepted_write(job: &WriteJob, accepted: Accepted, now: UnixMillis) -> AcceptedWrite {
     match accepted {
         Accepted::Write(reply) => AcceptedWrite { message: None, reply: Some(reply), replayed: false },
-        Accepted::Message(AcceptedMessage { provider_ids, provider_state }) => {
+        Accepted::Message(AcceptedMessage { provider_ids, provider_state, recipient_wa_id }) => {
             let message = job.message.clone().expect("a send has a message");
             let message = Message {
                 state: MessageState::Accepted,
                 provider_ids,
                 provider_state,
+                recipient_wa_id,
                 problem: None,
                 update_time: now,
                 ..message
@@ -465,17 +466,19 @@ fn accepted_write(job: &WriteJob, accepted: Accepted, now: UnixMillis) -> Accept
 
 fn recorded_outcome(result: &Result<Accepted, ProviderError>) -> store::AttemptOutcome {
     match result {
-        Ok(Accepted::Message(AcceptedMessage { provider_ids, provider_state })) => {
+        Ok(Accepted::Message(AcceptedMessage { provider_ids, provider_state, recipient_wa_id })) => {
             store::AttemptOutcome::Accepted {
                 reply: None,
                 provider_ids: provider_ids.clone(),
                 provider_state: provider_state.clone(),
+                recipient_wa_id: recipient_wa_id.clone(),
             }
         }
         Ok(Accepted::Write(reply)) => store::AttemptOutcome::Accepted {
             reply: Some(reply.clone()),
             provider_ids: Vec::new(),
             provider_state: None,
+            recipient_wa_id: None,
         },
         Err(ProviderError::Refused(_) | ProviderError::NotSent(_) | ProviderError::PreconditionFailed(_)) => {
             store::AttemptOutcome::NotDone

@@ -35,7 +35,7 @@ pub use spool::Spool;
 pub use templates::TemplateMismatch;
 use templates::Templates;
 
-use crate::domain::message::{CallbackData, Content, Message, Outgoing, SESSION_WINDOW};
+use crate::domain::message::{CallbackData, Content, ContentKind, Message, Outgoing, SESSION_WINDOW};
 use crate::domain::outcome::UnknownOutcome;
 use crate::domain::request::Request;
 use crate::domain::{Address, Channel, MessageId, MessageState, PhoneNumber, UnixMillis};
@@ -287,8 +287,13 @@ impl Dispatch {
         if options.check_session_window && !is_template {
             self.check_window(&account, &message.to, message.sender.as_ref()).await?;
         }
-        let callback_data = message.callback_data.clone();
-        let draft = draft(message_id, &account, &message.to, message.channel, callback_data, &options);
+        let draft = Message {
+            sender: message.sender.clone(),
+            content_kind: message.content.kind(),
+            template_name: message.content.template_name().map(str::to_owned),
+            callback_data: message.callback_data.clone(),
+            ..draft(message_id, &account, &message.to, message.channel, &options)
+        };
         let prepared = self.prepare(&account, message, options.skip_template_check, options.deadline);
         let failed = |cause| Failure { message_id: Some(message_id), attempt: None, source: Arc::new(cause) };
         let prepared = Arc::new(prepared.await.map_err(failed)?);
@@ -326,7 +331,7 @@ impl Dispatch {
         if options.check_session_window {
             self.check_window(&account, &to, None).await?;
         }
-        let draft = draft(message_id, &account, &to, channel, callback_data, &options);
+        let draft = Message { callback_data, ..draft(message_id, &account, &to, channel, &options) };
         let call: Call = Box::new(move |account, _| {
             let (to, file) = (to.clone(), file.clone());
             let send = async move {
@@ -398,15 +403,8 @@ impl Dispatch {
     }
 }
 
-/// A message before its first attempt.
-fn draft(
-    id: MessageId,
-    account: &Account,
-    to: &Address,
-    channel: Channel,
-    callback_data: Option<CallbackData>,
-    options: &SendOptions,
-) -> Message {
+/// A file's message before its first attempt. Other messages replace what is particular to them.
+fn draft(id: MessageId, account: &Account, to: &Address, channel: Channel, options: &SendOptions) -> Message {
     let now = UnixMillis::now();
     Message {
         id,
@@ -414,13 +412,18 @@ fn draft(
         account: account.id().clone(),
         provider: account.provider(),
         to: to.clone(),
+        sender: None,
+        recipient_wa_id: None,
         channel,
+        content_kind: ContentKind::Media,
+        template_name: None,
+        campaign_name: None,
         state: MessageState::Pending,
         provider_state: None,
         problem: None,
         request_id: options.request.as_ref().map(|request| request.id.clone()),
         attempt: 1,
-        callback_data,
+        callback_data: None,
         create_time: now,
         update_time: now,
     }

@@ -62,12 +62,16 @@ impl Fixture {
         let calls = Arc::clone(&self.calls);
         let call: Call = Box::new(move |_, _| {
             calls.fetch_add(1, Ordering::SeqCst);
-            let accepted = AcceptedMessage { provider_ids: vec!["P1".to_owned()], provider_state: None };
+            let accepted = AcceptedMessage {
+                provider_ids: vec!["P1".to_owned()],
+                provider_state: None,
+                recipient_wa_id: None,
+            };
             ready(Ok(Accepted::Message(accepted))).boxed()
         });
         let options = SendOptions { request: Some(request.clone()), ..SendOptions::default() };
         let to = "+15550100001".parse().expect("an address");
-        let draft = draft(MessageId::generate(), &self.account, &to, Channel::WhatsApp, None, &options);
+        let draft = draft(MessageId::generate(), &self.account, &to, Channel::WhatsApp, &options);
         let (dispatch, account) = (self.dispatch.clone(), Arc::clone(&self.account));
         let until = Instant::now() + DEADLINE;
         async move { Ok(dispatch.send_draft(account, draft, options.request, call, until).await?.value) }

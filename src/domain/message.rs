@@ -13,6 +13,9 @@ use super::{AccountId, Address, MediaLink, PhoneNumber, Provider, RequestId, Uni
 /// How long after a customer's last message WhatsApp accepts content other than a template.
 pub const SESSION_WINDOW: Duration = Duration::from_secs(24 * 3_600);
 
+/// How long after a failure a report of delivery may still overrule it.
+pub const FAILURE_FINAL_AFTER: Duration = Duration::from_secs(24 * 3_600);
+
 /// Switchboard's id of a message: `msg_` and a ULID. It is assigned before Switchboard calls the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId(Ulid);
@@ -158,6 +161,20 @@ pub enum MessageState {
     Read,
 }
 
+/// The kind of a message's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum ContentKind {
+    /// Plain text.
+    Text,
+    /// A message made from a template.
+    Template,
+    /// A file.
+    Media,
+    /// A place on the map.
+    Location,
+}
+
 /// The content of a message to send.
 #[derive(Clone, PartialEq)]
 pub enum Content {
@@ -167,6 +184,25 @@ pub enum Content {
     Template(template::Filled),
     /// A file that the provider downloads from a URL.
     Media(MediaLink),
+}
+
+impl Content {
+    /// The kind of the content.
+    pub const fn kind(&self) -> ContentKind {
+        match self {
+            Self::Text(_) => ContentKind::Text,
+            Self::Template(_) => ContentKind::Template,
+            Self::Media(_) => ContentKind::Media,
+        }
+    }
+
+    /// The name of the template, if the content is made from one.
+    pub fn template_name(&self) -> Option<&str> {
+        match self {
+            Self::Template(filled) => Some(&filled.name),
+            Self::Text(_) | Self::Media(_) => None,
+        }
+    }
 }
 
 impl fmt::Debug for Content {
@@ -217,8 +253,18 @@ pub struct Message {
     pub provider: Provider,
     /// The recipient.
     pub to: Address,
+    /// The account's number that the client chose to send from.
+    pub sender: Option<PhoneNumber>,
+    /// The recipient's WhatsApp id, if the provider reported one.
+    pub recipient_wa_id: Option<String>,
     /// The network that carries it.
     pub channel: Channel,
+    /// The kind of its content.
+    pub content_kind: ContentKind,
+    /// The name of its template, if it was made from one.
+    pub template_name: Option<String>,
+    /// The name of the campaign that it was sent with, if the client gave one.
+    pub campaign_name: Option<String>,
     /// The state of the message.
     pub state: MessageState,
     /// The provider's own name for the state, if it reported one.
@@ -235,4 +281,24 @@ pub struct Message {
     pub create_time: UnixMillis,
     /// When `state` last changed.
     pub update_time: UnixMillis,
+}
+
+impl Message {
+    /// From when on the state can no longer change. Absent while it can.
+    pub fn terminal_since(&self) -> Option<UnixMillis> {
+        match self.state {
+            MessageState::Read => Some(self.update_time),
+            MessageState::Failed => Some(self.update_time.plus(FAILURE_FINAL_AFTER)),
+            MessageState::Pending
+            | MessageState::Unknown
+            | MessageState::Accepted
+            | MessageState::Sent
+            | MessageState::Delivered => None,
+        }
+    }
+
+    /// Whether the state can no longer change.
+    pub fn is_terminal(&self, now: UnixMillis) -> bool {
+        self.terminal_since().is_some_and(|since| since <= now)
+    }
 }

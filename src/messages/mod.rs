@@ -13,7 +13,7 @@ pub use watch::{MessageWatch, MessageWatchers};
 
 use crate::domain::{AccountId, Address, Message, PhoneNumber, UnixMillis};
 use crate::provider::Accounts;
-use crate::store::{self, MessageKey, Store};
+use crate::store::{self, MessageKey, MessagePage, MessageQuery, Store};
 
 /// Reads messages and conversations. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -63,6 +63,17 @@ impl Messages {
         own: Option<&PhoneNumber>,
     ) -> Result<Option<UnixMillis>, StoreUnreadable> {
         self.store.last_received(account, customer, own).await.map_err(unreadable)
+    }
+
+    /// Lists messages, newest first: at most `limit`. Messages whose retention has ended are left out.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub async fn list(&self, query: MessageQuery, limit: usize) -> Result<MessagePage, StoreUnreadable> {
+        self.store.read_barrier().await.map_err(unreadable)?;
+        let start = query.start.max(UnixMillis::now().minus(self.retention));
+        self.store.messages(MessageQuery { start, ..query }, limit).await.map_err(unreadable)
     }
 
     /// Watches a message, if it exists.

@@ -10,11 +10,9 @@ use tokio::time::sleep;
 use super::watch::{MessageWatch, Notification};
 use super::{Messages, StoreUnreadable, unreadable};
 use crate::dispatch::Failure;
+use crate::domain::message::FAILURE_FINAL_AFTER;
 use crate::domain::{Message, MessageState, UnixMillis};
 use crate::store::{MessageKey, RequestState};
-
-/// How long after FAILED a report may still show that the message was delivered.
-const FAILED_GRACE: Duration = Duration::from_secs(24 * 3_600);
 
 /// The longest single sleep. The system clock may be set meanwhile, so the stream rereads it.
 const MAX_SLEEP: Duration = Duration::from_secs(3_600);
@@ -151,7 +149,7 @@ fn watch_state(
     let expires_at = message.create_time.plus(retention);
     let (end, at) = match message.state {
         MessageState::Read => (WatchEnd::Terminal, UnixMillis(i64::MIN)),
-        MessageState::Failed => (WatchEnd::Terminal, message.update_time.plus(FAILED_GRACE)),
+        MessageState::Failed => (WatchEnd::Terminal, message.update_time.plus(FAILURE_FINAL_AFTER)),
         MessageState::Unknown | MessageState::Accepted | MessageState::Sent | MessageState::Delivered
             if !tracked =>
         {
@@ -185,6 +183,7 @@ fn sleep_time(now: UnixMillis, until: UnixMillis) -> Duration {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::domain::message::ContentKind;
     use crate::domain::{Channel, MessageId, Provider};
 
     const DAY: i64 = 24 * 3_600 * 1_000;
@@ -199,7 +198,12 @@ pub(super) mod tests {
             account: "acme".parse().expect("an id"),
             provider: Provider::Connectly,
             to: "+15550100001".parse().expect("an address"),
+            sender: None,
+            recipient_wa_id: None,
             channel: Channel::WhatsApp,
+            content_kind: ContentKind::Text,
+            template_name: None,
+            campaign_name: None,
             state,
             provider_state: None,
             problem: None,

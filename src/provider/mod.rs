@@ -139,6 +139,8 @@ pub struct AcceptedMessage {
     pub provider_ids: Vec<String>,
     /// The provider's own name for the message's state, if the reply contains one.
     pub provider_state: Option<String>,
+    /// The recipient's WhatsApp id, if the reply contains one.
+    pub recipient_wa_id: Option<String>,
 }
 
 /// An event that a webhook reported.

@@ -127,6 +127,8 @@ pub enum AttemptOutcome {
         provider_ids: Vec<String>,
         /// The provider's own name for the message's state.
         provider_state: Option<String>,
+        /// The recipient's WhatsApp id.
+        recipient_wa_id: Option<String>,
     },
     /// The provider refused the write, or the write was never sent. Nothing was executed.
     NotDone,

@@ -21,8 +21,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::domain::{
-    AccountId, Cursor, Event, EventId, EventType, Message, MessageId, MessageState, RequestId, Subscription,
-    SubscriptionId, UnixMillis,
+    AccountId, Cursor, CustomerKey, Event, EventId, EventType, Message, MessageId, MessageState, RequestId,
+    Subscription, SubscriptionId, UnixMillis,
 };
 
 pub use attempt::{
@@ -32,6 +32,45 @@ pub use attempt::{
 pub use error::Error;
 pub use op::{Append, Change, Changed, Op, OpResult, SeekPosition, Trim, Trimmed};
 pub use sqlite::{PendingCommit, Store, back_up, restore};
+
+/// Which messages of an account to list, newest first.
+#[derive(Clone, Debug)]
+pub struct MessageQuery {
+    /// The account that sent them.
+    pub account: AccountId,
+    /// The recipient. Absent: all.
+    pub customer: Option<CustomerKey>,
+    /// The present state. Absent: all.
+    pub state: Option<MessageState>,
+    /// The template's name. Absent: all.
+    pub template_name: Option<String>,
+    /// The campaign's name. Absent: all.
+    pub campaign_name: Option<String>,
+    /// The earliest time of creation, inclusive.
+    pub start: UnixMillis,
+    /// The latest time of creation, exclusive. Absent: no limit.
+    pub end: Option<UnixMillis>,
+    /// The list continues after this position. Absent: it starts with the newest message.
+    pub after: Option<MessagePosition>,
+}
+
+/// A position in the list of an account's messages: that of one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessagePosition {
+    /// When the message was created.
+    pub create_time: UnixMillis,
+    /// The message.
+    pub id: MessageId,
+}
+
+/// A page of messages.
+#[derive(Clone, Debug)]
+pub struct MessagePage {
+    /// The messages, newest first.
+    pub messages: Vec<Message>,
+    /// Where the list continues. Absent at its end.
+    pub next: Option<MessagePosition>,
+}
 
 /// A key that finds a message within an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -234,3 +273,6 @@ pub const PAGE_BYTES: usize = 1 << 20;
 
 /// How long opening waits for another process to release the file.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The maximum number of messages that one listing examines.
+pub const MAX_EXAMINED: usize = 10_000;

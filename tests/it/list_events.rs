@@ -62,13 +62,16 @@ async fn trim(folder: &Path, most: u32) {
     })
     .expect("opens");
     let before = UnixMillis::now().plus(Duration::from_secs(1));
-    let done = store.commit(vec![Op::Trim(Trim {
+    let done = store
+        .commit(vec![Op::Trim(Trim {
             before,
             force_before: before,
             max_bytes: None,
             step_events: most,
             step_bytes: u64::MAX,
-        })]).await.expect("written");
+        })])
+        .await
+        .expect("written");
     assert!(matches!(&*done, [OpResult::Trimmed(trimmed)] if trimmed.events == u64::from(most)));
     store.close().await;
     let mut health = store.health();

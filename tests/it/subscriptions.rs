@@ -399,13 +399,16 @@ async fn expired_subscription_fails_or_reports_gap_until_acknowledged() {
     let folder = gateway.stop().await;
     with_store(folder.path(), async |store| {
         let before = UnixMillis::now().plus(Duration::from_secs(1));
-        let done = store.commit(vec![Op::Trim(Trim {
-            before,
-            force_before: before,
-            max_bytes: None,
-            step_events: 3,
-            step_bytes: u64::MAX,
-        })]).await.expect("written");
+        let done = store
+            .commit(vec![Op::Trim(Trim {
+                before,
+                force_before: before,
+                max_bytes: None,
+                step_events: 3,
+                step_bytes: u64::MAX,
+            })])
+            .await
+            .expect("written");
         assert!(matches!(&*done, [OpResult::Trimmed(trimmed)] if trimmed.events == 3));
     })
     .await;

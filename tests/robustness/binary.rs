@@ -71,8 +71,9 @@ impl Home {
             .map_err(|_| format!("{command} did not finish within the deadline"))?;
         let done = done.map_err(|error| error.to_string())?;
         let output = String::from_utf8_lossy(&done.stdout);
-        let newest =
-            output.split_once("up to sequence number ").and_then(|(_, rest)| rest.split(',').next()?.parse().ok());
+        let newest = output
+            .split_once("up to sequence number ")
+            .and_then(|(_, rest)| rest.split(',').next()?.parse().ok());
         newest
             .filter(|_| done.status.success())
             .ok_or_else(|| format!("{command} failed: {}", String::from_utf8_lossy(&done.stderr)))

@@ -1,5 +1,6 @@
 //! `MessageService`.
 
+mod list;
 pub(in crate::api) mod media;
 mod send_messages;
 mod watch;
@@ -78,7 +79,6 @@ impl MessageService for Api {
         &self,
         request: Request<ListMessagesRequest>,
     ) -> Result<Response<ListMessagesResponse>, Status> {
-        let _ = request;
-        Err(Status::unimplemented("package 4"))
+        list::list(self, request.into_inner()).await.map(Response::new)
     }
 }

@@ -40,13 +40,22 @@ const NANOS_OF_MILLI: u32 = 1_000_000;
 
 /// Rounds a time up to a full millisecond, because receive times have milliseconds.
 pub(in crate::api) fn since(time: prost_types::Timestamp, violations: &mut Violations) -> UnixMillis {
+    self::time("since", time, violations)
+}
+
+/// Parses a time field. It is rounded up to a full millisecond.
+pub(in crate::api) fn time(
+    field: &str,
+    time: prost_types::Timestamp,
+    violations: &mut Violations,
+) -> UnixMillis {
     match u32::try_from(time.nanos) {
         Ok(nanos) if nanos < 1_000 * NANOS_OF_MILLI && SECONDS.contains(&time.seconds) => {
             UnixMillis(time.seconds * 1_000 + i64::from(nanos.div_ceil(NANOS_OF_MILLI)))
         }
         _ => {
             let allowed = "must be a time of the years 1 to 9999, with nanos from 0 to 999,999,999";
-            violations.add("since", ViolationReason::Malformed, allowed);
+            violations.add(field, ViolationReason::Malformed, allowed);
             UnixMillis(0)
         }
     }

@@ -121,7 +121,9 @@ impl Client {
         let object = reply.object();
         let id = object.as_ref().and_then(|object| object.text(&["id"]));
         match (reply.status, id) {
-            (200..300, Some(id)) => Ok(AcceptedMessage { provider_ids: vec![id], provider_state: None }),
+            (200..300, Some(id)) => {
+                Ok(AcceptedMessage { provider_ids: vec![id], provider_state: None, recipient_wa_id: None })
+            }
             _ => Err(self.error(reply, object.as_ref())),
         }
     }

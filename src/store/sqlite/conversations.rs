@@ -3,12 +3,13 @@
 use rusqlite::{Connection, params};
 
 use crate::domain::event::Party;
-use crate::domain::{AccountId, Address, PhoneNumber, UnixMillis};
+use crate::domain::{AccountId, Address, CustomerKey, PhoneNumber, UnixMillis};
 
 pub(super) const TABLE: &str = "
     CREATE TABLE conversations (
         account TEXT NOT NULL,
-        -- `+15550100001` or `bsuid:US.123`. A customer with both has two rows.
+        -- The customer's key, independent of the spelling of a phone number. A customer with a number and a user id has
+        -- two rows.
         customer TEXT NOT NULL,
         -- Our number that the customer wrote to. Empty if the provider did not report it.
         own TEXT NOT NULL,
@@ -35,7 +36,8 @@ pub(super) fn received(
              WHERE last_ms < excluded.last_ms",
     )?;
     for customer in [phone, user].into_iter().flatten() {
-        statement.execute(params![account.as_str(), customer, recipient.phone_number, at.0])?;
+        let customer = CustomerKey::of_reported(&customer);
+        statement.execute(params![account.as_str(), customer.as_str(), recipient.phone_number, at.0])?;
     }
     Ok(())
 }
@@ -51,9 +53,10 @@ pub(super) fn last_received(
         "SELECT max(last_ms) FROM conversations
          WHERE account = ?1 AND customer = ?2 AND (?3 IS NULL OR own IN (?3, ''))",
     )?
-    .query_row(params![account.as_str(), customer.to_string(), own.map(PhoneNumber::as_str)], |row| {
-        Ok(row.get::<_, Option<i64>>(0)?.map(UnixMillis))
-    })
+    .query_row(
+        params![account.as_str(), CustomerKey::of(customer).as_str(), own.map(PhoneNumber::as_str)],
+        |row| Ok(row.get::<_, Option<i64>>(0)?.map(UnixMillis)),
+    )
 }
 
 /// Deletes at most `limit` customers who last wrote before a time. Returns how many.

@@ -164,7 +164,10 @@ impl Transaction<'_> {
         outcome: &AttemptOutcome,
         now: UnixMillis,
     ) -> rusqlite::Result<()> {
-        if let AttemptOutcome::Accepted { provider_ids, .. } = outcome {
+        if let AttemptOutcome::Accepted { provider_ids, recipient_wa_id, .. } = outcome {
+            if recipient_wa_id.is_some() {
+                message.recipient_wa_id.clone_from(recipient_wa_id);
+            }
             for id in provider_ids.iter().filter(|id| !id.is_empty()) {
                 provider_messages::join(&self.db, &message.account, id, message.id, now)?;
                 add_provider_id(message, id);

@@ -4,12 +4,12 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::super::MessageKey;
+use super::super::{MAX_EXAMINED, MessageKey, MessagePage, MessagePosition, MessageQuery};
 use super::column::{corrupt, optional_json, optional_parsed, parsed};
 use super::json_columns::Column as _;
 use super::provider_messages;
 use crate::domain::message::{Message, MessageId};
-use crate::domain::{AccountId, UnixMillis};
+use crate::domain::{AccountId, CustomerKey, PhoneNumber, UnixMillis};
 
 pub(super) const TABLE: &str = "
     CREATE TABLE messages (
@@ -19,7 +19,14 @@ pub(super) const TABLE: &str = "
         -- A JSON array, in the provider's order.
         provider_ids TEXT NOT NULL,
         recipient TEXT NOT NULL,
+        -- The recipient's key, independent of the spelling of a phone number.
+        customer TEXT NOT NULL,
+        sender TEXT,
+        recipient_wa_id TEXT,
         channel TEXT NOT NULL,
+        content_kind TEXT NOT NULL,
+        template_name TEXT,
+        campaign_name TEXT,
         state TEXT NOT NULL,
         provider_state TEXT,
         -- Why the message failed, or why its outcome is unknown: JSON.
@@ -32,6 +39,8 @@ pub(super) const TABLE: &str = "
     ) STRICT, WITHOUT ROWID;
 
     CREATE INDEX messages_create ON messages (create_ms);
+    -- Lists of an account, newest first.
+    CREATE INDEX messages_list ON messages (account, create_ms DESC, message_id DESC);
     -- Several messages may have the same `request_id`, because it can be reused once the request is deleted.
     CREATE INDEX messages_request ON messages (account, request_id, create_ms) WHERE request_id IS NOT NULL;
 ";
@@ -40,7 +49,8 @@ pub(super) const TABLE: &str = "
 macro_rules! columns {
     () => {
         "m.message_id, m.account, m.provider, m.provider_ids, m.recipient, m.channel, m.state, m.provider_state, \
-         m.problem, m.request_id, m.attempt, m.callback_data, m.create_ms, m.update_ms"
+         m.problem, m.request_id, m.attempt, m.callback_data, m.create_ms, m.update_ms, m.sender, \
+         m.recipient_wa_id, m.content_kind, m.template_name, m.campaign_name"
     };
 }
 pub(super) use columns;
@@ -65,6 +75,11 @@ pub(super) fn read(row: &Row<'_>, first: usize) -> rusqlite::Result<Message> {
         callback_data: optional_parsed(row, at(11))?,
         create_time: UnixMillis(row.get(at(12))?),
         update_time: UnixMillis(row.get(at(13))?),
+        sender: optional_parsed(row, at(14))?,
+        recipient_wa_id: row.get(at(15))?,
+        content_kind: parsed(row, at(16))?,
+        template_name: row.get(at(17))?,
+        campaign_name: row.get(at(18))?,
     })
 }
 
@@ -107,14 +122,58 @@ pub(super) fn find_by_key(
     db.prepare_cached(sql)?.query_row(params![account.as_str(), name], |row| read(row, 0)).optional()
 }
 
+/// Lists messages of an account, newest first. Examines at most [`MAX_EXAMINED`](super::super::MAX_EXAMINED) rows.
+pub(super) fn list(db: &Connection, query: &MessageQuery, limit: usize) -> rusqlite::Result<MessagePage> {
+    let MessageQuery { account, customer, state, template_name, campaign_name, start, end, after } = query;
+    let (before, before_id) =
+        after.map_or((i64::MAX, String::new()), |at| (at.create_time.0, at.id.to_string()));
+    let mut statement = db.prepare_cached(concat!(
+        "SELECT ",
+        columns!(),
+        ", m.customer FROM messages m
+         WHERE m.account = ?1 AND (m.create_ms, m.message_id) < (?2, ?3) AND m.create_ms >= ?4 AND m.create_ms < ?5
+         ORDER BY m.create_ms DESC, m.message_id DESC LIMIT ?6"
+    ))?;
+    let end = end.map_or(i64::MAX, |end| end.0);
+    let mut rows = statement.query(params![
+        account.as_str(),
+        before,
+        before_id,
+        start.0,
+        end,
+        MAX_EXAMINED as i64 + 1
+    ])?;
+    let mut page = MessagePage { messages: Vec::new(), next: None };
+    let (mut examined, mut last) = (0, None);
+    while let Some(row) = rows.next()? {
+        if examined == MAX_EXAMINED || page.messages.len() == limit {
+            page.next = last;
+            return Ok(page);
+        }
+        let message = read(row, 0)?;
+        examined += 1;
+        last = Some(MessagePosition { create_time: message.create_time, id: message.id });
+        let is_wanted = customer.as_ref().is_none_or(|key| {
+            row.get_ref(19).and_then(|text| Ok(text.as_str()? == key.as_str())).unwrap_or(false)
+        }) && state.is_none_or(|state| message.state == state)
+            && template_name.as_ref().is_none_or(|name| message.template_name.as_ref() == Some(name))
+            && campaign_name.as_ref().is_none_or(|name| message.campaign_name.as_ref() == Some(name));
+        if is_wanted {
+            page.messages.push(message);
+        }
+    }
+    Ok(page)
+}
+
 /// Inserts a new message.
 pub(super) fn insert(db: &Connection, message: &Message) -> rusqlite::Result<()> {
     // If the message already exists, the existing row wins, because one conflicting op must not fail the other ops of
     // its transaction.
     db.prepare_cached(
         "INSERT INTO messages (message_id, account, provider, provider_ids, recipient, channel, state,
-             provider_state, problem, request_id, attempt, callback_data, create_ms, update_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+             provider_state, problem, request_id, attempt, callback_data, create_ms, update_ms, customer, sender,
+             recipient_wa_id, content_kind, template_name, campaign_name)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
          ON CONFLICT (message_id) DO NOTHING",
     )?
     .execute(params![
@@ -132,6 +191,12 @@ pub(super) fn insert(db: &Connection, message: &Message) -> rusqlite::Result<()>
         message.callback_data.as_ref().map(|data| data.as_str()),
         message.create_time.0,
         message.update_time.0,
+        CustomerKey::of(&message.to).as_str(),
+        message.sender.as_ref().map(PhoneNumber::as_str),
+        message.recipient_wa_id,
+        <&str>::from(message.content_kind),
+        message.template_name,
+        message.campaign_name,
     ])?;
     Ok(())
 }
@@ -140,7 +205,7 @@ pub(super) fn insert(db: &Connection, message: &Message) -> rusqlite::Result<()>
 pub(super) fn update(db: &Connection, message: &Message) -> rusqlite::Result<()> {
     db.prepare_cached(
         "UPDATE messages SET provider_ids = ?2, state = ?3, provider_state = ?4, problem = ?5, attempt = ?6,
-             update_ms = ?7
+             update_ms = ?7, recipient_wa_id = ?8
          WHERE message_id = ?1",
     )?
     .execute(params![
@@ -151,6 +216,7 @@ pub(super) fn update(db: &Connection, message: &Message) -> rusqlite::Result<()>
         message.problem.as_ref().map(|problem| problem.to_text()),
         message.attempt,
         message.update_time.0,
+        message.recipient_wa_id,
     ])?;
     Ok(())
 }

@@ -31,8 +31,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use backup::{back_up, restore};
 
 use super::{
-    CursorLocation, Error, Health, LOCK_TIMEOUT, LogRange, MessageKey, Op, OpResult, Options, Page,
-    RequestRecord, SubscriptionPosition, TimeLocation, TimeRange,
+    CursorLocation, Error, Health, LOCK_TIMEOUT, LogRange, MessageKey, MessagePage, MessageQuery, Op,
+    OpResult, Options, Page, RequestRecord, SubscriptionPosition, TimeLocation, TimeRange,
 };
 use crate::domain::{
     AccountId, Address, Cursor, Message, PhoneNumber, RequestId, Subscription, SubscriptionId, UnixMillis,
@@ -283,6 +283,15 @@ impl Store {
     pub async fn message(&self, account: &AccountId, key: &MessageKey) -> Result<Option<Message>, Error> {
         let (account, key) = (account.clone(), key.clone());
         self.readers.run(move |db| messages::find_by_key(db, &account, &key).map_err(Error::of_read)).await
+    }
+
+    /// Lists messages, newest first: at most `limit`. A page may be short before the end of the list.
+    ///
+    /// # Errors
+    ///
+    /// If SQLite cannot read.
+    pub async fn messages(&self, query: MessageQuery, limit: usize) -> Result<MessagePage, Error> {
+        self.readers.run(move |db| messages::list(db, &query, limit).map_err(Error::of_read)).await
     }
 
     /// When a customer last wrote to the given number of ours, or to any number.

@@ -9,7 +9,7 @@ use prost::Message as _;
 
 use crate::api::{error::status, response::event_payload};
 use crate::domain::event::{self, Payload, ReportedFault};
-use crate::domain::message::{Message, MessageProblem};
+use crate::domain::message::{ContentKind, Message, MessageProblem};
 use crate::domain::{Channel, Event, EventId, MessageState, Provider, UnixMillis};
 use crate::pb::v1;
 use crate::provider::{Account, Capabilities, Limits};
@@ -92,18 +92,19 @@ pub(in crate::api) fn party(party: &event::Party) -> v1::Party {
 }
 
 pub(in crate::api) fn message(message: Message) -> v1::Message {
+    let terminal = message.is_terminal(UnixMillis::now());
     v1::Message {
         message_id: message.id.to_string(),
         provider_message_ids: message.provider_ids,
         account: message.account.to_string(),
         provider: provider(message.provider).into(),
         provider_name: message.provider.as_str().to_owned(),
-        sender: String::new(),
-        recipient_wa_id: String::new(),
-        content_kind: v1::ContentKind::Unspecified.into(),
-        template_name: String::new(),
-        campaign_name: String::new(),
-        terminal: false,
+        terminal,
+        sender: message.sender.map(|sender| sender.to_string()).unwrap_or_default(),
+        recipient_wa_id: message.recipient_wa_id.unwrap_or_default(),
+        content_kind: content_kind(message.content_kind).into(),
+        template_name: message.template_name.unwrap_or_default(),
+        campaign_name: message.campaign_name.unwrap_or_default(),
         to: message.to.to_string(),
         channel: channel(message.channel).into(),
         state: message_state(message.state).into(),
@@ -189,6 +190,15 @@ pub(in crate::api) fn channel(channel: Channel) -> v1::Channel {
     match channel {
         Channel::WhatsApp => v1::Channel::Whatsapp,
         Channel::Sms => v1::Channel::Sms,
+    }
+}
+
+fn content_kind(kind: ContentKind) -> v1::ContentKind {
+    match kind {
+        ContentKind::Text => v1::ContentKind::Text,
+        ContentKind::Template => v1::ContentKind::Template,
+        ContentKind::Media => v1::ContentKind::Media,
+        ContentKind::Location => v1::ContentKind::Location,
     }
 }
 

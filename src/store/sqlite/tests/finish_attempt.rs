@@ -215,6 +215,7 @@ async fn provider_state_of_reply_applies_until_a_status_advances_it() {
             reply: None,
             provider_ids: vec!["P".to_owned()],
             provider_state: Some("held".to_owned()),
+            recipient_wa_id: None,
         };
         let message = opened.finish_request("r", 1, outcome).await.message.expect("kept");
         let word = if overtaken { "sent" } else { "held" };

@@ -22,6 +22,7 @@ use super::*;
 use crate::domain::event::{
     Identity, MessageStatus, Party, Payload, Proof, ReportedMessage, ReportedParties,
 };
+use crate::domain::message::ContentKind;
 use crate::domain::outcome::UnknownOutcome;
 use crate::domain::request::{Fingerprint, Request};
 use crate::domain::{
@@ -134,7 +135,12 @@ fn draft() -> Message {
         account: account("acme"),
         provider: Provider::Connectly,
         to: "+15550100001".parse().expect("an address"),
+        sender: None,
+        recipient_wa_id: None,
         channel: Channel::WhatsApp,
+        content_kind: ContentKind::Text,
+        template_name: None,
+        campaign_name: None,
         state: MessageState::Pending,
         provider_state: None,
         problem: None,
@@ -180,6 +186,7 @@ fn accepted(provider_ids: &[&str]) -> AttemptOutcome {
         reply: None,
         provider_ids: provider_ids.iter().map(|&id| id.to_owned()).collect(),
         provider_state: None,
+        recipient_wa_id: None,
     }
 }
 

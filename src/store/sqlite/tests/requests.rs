@@ -172,8 +172,12 @@ async fn reply_of_a_non_send_is_stored_byte_for_byte() {
     let opened = open();
     opened.commit_one(opened.begin_op("w", None, None)).await;
     let reply = Some(Bytes::from_static(b"\x00reply\xff"));
-    let outcome =
-        AttemptOutcome::Accepted { reply: reply.clone(), provider_ids: Vec::new(), provider_state: None };
+    let outcome = AttemptOutcome::Accepted {
+        reply: reply.clone(),
+        provider_ids: Vec::new(),
+        provider_state: None,
+        recipient_wa_id: None,
+    };
     opened.finish_request("w", 1, outcome).await;
     let opened = opened.reopen();
     let record = opened.record("w").await.expect("kept");
@@ -309,6 +313,7 @@ async fn message_is_read_back_as_written() {
         reply: None,
         provider_ids: vec!["wamid.\"1\"".to_owned()],
         provider_state: Some("held_for_quality_assessment".to_owned()),
+        recipient_wa_id: None,
     };
     let ended = opened.sent(&message, outcome).await.message.expect("kept");
     assert_eq!(ended.provider_state.as_deref(), Some("held_for_quality_assessment"));
