@@ -37,7 +37,7 @@ pub(super) fn send_media(request: &Request) -> Reply {
     let check = || {
         let parts = form(request)?;
         let to_number = parts.iter().find(|part| part.name == "to_number");
-        let to_number = to_number.and_then(|part| std::str::from_utf8(part.bytes).ok()).unwrap_or_default();
+        let to_number = to_number.and_then(|part| std::str::from_utf8(&part.bytes).ok()).unwrap_or_default();
         let to_number = recipient(to_number)?;
         file(&parts)?;
         Ok(json!({"success": true, "responseDataArray": [accepted(to_number)]}))
@@ -79,7 +79,7 @@ impl Media {
         self.uploads += 1;
         let name = format!("{}.{}", 1_700_000_000_000 + self.uploads, extension(content_type));
         let url = format!("{base_url}whatsapp_media/{name}");
-        self.kept.push_back((name, content_type.to_owned(), Bytes::copy_from_slice(bytes)));
+        self.kept.push_back((name, content_type.to_owned(), bytes.clone()));
         if self.kept.len() > UPLOADS_KEPT {
             self.kept.pop_front();
         }
@@ -94,13 +94,13 @@ impl Media {
     }
 }
 
-fn form(request: &Request) -> Result<Vec<Part<'_>>, Reply> {
+fn form(request: &Request) -> Result<Vec<Part>, Reply> {
     multipart::parse(request.header("content-type"), &request.body)
         .map_err(|malformed| refusal(400, &malformed.to_string()))
 }
 
 /// The one file of a form: its content type and its bytes.
-fn file<'a>(parts: &'a [Part<'a>]) -> Result<(&'a str, &'a [u8]), Reply> {
+fn file(parts: &[Part]) -> Result<(&str, &Bytes), Reply> {
     let mut files = parts.iter().filter(|part| part.name == "file");
     let (Some(file), None) = (files.next(), files.next()) else {
         return Err(refusal(400, "Exactly one file is required"));
@@ -117,7 +117,7 @@ fn file<'a>(parts: &'a [Part<'a>]) -> Result<(&'a str, &'a [u8]), Reply> {
     if file.bytes.len() > max_bytes {
         return Err(refusal(400, &format!("The file must not be larger than {} MB", max_bytes >> 20)));
     }
-    Ok((content_type, file.bytes))
+    Ok((content_type, &file.bytes))
 }
 
 fn extension(content_type: &str) -> &'static str {
