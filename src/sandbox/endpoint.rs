@@ -8,10 +8,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 use url::Url;
 
-use super::fault::{Fault, FaultBoard, FaultRule};
-use super::listener::Switch;
+use super::call_log::{Call, CallLog};
+use super::fault::{Fault, FaultRule, FaultRules};
 use super::operation::Operation;
-use super::record::{Call, CallLog};
+
+/// A command to the accept loop, which replies when it has executed it.
+#[derive(Debug)]
+pub(super) enum ListenerCommand {
+    Close(oneshot::Sender<()>),
+    Open(oneshot::Sender<io::Result<()>>),
+}
 
 /// One provider's address, its record of calls and its faults. Cheap to clone.
 #[derive(Clone)]
@@ -22,14 +28,14 @@ pub struct Endpoint {
 struct Shared {
     base_url: Url,
     log: Mutex<CallLog>,
-    faults: FaultBoard,
-    switch: mpsc::Sender<Switch>,
+    faults: FaultRules,
+    listener: mpsc::Sender<ListenerCommand>,
 }
 
 impl Endpoint {
-    pub(super) fn new(address: SocketAddr, switch: mpsc::Sender<Switch>) -> Self {
+    pub(super) fn new(address: SocketAddr, listener: mpsc::Sender<ListenerCommand>) -> Self {
         let base_url = Url::parse(&format!("http://{address}")).expect("a socket address makes a URL");
-        let shared = Shared { base_url, log: Mutex::default(), faults: FaultBoard::default(), switch };
+        let shared = Shared { base_url, log: Mutex::default(), faults: FaultRules::default(), listener };
         Self { shared: Arc::new(shared) }
     }
 
@@ -56,7 +62,7 @@ impl Endpoint {
     }
 
     /// How many calls came to a route that does not exist.
-    pub fn unexpected_arrivals(&self) -> usize {
+    pub fn unknown_route_arrivals(&self) -> usize {
         self.log(|log| log.arrivals(None))
     }
 
@@ -67,7 +73,7 @@ impl Endpoint {
         self.shared.faults.set(rule);
         if refuses {
             let (done, wait) = oneshot::channel();
-            if self.shared.switch.send(Switch::Close(done)).await.is_ok() {
+            if self.shared.listener.send(ListenerCommand::Close(done)).await.is_ok() {
                 // Without an answer the sandbox has been stopped, and refuses anyway.
                 let _ = wait.await;
             }
@@ -79,7 +85,7 @@ impl Endpoint {
         self.shared.faults.clear();
         let (done, wait) = oneshot::channel();
         let stopped = || io::Error::other("the sandbox has been stopped");
-        self.shared.switch.send(Switch::Open(done)).await.map_err(|_| stopped())?;
+        self.shared.listener.send(ListenerCommand::Open(done)).await.map_err(|_| stopped())?;
         wait.await.map_err(|_| stopped())?
     }
 
@@ -88,7 +94,7 @@ impl Endpoint {
         self.shared.faults.list()
     }
 
-    pub(super) fn board(&self) -> &FaultBoard {
+    pub(super) fn fault_rules(&self) -> &FaultRules {
         &self.shared.faults
     }
 
@@ -96,8 +102,8 @@ impl Endpoint {
         self.log(|log| log.record(call))
     }
 
-    pub(super) fn answered(&self, sequence: u64, status: u16) {
-        self.log(|log| log.answered(sequence, status));
+    pub(super) fn set_status(&self, sequence: u64, status: u16) {
+        self.log(|log| log.set_status(sequence, status));
     }
 
     fn log<T>(&self, look: impl FnOnce(&mut CallLog) -> T) -> T {

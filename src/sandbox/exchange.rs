@@ -10,12 +10,12 @@ use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, Response};
 
-use super::connection::ConnectionState;
+use super::call_log::Call;
+use super::connection_flags::ConnectionFlags;
 use super::endpoint::Endpoint;
 use super::fault::Fault;
 use super::operation::Operation;
-use super::record::Call;
-use super::reply::{Ending, Reply, ReplyBody};
+use super::reply::{Reply, ReplyBody, ReplyEnd};
 
 /// The largest body that is read; above the providers' own limits, so that those can be tested.
 const MAX_BODY_BYTES: usize = 32 << 20;
@@ -66,32 +66,32 @@ pub(super) trait FakeProvider: Send + Sync + 'static {
 /// What happens between a connection and the provider behind it.
 pub(super) struct Exchange {
     endpoint: Endpoint,
-    imitation: Arc<dyn FakeProvider>,
+    fake_provider: Arc<dyn FakeProvider>,
 }
 
 impl Exchange {
-    pub(super) fn new(endpoint: Endpoint, imitation: Arc<dyn FakeProvider>) -> Self {
-        Self { endpoint, imitation }
+    pub(super) fn new(endpoint: Endpoint, fake_provider: Arc<dyn FakeProvider>) -> Self {
+        Self { endpoint, fake_provider }
     }
 
     /// Whether a rule wants this request cut before it is read; spends the rule.
     pub(super) fn cuts_before_reading(&self, method: &Method, path: &str) -> bool {
-        let operation = self.imitation.operation(method, path);
-        self.endpoint.board().take(operation, |fault| *fault == Fault::CutBeforeReading).is_some()
+        let operation = self.fake_provider.operation(method, path);
+        self.endpoint.fault_rules().take(operation, |fault| *fault == Fault::CutBeforeReading).is_some()
     }
 
     /// Answers a request; an error closes its connection without a word.
     pub(super) async fn answer(
         &self,
-        connection: &Arc<ConnectionState>,
+        flags: &Arc<ConnectionFlags>,
         request: hyper::Request<Incoming>,
     ) -> io::Result<Response<ReplyBody>> {
         let (parts, body) = request.into_parts();
-        let operation = self.imitation.operation(&parts.method, parts.uri.path());
+        let operation = self.fake_provider.operation(&parts.method, parts.uri.path());
         let body = match Limited::new(body, MAX_BODY_BYTES).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {
-                return Ok(self.imitation.error(413).into_response(Ending::KeepAlive));
+                return Ok(self.fake_provider.error(413).into_response(ReplyEnd::KeepAlive));
             }
             Err(error) => return Err(io::Error::other(error)),
         };
@@ -103,22 +103,22 @@ impl Exchange {
         };
         let sequence = self.endpoint.record(call(operation, &parts.method, &request));
 
-        let board = self.endpoint.board();
-        let latency = board.take(operation, |fault| matches!(fault, Fault::Latency(_)));
-        let fault = board.take(operation, Fault::decides_reply);
+        let fault_rules = self.endpoint.fault_rules();
+        let latency = fault_rules.take(operation, |fault| matches!(fault, Fault::Latency(_)));
+        let fault = fault_rules.take(operation, Fault::decides_reply);
         let reply = self.reply(operation, &request, fault.as_ref());
-        self.endpoint.answered(sequence, reply.status.as_u16());
+        self.endpoint.set_status(sequence, reply.status.as_u16());
         if let Some(Fault::Latency(latency)) = latency {
             tokio::time::sleep(latency).await;
         }
-        let ending = match fault {
+        let end = match fault {
             Some(Fault::CutAfterReading) => return Err(io::ErrorKind::ConnectionAborted.into()),
-            Some(Fault::CutReply) => Ending::Cut,
-            Some(Fault::CloseAfterReply) => Ending::Close(connection.clone()),
-            _ => Ending::KeepAlive,
+            Some(Fault::CutReply) => ReplyEnd::Cut,
+            Some(Fault::CloseAfterReply) => ReplyEnd::Close(flags.clone()),
+            _ => ReplyEnd::KeepAlive,
         };
-        connection.await_request();
-        Ok(reply.into_response(ending))
+        flags.await_request();
+        Ok(reply.into_response(end))
     }
 
     fn reply(&self, operation: Option<Operation>, request: &Request, fault: Option<&Fault>) -> Reply {
@@ -126,16 +126,16 @@ impl Exchange {
             Some(Fault::Status { status, retry_after, body }) => {
                 let mut reply = match body {
                     Some(body) => Reply::new(*status, "application/json", body.clone()),
-                    None => self.imitation.error(*status),
+                    None => self.fake_provider.error(*status),
                 };
                 reply.retry_after = retry_after.as_deref().and_then(|v| HeaderValue::from_str(v).ok());
                 reply
             }
-            Some(Fault::SuccessFalse { code }) => self.imitation.success_false(*code),
+            Some(Fault::SuccessFalse { code }) => self.fake_provider.success_false(*code),
             Some(Fault::NotJson) => Reply::html(200),
             Some(Fault::Body(status, body)) => Reply::new(*status, "application/json", body.clone()),
             _ => match operation {
-                Some(operation) => self.imitation.answer(operation, request),
+                Some(operation) => self.fake_provider.answer(operation, request),
                 None => Reply::new(404, "text/plain; charset=utf-8", "the sandbox has no such route\n"),
             },
         }

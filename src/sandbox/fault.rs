@@ -1,4 +1,4 @@
-//! Faults on demand: what they are called, and the board that says which one is next.
+//! Faults on demand: what they are called, and the fault_rules that says which one is next.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -219,11 +219,11 @@ impl FaultRule {
 
 /// The rules in force at one provider.
 #[derive(Debug, Default)]
-pub(super) struct FaultBoard {
+pub(super) struct FaultRules {
     rules: Mutex<Vec<FaultRule>>,
 }
 
-impl FaultBoard {
+impl FaultRules {
     pub(super) fn set(&self, rule: FaultRule) {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner).push(rule);
     }

@@ -9,8 +9,10 @@
 //!
 //! [`Sandbox::start`] gives a running sandbox; [`ConnectBy`] and [`Connectly`] are its cheap handles.
 
+mod call_log;
 pub mod connectby;
 mod connection;
+mod connection_flags;
 pub mod connectly;
 mod endpoint;
 mod exchange;
@@ -18,17 +20,16 @@ mod fault;
 mod listener;
 mod multipart;
 mod operation;
-mod record;
 mod reply;
 #[cfg(test)]
 mod tests;
 
+pub use call_log::Call;
 pub use connectby::ConnectBy;
 pub use connectly::Connectly;
 pub use endpoint::Endpoint;
 pub use fault::{Fault, FaultDetail, FaultMalformed, FaultRule};
-pub use operation::{Operation, OperationUnknown};
-pub use record::Call;
+pub use operation::{Operation, UnknownOperation};
 
 use std::io;
 use std::sync::Arc;
@@ -38,8 +39,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use endpoint::ListenerCommand;
 use exchange::{Exchange, FakeProvider};
-use listener::{Acceptor, Binding, Stop};
+use listener::{AcceptLoop, BoundPort, Stop};
 
 /// How long [`Sandbox::shutdown`] lets calls and webhooks in progress finish before it cuts them.
 const GRACE: Duration = Duration::from_secs(2);
@@ -78,13 +80,13 @@ impl Sandbox {
         let stop = Stop { graceful: kill.child_token(), kill: kill.clone() };
         let tasks = TaskTracker::new();
 
-        let (binding, endpoint, switches) = bind(options.connectby.listen)?;
+        let (port, endpoint, commands) = bind(options.connectby.listen)?;
         let connectby = ConnectBy::new(endpoint.clone(), options.connectby);
-        serve(&tasks, binding, endpoint, switches, connectby.imitation(), &stop);
+        serve(&tasks, port, endpoint, commands, connectby.fake_provider(), &stop);
 
-        let (binding, endpoint, switches) = bind(options.connectly.listen)?;
+        let (port, endpoint, commands) = bind(options.connectly.listen)?;
         let connectly = Connectly::new(endpoint.clone(), options.connectly, tasks.clone(), &stop)?;
-        serve(&tasks, binding, endpoint, switches, connectly.imitation(), &stop);
+        serve(&tasks, port, endpoint, commands, connectly.fake_provider(), &stop);
 
         Ok(Self { connectby, connectly, stop, tasks, _stops_on_drop: kill.drop_guard() })
     }
@@ -111,21 +113,21 @@ impl Sandbox {
     }
 }
 
-fn bind(listen: std::net::SocketAddr) -> io::Result<(Binding, Endpoint, mpsc::Receiver<listener::Switch>)> {
-    let binding = Binding::bind(listen)?;
-    let (sender, switches) = mpsc::channel(1);
-    let endpoint = Endpoint::new(binding.address(), sender);
-    Ok((binding, endpoint, switches))
+fn bind(listen: std::net::SocketAddr) -> io::Result<(BoundPort, Endpoint, mpsc::Receiver<ListenerCommand>)> {
+    let port = BoundPort::bind(listen)?;
+    let (sender, commands) = mpsc::channel(1);
+    let endpoint = Endpoint::new(port.address(), sender);
+    Ok((port, endpoint, commands))
 }
 
 fn serve(
     tasks: &TaskTracker,
-    binding: Binding,
+    port: BoundPort,
     endpoint: Endpoint,
-    switches: mpsc::Receiver<listener::Switch>,
-    imitation: Arc<dyn FakeProvider>,
+    commands: mpsc::Receiver<ListenerCommand>,
+    fake_provider: Arc<dyn FakeProvider>,
     stop: &Stop,
 ) {
-    let exchange = Exchange::new(endpoint, imitation);
-    tasks.spawn(Acceptor::new(binding, exchange, stop.clone()).run(switches));
+    let exchange = Exchange::new(endpoint, fake_provider);
+    tasks.spawn(AcceptLoop::new(port, exchange, stop.clone()).run(commands));
 }

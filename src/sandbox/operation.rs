@@ -63,13 +63,13 @@ operations! {
 /// A string names no [`Operation`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be the name of an operation, like `send_text` or `list_contacts`")]
-pub struct OperationUnknown;
+pub struct UnknownOperation;
 
 impl FromStr for Operation {
-    type Err = OperationUnknown;
+    type Err = UnknownOperation;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        Self::ALL.iter().copied().find(|operation| operation.as_str() == s).ok_or(OperationUnknown)
+        Self::ALL.iter().copied().find(|operation| operation.as_str() == s).ok_or(UnknownOperation)
     }
 }
 

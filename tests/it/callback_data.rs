@@ -4,7 +4,7 @@ use serde_json::json;
 use switchboard::pb::v1::send_message_request::Content;
 use switchboard::pb::v1::{Event, MediaHeader, MediaKind, MediaLink, SendMediaRequest, SendMessageRequest};
 use switchboard::pb::v1::{SubscribeRequest, Template, parameter};
-use switchboard::sandbox::connectly::{Answer, Delivery};
+use switchboard::sandbox::connectly::{CustomerReply, Delivery};
 use tonic::Code;
 
 use crate::gateway::{CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, details, fields, reason, text, within};
@@ -84,8 +84,8 @@ async fn callback_data_comes_back_with_all_that_is_about_the_message_and_our_mar
         let delivered = [
             connectly.inject_status(id, "sent").await,
             connectly.inject_echo(id).await,
-            connectly.inject_answer(id, Answer::Quote("this one?")).await,
-            connectly.inject_answer(id, Answer::Button { text: "Yes", payload: "1" }).await,
+            connectly.inject_reply(id, CustomerReply::Quote("this one?")).await,
+            connectly.inject_reply(id, CustomerReply::Button { text: "Yes", payload: "1" }).await,
         ];
         for event in events_after(&gateway, delivered).await {
             assert_eq!(event.callback_data, expected, "{}", event.r#type);

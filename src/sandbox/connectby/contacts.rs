@@ -42,7 +42,7 @@ impl Contacts {
     }
 
     pub(super) fn create(&mut self, request: &Request) -> Reply {
-        let body = match checked(request, &["name", "country_code", "phone_number"]) {
+        let body = match validated_body(request, &["name", "country_code", "phone_number"]) {
             Ok(body) => body,
             Err(refusal) => return refusal,
         };
@@ -54,7 +54,7 @@ impl Contacts {
 
     /// Takes over what is given and keeps what is not.
     pub(super) fn update(&mut self, request: &Request) -> Reply {
-        let body = match checked(request, &["name"]) {
+        let body = match validated_body(request, &["name"]) {
             Ok(body) => body,
             Err(refusal) => return refusal,
         };
@@ -80,9 +80,9 @@ impl Contacts {
     }
 }
 
-fn checked(request: &Request, needed: &[&str]) -> Result<Value, Reply> {
+fn validated_body(request: &Request, required_keys: &[&str]) -> Result<Value, Reply> {
     let body = object(request)?;
-    for key in needed {
+    for key in required_keys {
         required(&body, key)?;
     }
     for key in OPTIONAL {

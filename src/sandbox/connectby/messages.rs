@@ -17,7 +17,7 @@ const MAX_TEXT: usize = 1024;
 const MAX_IMAGE_BYTES: usize = 5 << 20;
 const MAX_OTHER_BYTES: usize = 16 << 20;
 /// How many uploads are kept for fetching.
-const UPLOADS_KEPT: usize = 32;
+const MAX_UPLOADS: usize = 32;
 
 pub(super) fn send_text(request: &Request) -> Reply {
     let check = || {
@@ -80,7 +80,7 @@ impl Media {
         let name = format!("{}.{}", 1_700_000_000_000 + self.uploads, extension(content_type));
         let url = format!("{base_url}whatsapp_media/{name}");
         self.kept.push_back((name, content_type.to_owned(), bytes.clone()));
-        if self.kept.len() > UPLOADS_KEPT {
+        if self.kept.len() > MAX_UPLOADS {
             self.kept.pop_front();
         }
         Reply::json(200, &json!({"success": true, "fileUrl": url}))

@@ -105,7 +105,7 @@ impl ConnectBy {
         &self.state.options.secret_key
     }
 
-    pub(super) fn imitation(&self) -> Arc<dyn FakeProvider> {
+    pub(super) fn fake_provider(&self) -> Arc<dyn FakeProvider> {
         self.state.clone()
     }
 }
@@ -189,8 +189,8 @@ impl FakeProvider for State {
             }
             Operation::SendTemplate => match self.templates.check_send(request) {
                 Ok(to_number) => Reply::json(200, &messages::sent(&to_number)),
-                Err(Refused::Plainly(reply)) => *reply,
-                Err(Refused::ByGraph(error)) => self.graph_error(&error),
+                Err(SendError::ConnectBy(reply)) => *reply,
+                Err(SendError::Graph(error)) => self.graph_error(&error),
             },
             _ => refusal(404, "No such route"),
         }
@@ -209,7 +209,7 @@ impl FakeProvider for State {
         let body = match code {
             None => json!({"success": false, "message": "The message was not sent"}),
             Some(code) => {
-                let error = GraphError { code, details: "Refused on demand".to_owned() }.json();
+                let error = GraphError { code, details: "SendError on demand".to_owned() }.json();
                 match self.options.graph_errors {
                     GraphErrors::InResponseData => json!({"success": false, "responseData": error}),
                     GraphErrors::AtTopLevel => json!({"success": false, "error": error["error"]}),
@@ -228,11 +228,11 @@ pub(super) fn seeded_templates() -> Vec<Value> {
 
 /// Why a template message is not sent.
 #[derive(Debug)]
-enum Refused {
+enum SendError {
     /// The request is wrong before Meta comes in.
-    Plainly(Box<Reply>),
+    ConnectBy(Box<Reply>),
     /// Meta says no.
-    ByGraph(GraphError),
+    Graph(GraphError),
 }
 
 /// Meta's error object.

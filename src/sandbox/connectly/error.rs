@@ -39,7 +39,7 @@ pub(super) fn for_status(status: u16) -> Reply {
     match status {
         401 => reply(401, "ERROR_TYPE_AUTHENTICATION", "", "The API key is missing or invalid"),
         429 => reply(429, "ERROR_TYPE_UNSPECIFIED", "", "Too many requests"),
-        400..500 => reply(status, "ERROR_TYPE_INVALID_REQUEST", "ERROR_CODE_UNSPECIFIED", "Refused"),
+        400..500 => reply(status, "ERROR_TYPE_INVALID_REQUEST", "ERROR_CODE_UNSPECIFIED", "SendError"),
         _ => reply(status, "ERROR_TYPE_UNSPECIFIED", "ERROR_CODE_UNSPECIFIED", "Internal error"),
     }
 }

@@ -1,7 +1,7 @@
 //! Connectly, imitated: sends, templates, webhook registrations, and the signed webhooks that follow.
 
 mod error;
-mod message_life;
+mod lifecycle;
 mod messages;
 mod signature;
 mod state;
@@ -114,7 +114,7 @@ impl Default for Options {
 
 /// What a webhook is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Topic {
+pub enum ConnectlyTopic {
     /// What customers write.
     Messages,
     /// What became of our own messages.
@@ -123,8 +123,8 @@ pub enum Topic {
     Report,
 }
 
-impl Topic {
-    /// The topic's name on the wire.
+impl ConnectlyTopic {
+    /// The topic's name on the request_slots.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Messages => "messages",
@@ -134,25 +134,25 @@ impl Topic {
     }
 }
 
-impl fmt::Display for Topic {
+impl fmt::Display for ConnectlyTopic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-/// A string names no [`Topic`].
+/// A string names no [`ConnectlyTopic`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be `messages`, `delivery_status` or `report`")]
-pub struct TopicUnknown;
+pub struct UnknownTopic;
 
-impl FromStr for Topic {
-    type Err = TopicUnknown;
+impl FromStr for ConnectlyTopic {
+    type Err = UnknownTopic;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         [Self::Messages, Self::DeliveryStatus, Self::Report]
             .into_iter()
             .find(|topic| topic.as_str() == s)
-            .ok_or(TopicUnknown)
+            .ok_or(UnknownTopic)
     }
 }
 
@@ -162,7 +162,7 @@ pub struct Registration {
     /// Made by the sandbox.
     pub id: String,
     /// What it is for; there is one registration per topic.
-    pub topic: Topic,
+    pub topic: ConnectlyTopic,
     /// Where to.
     pub address: Url,
     /// `echo`, `channelTypes`, `filters` as given.
@@ -182,7 +182,7 @@ pub enum Signature {
 
 /// How a customer answers a message in a way that names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer<'a> {
+pub enum CustomerReply<'a> {
     /// With a text that quotes the message.
     Quote(&'a str),
     /// By pressing one of its buttons.
@@ -250,7 +250,7 @@ impl Connectly {
 
     /// Sends the webhooks of a topic to this address from now on, or nowhere. Webhooks that are being
     /// tried again follow.
-    pub fn set_webhook_target(&self, topic: Topic, address: impl Into<Option<Url>>) {
+    pub fn set_webhook_target(&self, topic: ConnectlyTopic, address: impl Into<Option<Url>>) {
         self.state.registrations.set(topic, address.into());
     }
 
@@ -262,27 +262,29 @@ impl Connectly {
 
     /// The ids of the accepted messages, the oldest first; of very many, the last 10 000.
     pub fn accepted(&self) -> Vec<String> {
-        self.state.sent.ids()
+        self.state.accepted_messages.ids()
     }
 
     /// Reports a message that was accepted as `sent`, `delivered`, `read`, `delivery_failed` or with any other word.
     /// Delivered like [`inject_message`](Self::inject_message); `None` if there is no such message.
-    pub async fn inject_status(&self, message_id: &str, word: &str) -> Option<Delivery> {
-        self.state.inject_about(message_id, |accepted, own| message_life::status(accepted, own, word)).await
+    pub async fn inject_status(&self, message_id: &str, status: &str) -> Option<Delivery> {
+        self.state
+            .inject_about(message_id, |accepted, business| lifecycle::status(accepted, business, status))
+            .await
     }
 
     /// Reports a message that was accepted back as one of our own (`isEcho`), also to who has not asked for echoes.
     /// Delivered like [`inject_message`](Self::inject_message); `None` if there is no such message.
     pub async fn inject_echo(&self, message_id: &str) -> Option<Delivery> {
-        self.state.inject_about(message_id, message_life::own_message).await
+        self.state.inject_about(message_id, lifecycle::echo_webhook).await
     }
 
     /// The customer answers a message that was accepted, in a way that names it. Delivered like
     /// [`inject_message`](Self::inject_message); `None` if there is no such message.
-    pub async fn inject_answer(&self, message_id: &str, answer: Answer<'_>) -> Option<Delivery> {
+    pub async fn inject_reply(&self, message_id: &str, reply: CustomerReply<'_>) -> Option<Delivery> {
         let id = Ulid::generate().to_string();
-        let answered = |accepted: &_, own: &_| message_life::answer(&id, accepted, own, &answer);
-        let delivery = self.state.inject_about(message_id, answered).await?;
+        let webhook = |accepted: &_, business: &_| lifecycle::reply(&id, accepted, business, &reply);
+        let delivery = self.state.inject_about(message_id, webhook).await?;
         Some(Delivery { message_id: Some(id), ..delivery })
     }
 
@@ -293,22 +295,22 @@ impl Connectly {
     }
 
     /// Makes it so that the customer last wrote this long ago, without any webhook.
-    pub fn set_customer_wrote(&self, from: &str, ago: Duration) {
-        self.state.customers.wrote(from, ago);
+    pub fn set_last_customer_message(&self, from: &str, ago: Duration) {
+        self.state.customers.record_message(from, ago);
     }
 
     /// How many messages still have webhooks to be delivered.
-    pub fn messages_under_way(&self) -> usize {
-        self.state.courier.messages_under_way()
+    pub fn messages_in_progress(&self) -> usize {
+        self.state.webhook_sender.messages_in_progress()
     }
 
     /// How many webhooks were lost because 10 000 messages were under way already, or because nobody took
     /// them for [`Options::retry_for`].
     pub fn webhooks_given_up(&self) -> u64 {
-        self.state.courier.given_up()
+        self.state.webhook_sender.given_up()
     }
 
-    pub(super) fn imitation(&self) -> Arc<dyn FakeProvider> {
+    pub(super) fn fake_provider(&self) -> Arc<dyn FakeProvider> {
         self.state.clone()
     }
 }

@@ -1,6 +1,6 @@
 //! Connectly's answers.
 
-use super::super::connectly::{self, DuplicateTopic, Topic};
+use super::super::connectly::{self, ConnectlyTopic, DuplicateTopic};
 use super::super::{Operation, Options};
 use super::*;
 
@@ -72,7 +72,7 @@ async fn a_message_is_accepted_or_refused_with_the_documented_code() {
             assert_eq!(status.as_u16(), if expected.is_some() { 400 } else { 201 });
             assert_eq!(reply["id"].as_str().is_some_and(|id| id.len() == 26), expected.is_none());
         }
-        settled(provider).await; // at once, for nobody is registered
+        all_webhooks_delivered(provider).await; // at once, for nobody is registered
     })
     .await;
 }
@@ -129,7 +129,7 @@ async fn the_window_is_kept_when_it_is_enforced() {
         assert_eq!(code().await, "ERROR_CODE_MESSAGE_CUSTOMER_NO_CONVERSATION_INITIATION");
         provider.inject_message("+15550100001", "hi").await;
         assert_eq!(code().await, Value::Null);
-        provider.set_customer_wrote("+15550100001", Duration::from_secs(25 * 3600));
+        provider.set_last_customer_message("+15550100001", Duration::from_secs(25 * 3600));
         assert_eq!(code().await, "ERROR_CODE_MESSAGE_OUTSIDE_OF_ELIGIBILITY_WINDOW");
     })
     .await;
@@ -164,7 +164,7 @@ async fn webhooks_are_registered_changed_and_deleted() {
         let registration = provider.registrations().remove(0);
         assert_eq!(
             (registration.topic, registration.address.as_str()),
-            (Topic::Messages, "https://b.example.org/")
+            (ConnectlyTopic::Messages, "https://b.example.org/")
         );
         assert_eq!(registration.configuration["echo"], true);
         for expected in [200, 404] {

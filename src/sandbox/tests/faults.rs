@@ -220,7 +220,7 @@ async fn an_unknown_route_is_answered_plainly_and_recorded() {
         assert_eq!(reply.status(), 404);
         assert_eq!(reply.headers()["content-type"], "text/plain; charset=utf-8");
         let calls = provider.calls();
-        assert_eq!((calls[0].operation, provider.unexpected_arrivals()), (None, 1));
+        assert_eq!((calls[0].operation, provider.unknown_route_arrivals()), (None, 1));
         assert!(calls[0].path.ends_with("/no/such/thing?x=1"));
     })
     .await;

@@ -79,8 +79,8 @@ impl Connectly {
 }
 
 /// Waits until no message has webhooks to come.
-async fn settled(provider: &Connectly) {
-    while provider.messages_under_way() > 0 {
+async fn all_webhooks_delivered(provider: &Connectly) {
+    while provider.messages_in_progress() > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

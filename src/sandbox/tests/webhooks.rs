@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::super::connectly::{self, Answer, Signature, Topic};
+use super::super::connectly::{self, ConnectlyTopic, CustomerReply, Signature};
 use super::super::{Fault, FaultRule, Operation, Options};
 use super::receiver::Receiver;
 use super::*;
@@ -39,7 +39,7 @@ async fn the_life_of_a_message_comes_back_signed_and_in_order() {
                 assert!(json.get("callbackData").is_none(), "a plain answer quotes nothing");
             }
         }
-        settled(provider).await;
+        all_webhooks_delivered(provider).await;
         assert!(receiver.stays_quiet().await);
     })
     .await;
@@ -124,7 +124,7 @@ async fn a_webhook_can_be_injected_with_any_bytes_and_any_signature() {
         let status = Bytes::from_static(br#"{"topic":"delivery_status","statusUpdate":{"status":"odd"}}"#);
         assert_eq!(provider.inject_webhook(status.clone(), Signature::Right).await.address, None);
 
-        provider.set_webhook_target(Topic::DeliveryStatus, receiver.url.clone());
+        provider.set_webhook_target(ConnectlyTopic::DeliveryStatus, receiver.url.clone());
         receiver.answer(&[200, 401, 401]);
         for (signature, expected) in
             [(Signature::Right, 200), (Signature::Wrong, 401), (Signature::Missing, 401)]
@@ -140,7 +140,7 @@ async fn a_webhook_can_be_injected_with_any_bytes_and_any_signature() {
             );
         }
         assert!(receiver.stays_quiet().await);
-        provider.set_webhook_target(Topic::DeliveryStatus, None);
+        provider.set_webhook_target(ConnectlyTopic::DeliveryStatus, None);
         assert_eq!(provider.registrations(), []);
     })
     .await;
@@ -185,12 +185,12 @@ async fn whatever_is_about_a_message_brings_its_callback_data_back() {
         provider.inject_echo(id).await.unwrap();
         let echo = receiver.next().await.json();
         assert_eq!((&echo["message"]["id"], &echo["message"]["isEcho"]), (&json!(id), &json!(true)));
-        let quote = provider.inject_answer(id, Answer::Quote("this one?")).await.unwrap();
+        let quote = provider.inject_reply(id, CustomerReply::Quote("this one?")).await.unwrap();
         let quoted = receiver.next().await.json();
         assert_eq!(quoted["message"]["id"].as_str(), quote.message_id.as_deref());
         assert_eq!((&quoted["message"]["text"], quote.status), (&json!("this one?"), Some(200)));
-        let button = Answer::Button { text: "Yes", payload: "1" };
-        let press = provider.inject_answer(id, button).await.unwrap();
+        let button = CustomerReply::Button { text: "Yes", payload: "1" };
+        let press = provider.inject_reply(id, button).await.unwrap();
         let pressed = receiver.next().await.json();
         let expected = json!({"id": press.message_id.unwrap(), "text": "Yes", "payload": "1"});
         assert_eq!((&pressed["buttonResponse"], pressed.get("message")), (&expected, None));
@@ -232,7 +232,7 @@ async fn shutting_down_does_not_wait_for_webhooks_that_are_not_due() {
     within(async {
         let sandbox = Sandbox::start(options).await.unwrap();
         sandbox.connectly().text(&client()).send().await.unwrap();
-        assert_eq!(sandbox.connectly().messages_under_way(), 1);
+        assert_eq!(sandbox.connectly().messages_in_progress(), 1);
         let url = sandbox.connectly().base_url();
         sandbox.shutdown().await;
         assert!(client().get(url).send().await.unwrap_err().is_connect());

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use super::operation::Operation;
 
 /// How many calls are kept; older ones are forgotten, though still counted.
-const CALLS_KEPT: usize = 10_000;
+const MAX_CALLS: usize = 10_000;
 /// How many bytes of bodies are kept.
-const BODY_BYTES_KEPT: usize = 64 << 20;
+const MAX_BODY_BYTES: usize = 64 << 20;
 
 /// A call as it arrived at an imitated provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl CallLog {
         *self.arrivals.entry(call.operation).or_default() += 1;
         self.body_bytes += call.body.len();
         self.calls.push_back(call);
-        while self.calls.len() > CALLS_KEPT || (self.body_bytes > BODY_BYTES_KEPT && self.calls.len() > 1) {
+        while self.calls.len() > MAX_CALLS || (self.body_bytes > MAX_BODY_BYTES && self.calls.len() > 1) {
             let oldest = self.calls.pop_front().expect("there is more than one call");
             self.body_bytes -= oldest.body.len();
         }
@@ -72,7 +72,7 @@ impl CallLog {
     }
 
     /// Notes what the call of that number is answered with, if it is still kept.
-    pub(super) fn answered(&mut self, sequence: u64, status: u16) {
+    pub(super) fn set_status(&mut self, sequence: u64, status: u16) {
         let at = self.calls.partition_point(|call| call.sequence < sequence);
         if let Some(call) = self.calls.get_mut(at).filter(|call| call.sequence == sequence) {
             call.status = Some(status);
