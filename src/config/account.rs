@@ -77,17 +77,17 @@ impl Account {
     pub(super) fn read_all(root: &mut Table<'_>) -> Option<Vec<Self>> {
         let tables = root.tables(KEY)?;
         if tables.is_empty() {
-            root.fault(KEY, "is missing: there must be at least one account, under a line `[[accounts]]`");
+            root.report(KEY, "is missing: there must be at least one account, under a line `[[accounts]]`");
         }
         let mut paths = BTreeMap::new();
         let mut accounts = Vec::new();
         for mut table in tables {
             let id: Option<AccountId> = table.required("id", parsed);
             if let Some(id) = &id {
-                table.name(KEY, id.as_str());
+                table.set_name(KEY, id.as_str());
                 let path = table.path().to_owned();
                 if let Some(earlier) = paths.insert(id.clone(), path) {
-                    table.fault("id", format!("must be unlike that of {earlier}"));
+                    table.report("id", format!("must be unlike that of {earlier}"));
                 }
             }
             accounts.push(Self::read(table, id));
@@ -105,7 +105,7 @@ impl Account {
             Some(given) => {
                 if given >= request_timeout {
                     // Otherwise a connection that does not come about would end as a request of unknown outcome.
-                    table.fault("connect_timeout", "must be shorter than `request_timeout`");
+                    table.report("connect_timeout", "must be shorter than `request_timeout`");
                 }
                 given
             }
@@ -119,7 +119,7 @@ impl Account {
             Some(Provider::Connectly) => Connectly::read(&mut table).map(Upstream::Connectly),
             // Which keys belong here is not known.
             None => {
-                table.abandon();
+                table.skip_unknown_keys();
                 return None;
             }
         };
@@ -164,15 +164,15 @@ fn provider(raw: &Raw<'_>) -> Result<Provider, String> {
 fn outcomes(table: &mut Table<'_>) -> BTreeMap<OverrideKey, OutcomeOverride> {
     let key = "outcomes";
     let mut outcomes = BTreeMap::new();
-    for (row, verdict, place) in table.pairs(key) {
+    for (row, outcome, location) in table.pairs(key) {
         let read = row.parse::<OverrideKey>().map_err(|error| format!("has a faulty key, which {error}"));
-        let read = read.and_then(|row| match parsed::<OutcomeOverride>(&verdict) {
-            Ok(verdict) if outcomes.insert(row.clone(), verdict).is_none() => Ok(()),
+        let read = read.and_then(|row| match parsed::<OutcomeOverride>(&outcome) {
+            Ok(outcome) if outcomes.insert(row.clone(), outcome).is_none() => Ok(()),
             Ok(_) => Err(format!("must have `{row}` only once")),
             Err(problem) => Err(format!("has a faulty value for `{row}`, which {problem}")),
         });
         if let Err(problem) = read {
-            table.fault_at(place, key, problem);
+            table.report_at(location, key, problem);
         }
     }
     outcomes

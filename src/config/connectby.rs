@@ -33,7 +33,7 @@ impl ConnectBy {
 
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let base_url = table.optional("base_url", value::base_url).or_else(|| Url::parse(BASE_URL).ok());
-        let secret_key = table.required("secret_key", credential(table.reading()));
+        let secret_key = table.required("secret_key", credential(table.reader()));
         let mut paths = table.table("routes");
         let routes = Routes::read(&mut paths);
         paths.finish();

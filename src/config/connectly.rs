@@ -31,8 +31,8 @@ impl Connectly {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let base_url = table.optional("base_url", value::base_url).or_else(|| Url::parse(BASE_URL).ok());
         let business_id = table.required("business_id", business_id);
-        let api_key = table.required("api_key", credential(table.reading()));
-        let webhook_secrets = table.list("webhook_secrets", secret(table.reading()));
+        let api_key = table.required("api_key", credential(table.reader()));
+        let webhook_secrets = table.list("webhook_secrets", secret(table.reader()));
         let numbers = table.list("numbers", parsed);
         Some(Self {
             base_url: base_url?,

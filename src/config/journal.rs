@@ -12,7 +12,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The durable log of events.
 #[derive(Clone, Debug)]
-pub struct Journal {
+pub struct JournalConfig {
     /// The database file; a relative path starts at the working directory. Default `switchboard.db`.
     pub path: PathBuf,
     /// For how long events can be read again; 1 hour to 3650 days. Default 7 days.
@@ -25,20 +25,20 @@ pub struct Journal {
     pub subscription_retention: Duration,
 }
 
-impl Journal {
+impl JournalConfig {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let path = table.required("path", value::path);
         let retention = table.required("retention", value::duration(HOUR..=3650 * DAY));
         let retention_bytes = table.optional("retention_bytes", value::integer(16 * MIB..=1 << 60));
         let key = "subscription_retention";
         let mut subscriptions = table.required(key, value::duration(HOUR..=3650 * DAY));
-        if let (Some(retention), Some(held)) = (retention, &mut subscriptions)
-            && *held < retention
+        if let (Some(retention), Some(subscription_retention)) = (retention, &mut subscriptions)
+            && *subscription_retention < retention
         {
             if table.is_default(key) {
-                *held = retention;
+                *subscription_retention = retention;
             } else {
-                table.fault(key, "must not be shorter than `retention`");
+                table.report(key, "must not be shorter than `retention`");
             }
         }
         Some(Self {

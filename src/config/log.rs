@@ -29,7 +29,7 @@ pub enum Format {
 /// Why a string is not a [`Format`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be `text` or `json`")]
-pub struct FormatMalformed;
+pub struct UnknownFormat;
 
 impl Log {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
@@ -40,13 +40,13 @@ impl Log {
 }
 
 impl FromStr for Format {
-    type Err = FormatMalformed;
+    type Err = UnknownFormat;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         match s {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
-            _ => Err(FormatMalformed),
+            _ => Err(UnknownFormat),
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct Route {
     /// GET, POST, PUT, PATCH or DELETE.
     pub method: Method,
     /// What is appended to the account's base URL: a path that starts with `/`, with a query or without. A
-    /// contact's id is put in the place of `{id}`, be it in path or query.
+    /// contact's id is put in the location of `{id}`, be it in path or query.
     pub path: String,
 }
 
@@ -26,7 +26,7 @@ pub struct Route {
     "must be `METHOD /path`: GET, POST, PUT, PATCH or DELETE, a blank, and a path of visible ASCII characters \
      that starts with one `/` and has no fragment, no `\\`, no `.` or `..` segment and no braces but `{{id}}`"
 )]
-pub struct RouteMalformed;
+pub struct MalformedRoute;
 
 /// The route of each operation of ConnectBy, whose public page lost its paths: all but that of
 /// `list_templates` are guesses by default.
@@ -96,26 +96,26 @@ impl Routes {
 }
 
 impl FromStr for Route {
-    type Err = RouteMalformed;
+    type Err = MalformedRoute;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        let (method, path) = s.split_once(' ').ok_or(RouteMalformed)?;
+        let (method, path) = s.split_once(' ').ok_or(MalformedRoute)?;
         let method = match method {
             "GET" => Method::GET,
             "POST" => Method::POST,
             "PUT" => Method::PUT,
             "PATCH" => Method::PATCH,
             "DELETE" => Method::DELETE,
-            _ => return Err(RouteMalformed),
+            _ => return Err(MalformedRoute),
         };
         // Two slashes at the start would name another host, and so would a backslash.
-        let starts_well = path.starts_with('/') && !path.starts_with("//");
+        let has_one_leading_slash = path.starts_with('/') && !path.starts_with("//");
         let characters = |b: u8| b.is_ascii_graphic() && !matches!(b, b'#' | b'\\');
         let braces = path.replace(ID, "").contains(['{', '}']);
-        if starts_well && path.bytes().all(characters) && !braces && !climbs(path) {
+        if has_one_leading_slash && path.bytes().all(characters) && !braces && !has_dot_segment(path) {
             Ok(Self { method, path: path.to_owned() })
         } else {
-            Err(RouteMalformed)
+            Err(MalformedRoute)
         }
     }
 }
@@ -127,7 +127,7 @@ impl fmt::Display for Route {
 }
 
 /// Whether a segment of the path is a dot or two, also where the dots are escaped: URL parsers see no difference.
-fn climbs(path: &str) -> bool {
+fn has_dot_segment(path: &str) -> bool {
     let path = path.split_once('?').map_or(path, |(path, _)| path).to_ascii_lowercase().replace("%2e", ".");
     path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
@@ -182,7 +182,7 @@ mod tests {
             "GET /{id",
             "GET /é",
         ] {
-            assert_eq!(bad.parse::<Route>(), Err(RouteMalformed), "{bad:?}");
+            assert_eq!(bad.parse::<Route>(), Err(MalformedRoute), "{bad:?}");
         }
     }
 }

@@ -10,9 +10,9 @@ const ALLOWED: &str = "must be `{ env = \"NAME\" }`, `{ file = \"path\" }` or a 
 
 /// Reads a secret that travels in an HTTP header: as [`secret`], and of visible ASCII alone.
 pub(super) fn credential<'a>(
-    reading: &'a TableReader<'a>,
+    reader: &'a TableReader<'a>,
 ) -> impl Fn(&Raw<'a>) -> Result<SecretString, String> {
-    let secret = secret(reading);
+    let secret = secret(reader);
     move |raw| {
         let secret = secret(raw)?;
         if secret.expose_secret().bytes().all(|b| b.is_ascii_graphic()) {
@@ -24,13 +24,13 @@ pub(super) fn credential<'a>(
 }
 
 /// Reads a secret: `{ env = "NAME" }`, `{ file = "path" }` (line ends at its end do not count) or a string. Not empty.
-pub(super) fn secret<'a>(reading: &'a TableReader<'a>) -> impl Fn(&Raw<'a>) -> Result<SecretString, String> {
+pub(super) fn secret<'a>(reader: &'a TableReader<'a>) -> impl Fn(&Raw<'a>) -> Result<SecretString, String> {
     move |raw| {
         let (secret, origin) = match raw {
             Raw::Toml(DeValue::Table(table)) => {
                 let mut entries = table.iter().map(|(k, v)| (k.get_ref().as_ref(), v.get_ref().as_str()));
                 match (entries.next(), entries.next()) {
-                    (Some(("env", Some(name))), None) => from_variable(reading, name)?,
+                    (Some(("env", Some(name))), None) => from_variable(reader, name)?,
                     (Some(("file", Some(path))), None) => from_file(path)?,
                     _ => return Err(ALLOWED.to_owned()),
                 }
@@ -41,15 +41,15 @@ pub(super) fn secret<'a>(reading: &'a TableReader<'a>) -> impl Fn(&Raw<'a>) -> R
     }
 }
 
-fn from_variable(reading: &TableReader<'_>, name: &str) -> Result<(SecretString, String), String> {
+fn from_variable(reader: &TableReader<'_>, name: &str) -> Result<(SecretString, String), String> {
     // What does not look like a name may be the secret itself, and is not repeated.
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
         return Err("`env` must be the name of an environment variable: letters, digits and `_`".to_owned());
     }
-    reading.knows(name);
-    match reading.source.get(name) {
+    reader.mark_known(name);
+    match reader.source.get(name) {
         Some(text) => Ok((text.into(), format!("the environment variable `{name}` "))),
-        None if reading.source.names().iter().any(|set| set == name) => {
+        None if reader.source.names().iter().any(|set| set == name) => {
             Err(format!("the environment variable `{name}` must be UTF-8"))
         }
         None => Err(format!("the environment variable `{name}` is not set")),

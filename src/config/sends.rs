@@ -28,10 +28,10 @@ impl Sends {
             && messages < requests
         {
             // A repetition answers with its message. Where one of the two is a default, the other is the one to change.
-            if table.place("retention") == SourceLocation::Nowhere {
-                table.fault("request_id_retention", "must not be longer than `retention`");
+            if table.location("retention") == SourceLocation::Unlocated {
+                table.report("request_id_retention", "must not be longer than `retention`");
             } else {
-                table.fault("retention", "must not be shorter than `request_id_retention`");
+                table.report("retention", "must not be shorter than `request_id_retention`");
             }
         }
         Some(Self { request_id_retention: requests?, retention: messages? })

@@ -24,21 +24,21 @@ const SEPARATOR: &str = "__";
 pub(super) struct TableReader<'a> {
     pub(super) source: &'a dyn Source,
     text: &'a str,
-    faults: RefCell<Vec<ConfigError>>,
+    errors: RefCell<Vec<ConfigError>>,
     variables: RefCell<BTreeSet<String>>,
-    abandoned: RefCell<Vec<String>>,
+    skipped_prefixes: RefCell<Vec<String>>,
 }
 
 /// One table, through all layers.
 pub(super) struct Table<'a> {
-    reading: &'a TableReader<'a>,
+    reader: &'a TableReader<'a>,
     path: String,
     /// `None` where the environment does not reach.
     variable: Option<String>,
-    place: SourceLocation,
+    location: SourceLocation,
     file: Option<&'a DeTable<'a>>,
     defaults: Option<&'a DeTable<'a>>,
-    asked: Vec<&'static str>,
+    known_keys: Vec<&'static str>,
 }
 
 impl<'a> TableReader<'a> {
@@ -47,30 +47,32 @@ impl<'a> TableReader<'a> {
         Self {
             source,
             text,
-            faults: RefCell::default(),
+            errors: RefCell::default(),
             variables: RefCell::default(),
-            abandoned: RefCell::default(),
+            skipped_prefixes: RefCell::default(),
         }
     }
 
     /// Marks a variable as one that means something.
-    pub(super) fn knows(&self, variable: &str) {
+    pub(super) fn mark_known(&self, variable: &str) {
         self.variables.borrow_mut().insert(variable.to_owned());
     }
 
     /// The variables that mean something, as far as was read.
     #[cfg(test)]
-    pub(super) fn known(&self) -> Vec<String> {
+    pub(super) fn known_variables(&self) -> Vec<String> {
         self.variables.borrow().iter().cloned().collect()
     }
 
-    /// Ends the reading: adds the faults of variables that nobody asked for, and hands all faults out.
+    /// Ends the reader: adds the errors of variables that nobody asked for, and hands all errors out.
     pub(super) fn finish(self) -> Vec<ConfigError> {
         let known = self.variables.into_inner();
-        let abandoned = self.abandoned.into_inner();
-        let mut faults = self.faults.into_inner();
+        let skipped_prefixes = self.skipped_prefixes.into_inner();
+        let mut errors = self.errors.into_inner();
         for name in self.source.names() {
-            if !name.starts_with(&variable_of(PREFIX, "")) || abandoned.iter().any(|a| name.starts_with(a)) {
+            if !name.starts_with(&variable_of(PREFIX, ""))
+                || skipped_prefixes.iter().any(|a| name.starts_with(a))
+            {
                 continue;
             }
             let problem = if !known.contains(&name) {
@@ -82,9 +84,13 @@ impl<'a> TableReader<'a> {
             } else {
                 continue;
             };
-            faults.push(ConfigError { place: SourceLocation::Variable(name), key: String::new(), problem });
+            errors.push(ConfigError {
+                location: SourceLocation::Variable(name),
+                key: String::new(),
+                problem,
+            });
         }
-        faults
+        errors
     }
 
     fn line_of<T>(&self, value: &Spanned<T>) -> SourceLocation {
@@ -96,18 +102,18 @@ impl<'a> TableReader<'a> {
 impl<'a> Table<'a> {
     /// The whole configuration.
     pub(super) fn root(
-        reading: &'a TableReader<'a>,
+        reader: &'a TableReader<'a>,
         file: &'a DeTable<'a>,
         defaults: &'a DeTable<'a>,
     ) -> Self {
         Self {
-            reading,
+            reader,
             path: String::new(),
             variable: Some(PREFIX.to_owned()),
-            place: SourceLocation::Nowhere,
+            location: SourceLocation::Unlocated,
             file: Some(file),
             defaults: Some(defaults),
-            asked: Vec::new(),
+            known_keys: Vec::new(),
         }
     }
 
@@ -117,8 +123,8 @@ impl<'a> Table<'a> {
         key: &'static str,
         read: impl FnOnce(&Raw<'a>) -> Result<T, String>,
     ) -> Option<T> {
-        let (raw, place) = self.find(key)?;
-        read(&raw).map_err(|problem| self.fault_at(place, key, problem)).ok()
+        let (raw, location) = self.find(key)?;
+        read(&raw).map_err(|problem| self.report_at(location, key, problem)).ok()
     }
 
     /// Reads a key that must be there. `None` means that the fault is reported.
@@ -127,9 +133,9 @@ impl<'a> Table<'a> {
         key: &'static str,
         read: impl FnOnce(&Raw<'a>) -> Result<T, String>,
     ) -> Option<T> {
-        let (raw, place) = self.find(key).unwrap_or_else(|| (Raw::Absent, self.place.clone()));
+        let (raw, location) = self.find(key).unwrap_or_else(|| (Raw::Absent, self.location.clone()));
         let missing = if matches!(raw, Raw::Absent) { "is missing: " } else { "" };
-        read(&raw).map_err(|problem| self.fault_at(place, key, format!("{missing}{problem}"))).ok()
+        read(&raw).map_err(|problem| self.report_at(location, key, format!("{missing}{problem}"))).ok()
     }
 
     /// Reads a list; in the environment its items are separated by commas. A faulty item is left out.
@@ -141,18 +147,18 @@ impl<'a> Table<'a> {
         let items: Vec<(Raw<'a>, SourceLocation)> = match self.find(key) {
             None => Vec::new(),
             Some((Raw::Toml(DeValue::Array(items)), _)) => {
-                items.iter().map(|item| (Raw::Toml(item.get_ref()), self.reading.line_of(item))).collect()
+                items.iter().map(|item| (Raw::Toml(item.get_ref()), self.reader.line_of(item))).collect()
             }
-            Some((Raw::Text(text), place)) => {
-                parts(&text).map(|part| (Raw::Text(part.to_owned()), place.clone())).collect()
+            Some((Raw::Text(text), location)) => {
+                parts(&text).map(|part| (Raw::Text(part.to_owned()), location.clone())).collect()
             }
-            Some((_, place)) => {
-                self.fault_at(place, key, "must be a list, in square brackets");
+            Some((_, location)) => {
+                self.report_at(location, key, "must be a list, in square brackets");
                 Vec::new()
             }
         };
-        let read = |(index, (raw, place)): (usize, (Raw<'a>, SourceLocation))| {
-            read(&raw).map_err(|problem| self.fault_at(place, &format!("{key}[{index}]"), problem)).ok()
+        let read = |(index, (raw, location)): (usize, (Raw<'a>, SourceLocation))| {
+            read(&raw).map_err(|problem| self.report_at(location, &format!("{key}[{index}]"), problem)).ok()
         };
         items.into_iter().enumerate().filter_map(read).collect()
     }
@@ -163,16 +169,16 @@ impl<'a> Table<'a> {
             None => Vec::new(),
             Some((Raw::Toml(DeValue::Table(pairs)), _)) => pairs
                 .iter()
-                .map(|(k, v)| (k.get_ref().to_string(), Raw::Toml(v.get_ref()), self.reading.line_of(k)))
+                .map(|(k, v)| (k.get_ref().to_string(), Raw::Toml(v.get_ref()), self.reader.line_of(k)))
                 .collect(),
-            Some((Raw::Text(text), place)) => parts(&text)
+            Some((Raw::Text(text), location)) => parts(&text)
                 .map(|part| match part.rsplit_once('=') {
-                    Some((k, v)) => (k.trim().to_owned(), Raw::Text(v.trim().to_owned()), place.clone()),
-                    None => (part.to_owned(), Raw::Absent, place.clone()),
+                    Some((k, v)) => (k.trim().to_owned(), Raw::Text(v.trim().to_owned()), location.clone()),
+                    None => (part.to_owned(), Raw::Absent, location.clone()),
                 })
                 .collect(),
-            Some((_, place)) => {
-                self.fault_at(place, key, "must be a table");
+            Some((_, location)) => {
+                self.report_at(location, key, "must be a table");
                 Vec::new()
             }
         }
@@ -180,72 +186,72 @@ impl<'a> Table<'a> {
 
     /// The table under `key`, empty where there is none.
     pub(super) fn table(&mut self, key: &'static str) -> Table<'a> {
-        self.asked.push(key);
+        self.known_keys.push(key);
         let found = self.file.and_then(|file| file.get(key));
         let file = found.and_then(|value| value.get_ref().as_table());
-        let place = found.map_or_else(|| self.place.clone(), |value| self.reading.line_of(value));
+        let location = found.map_or_else(|| self.location.clone(), |value| self.reader.line_of(value));
         if found.is_some() && file.is_none() {
-            self.fault_at(place.clone(), key, "must be a table");
+            self.report_at(location.clone(), key, "must be a table");
         }
         Table {
-            reading: self.reading,
+            reader: self.reader,
             path: self.path_of(key),
             variable: self.variable.as_ref().map(|prefix| variable_of(prefix, key)),
-            place,
+            location,
             file,
             defaults: self.defaults.and_then(|defaults| defaults.get(key)?.get_ref().as_table()),
-            asked: Vec::new(),
+            known_keys: Vec::new(),
         }
     }
 
     /// The tables in the file's array under `key`. The environment does not reach them until they are
     /// [named](Self::name). `None` means that the fault is reported.
     pub(super) fn tables(&mut self, key: &'static str) -> Option<Vec<Table<'a>>> {
-        self.asked.push(key);
+        self.known_keys.push(key);
         let Some(found) = self.file.and_then(|file| file.get(key)) else { return Some(Vec::new()) };
         let tables = found.get_ref().as_array().and_then(|items| {
             let table = |(index, item): (usize, &'a Spanned<DeValue<'a>>)| {
                 Some(Table {
-                    reading: self.reading,
+                    reader: self.reader,
                     path: format!("{}[{index}]", self.path_of(key)),
                     variable: None,
-                    place: self.reading.line_of(item),
+                    location: self.reader.line_of(item),
                     file: Some(item.get_ref().as_table()?),
                     defaults: None,
-                    asked: Vec::new(),
+                    known_keys: Vec::new(),
                 })
             };
             items.iter().enumerate().map(table).collect::<Option<Vec<_>>>()
         });
         if tables.is_none() {
-            let place = self.reading.line_of(found);
-            self.fault_at(place, key, format!("must be tables, each under a line `[[{key}]]`"));
+            let location = self.reader.line_of(found);
+            self.report_at(location, key, format!("must be tables, each under a line `[[{key}]]`"));
         }
         tables
     }
 
-    /// Gives a table of an array its name: faults show it, and variables can reach it under `parent`.
-    pub(super) fn name(&mut self, parent: &str, name: &str) {
+    /// Gives a table of an array its name: errors show it, and variables can reach it under `parent`.
+    pub(super) fn set_name(&mut self, parent: &str, name: &str) {
         self.path = format!("{} ({name})", self.path);
         self.variable = Some(variable_of(&variable_of(PREFIX, parent), name));
     }
 
-    /// The path of the table, as faults show it.
+    /// The path of the table, as errors show it.
     pub(super) fn path(&self) -> &str {
         &self.path
     }
 
     /// The reading that this table belongs to.
-    pub(super) fn reading(&self) -> &'a TableReader<'a> {
-        self.reading
+    pub(super) fn reader(&self) -> &'a TableReader<'a> {
+        self.reader
     }
 
     /// Where the value of `key` stands, or the table itself where the value is missing or a default.
-    pub(super) fn place(&self, key: &str) -> SourceLocation {
+    pub(super) fn location(&self, key: &str) -> SourceLocation {
         match (self.set_variable(key), self.file.and_then(|file| file.get(key))) {
             (Some((name, _)), _) => SourceLocation::Variable(name),
-            (None, Some(value)) => self.reading.line_of(value),
-            (None, None) => self.place.clone(),
+            (None, Some(value)) => self.reader.line_of(value),
+            (None, None) => self.location.clone(),
         }
     }
 
@@ -255,55 +261,55 @@ impl<'a> Table<'a> {
     }
 
     /// Reports a fault at `key`.
-    pub(super) fn fault(&self, key: &str, problem: impl Into<String>) {
-        self.fault_at(self.place(key), key, problem);
+    pub(super) fn report(&self, key: &str, problem: impl Into<String>) {
+        self.report_at(self.location(key), key, problem);
     }
 
     /// Reports a fault at `key`, whose value stands at `place`.
-    pub(super) fn fault_at(&self, place: SourceLocation, key: &str, problem: impl Into<String>) {
-        let fault = ConfigError { place, key: self.path_of(key), problem: problem.into() };
-        self.reading.faults.borrow_mut().push(fault);
+    pub(super) fn report_at(&self, location: SourceLocation, key: &str, problem: impl Into<String>) {
+        let fault = ConfigError { location, key: self.path_of(key), problem: problem.into() };
+        self.reader.errors.borrow_mut().push(fault);
     }
 
     /// Ends the table: whatever the file holds that nobody asked for is a fault.
     pub(super) fn finish(self) {
         for (key, _) in self.file.into_iter().flatten() {
             let name: &str = key.get_ref();
-            if self.asked.contains(&name) {
+            if self.known_keys.contains(&name) {
                 continue;
             }
-            let meant = match nearest(name, self.asked.iter().copied()) {
+            let meant = match nearest(name, self.known_keys.iter().copied()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("known here are `{}`", self.asked.join("`, `")),
+                None => format!("known here are `{}`", self.known_keys.join("`, `")),
             };
-            self.fault_at(self.reading.line_of(key), name, format!("is not a key: {meant}"));
+            self.report_at(self.reader.line_of(key), name, format!("is not a key: {meant}"));
         }
     }
 
     /// Ends the table without a look at the other keys, for nobody can tell which ones it may have.
-    pub(super) fn abandon(self) {
+    pub(super) fn skip_unknown_keys(self) {
         let prefix = self.variable.map(|prefix| variable_of(&prefix, ""));
-        self.reading.abandoned.borrow_mut().extend(prefix);
+        self.reader.skipped_prefixes.borrow_mut().extend(prefix);
     }
 
     fn find(&mut self, key: &'static str) -> Option<(Raw<'a>, SourceLocation)> {
-        self.asked.push(key);
+        self.known_keys.push(key);
         if let Some(prefix) = &self.variable {
-            self.reading.knows(&variable_of(prefix, key));
+            self.reader.mark_known(&variable_of(prefix, key));
         }
         if let Some((name, text)) = self.set_variable(key) {
             return Some((Raw::Text(text), SourceLocation::Variable(name)));
         }
         if let Some(value) = self.file.and_then(|file| file.get(key)) {
-            return Some((Raw::Toml(value.get_ref()), self.reading.line_of(value)));
+            return Some((Raw::Toml(value.get_ref()), self.reader.line_of(value)));
         }
         let value = self.defaults.and_then(|defaults| defaults.get(key))?;
-        Some((Raw::Toml(value.get_ref()), SourceLocation::Nowhere))
+        Some((Raw::Toml(value.get_ref()), SourceLocation::Unlocated))
     }
 
     fn set_variable(&self, key: &str) -> Option<(String, String)> {
         let name = variable_of(self.variable.as_ref()?, key);
-        let text = self.reading.source.get(&name)?;
+        let text = self.reader.source.get(&name)?;
         Some((name, text))
     }
 

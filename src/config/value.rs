@@ -67,8 +67,8 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> impl FnOnce(&Raw<'_>)
             .and_then(|text| humantime::parse_duration(text).ok())
             .filter(|duration| range.contains(duration))
             .ok_or_else(|| {
-                let [least, most] = [*range.start(), *range.end()].map(humantime::format_duration);
-                format!("must be a duration from `{least}` to `{most}`, such as `1h 30m`")
+                let [min, max] = [*range.start(), *range.end()].map(humantime::format_duration);
+                format!("must be a duration from `{min}` to `{max}`, such as `1h 30m`")
             })
     }
 }

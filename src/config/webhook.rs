@@ -27,7 +27,7 @@ pub struct Webhook {
     /// How long a connection may stand without a request; 1 s to 1 h. Default 3 min: longer than common proxies keep
     /// theirs, so that none sends a request into a connection that is being closed.
     pub idle_timeout: Duration,
-    /// The most open connections; 16 to 65536. Default 1024. When all are taken, a newcomer gets the place of the one
+    /// The most open connections; 16 to 65536. Default 1024. When all are taken, a newcomer gets the location of the one
     /// that has waited for its peer the longest.
     pub max_connections: usize,
 }

@@ -45,7 +45,7 @@ pub(crate) struct Gateway {
 pub(crate) struct Start {
     options: Options,
     variables: BTreeMap<String, String>,
-    journal: fn(&mut config::Journal),
+    journal: fn(&mut config::JournalConfig),
     folder: Option<TempDir>,
 }
 
@@ -94,7 +94,7 @@ impl Start {
     }
 
     /// Sets what the configuration would refuse, for no operator wants it: a journal of some kilobytes or of no age.
-    pub(crate) fn journal(mut self, set: fn(&mut config::Journal)) -> Self {
+    pub(crate) fn journal(mut self, set: fn(&mut config::JournalConfig)) -> Self {
         self.journal = set;
         self
     }

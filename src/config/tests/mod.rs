@@ -38,32 +38,32 @@ fn globex_env() -> BTreeMap<String, String> {
 }
 
 fn parse(text: &str) -> Config {
-    Config::parse(text, &globex_env()).unwrap_or_else(|faults| panic!("{faults}"))
+    Config::parse(text, &globex_env()).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// The faults of a file without environment, one per line.
-fn faults(text: &str) -> String {
-    faults_in(text, &globex_env())
+/// The errors of a file without environment, one per line.
+fn errors(text: &str) -> String {
+    errors_in(text, &globex_env())
 }
 
-fn faults_in(text: &str, source: &dyn Source) -> String {
-    let faults = Config::parse(text, source).expect_err("should be refused");
-    assert!(faults.iter().next().is_some());
-    let shown = faults.to_string();
-    assert_eq!(shown.lines().count(), faults.iter().count(), "{shown}");
-    for text in [&shown, &format!("{faults:?}")] {
+fn errors_in(text: &str, source: &dyn Source) -> String {
+    let errors = Config::parse(text, source).expect_err("should be refused");
+    assert!(errors.iter().next().is_some());
+    let shown = errors.to_string();
+    assert_eq!(shown.lines().count(), errors.iter().count(), "{shown}");
+    for text in [&shown, &format!("{errors:?}")] {
         assert!(!text.contains("s3cr3t"), "{text}");
     }
     shown
 }
 
 /// Asserts that `keys`, put into ConnectBy's account, make one fault, and that it has all these parts.
-fn assert_account_fault(keys: &str, parts: &[&str]) {
-    assert_fault(&format!("{ACME}{keys}"), parts);
+fn assert_account_error(keys: &str, parts: &[&str]) {
+    assert_error(&format!("{ACME}{keys}"), parts);
 }
 
-fn assert_fault(text: &str, parts: &[&str]) {
-    let shown = faults(text);
+fn assert_error(text: &str, parts: &[&str]) {
+    let shown = errors(text);
     assert_eq!(shown.lines().count(), 1, "{shown}");
     for part in parts {
         assert!(shown.contains(part), "{shown} lacks {part}");

@@ -39,10 +39,10 @@ fn the_reference_has_every_key_with_its_default() {
     let tree: toml::Table = whole.parse().expect("TOML");
     let defaults = DeTable::parse(REFERENCE).expect("TOML");
     let file = DeTable::parse(&whole).expect("TOML");
-    let reading = TableReader::new(&whole, &source);
-    let _ = Config::read(&mut Table::root(&reading, file.get_ref(), defaults.get_ref()));
+    let reader = TableReader::new(&whole, &source);
+    let _ = Config::read(&mut Table::root(&reader, file.get_ref(), defaults.get_ref()));
     let known: Vec<String> =
-        reading.known().into_iter().filter(|name| name.starts_with("SWITCHBOARD__")).collect();
+        reader.known_variables().into_iter().filter(|name| name.starts_with("SWITCHBOARD__")).collect();
     assert!(known.len() > 30, "{known:?}");
     // Both accounts have these, and the reference shows them once.
     let shown_once = [
