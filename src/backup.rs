@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::cli::say;
 use crate::config::{Config, Environment};
 use crate::store::{self, LogRange, Restored};
-use crate::telemetry::say;
 
 /// For how long request_ids are remembered where no configuration says it.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);

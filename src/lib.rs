@@ -12,6 +12,7 @@
 //! | [`backup`] | the commands that write a backup and make a store of one |
 //! | [`client`] | calling a gateway from Rust, for programs that do |
 //! | [`config`] | what the operator decides |
+//! | [`cli`] | the output of the commands |
 //! | [`demo`] | the gateway in front of imitated providers |
 //! | [`dispatch`] | a send from request to outcome |
 //! | [`domain`] | the words of the house as plain Rust |
@@ -36,6 +37,7 @@ pub mod api;
 pub mod app;
 #[cfg(feature = "server")]
 pub mod backup;
+pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "server")]
