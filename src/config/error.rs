@@ -1,45 +1,45 @@
-//! What is wrong with a configuration: every fault, with its key and its location.
+//! The errors of a configuration, each with its key and its location.
 //!
-//! A fault names keys, variables and files. It never quotes a value, because any value may be a secret that
-//! was put in the wrong location.
+//! An error names keys, variables and files. It never quotes a value, because any value may be a secret in the wrong
+//! place.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Everything that is wrong with a configuration; never empty.
+/// All errors of a configuration; never empty.
 ///
-/// Displayed one fault per line: those of the file first, in its order, then those of the environment, then
-/// those that have no location.
+/// Displayed as one error per line: first those of the file, in its order, then those of the environment, then those
+/// without a location.
 #[derive(Clone, Debug, thiserror::Error)]
 pub struct ConfigErrors {
     file: Option<PathBuf>,
     errors: Vec<ConfigError>,
 }
 
-/// One thing that is wrong with a configuration.
+/// One error of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConfigError {
-    /// Where the value stands, or where it should.
+    /// The location of the value. If the value is missing, the location of its table.
     pub location: SourceLocation,
-    /// The path of the key, such as `accounts[1] (globex).api_key`; empty when no key is concerned.
+    /// The path of the key, such as `accounts[1] (globex).api_key`. Empty if the error is not about one key.
     pub key: String,
-    /// What is wrong and what is allowed.
+    /// What is wrong, and which values are allowed.
     pub problem: String,
 }
 
-/// Where a faulty value stands.
+/// The location of a wrong value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SourceLocation {
     /// In the file.
     Line {
         /// The line, from 1.
         line: usize,
-        /// The column in characters, from 1; 0 where only the line matters.
+        /// The column in characters, from 1; 0 if only the line is known.
         column: usize,
     },
     /// In this environment variable.
     Variable(String),
-    /// Nowhere: it is missing, or the file as a whole is concerned.
+    /// No location: the value is missing, or the error is about the whole file.
     Unlocated,
 }
 

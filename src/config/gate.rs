@@ -1,4 +1,4 @@
-//! `[accounts.gate]`: how fast a provider may be asked with an account, and how patiently.
+//! `[accounts.gate]`: limits for the calls to the provider.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use super::table::Table;
 use super::value;
 use crate::domain::{Provider, RateLimits};
 
-/// What Connectly's pages state for session and template sends, each.
+/// Connectly documents this rate for session sends and for template sends, each.
 const CONNECTLY_CALLS_PER_SECOND: u32 = 200;
-/// ConnectBy states nothing. This is what WhatsApp itself takes from one business number, until it is raised there.
+/// ConnectBy documents no rate. WhatsApp accepts this rate from one business number, until WhatsApp raises it.
 const CONNECTBY_CALLS_PER_SECOND: u32 = 80;
 const CALLS_IN_FLIGHT: u32 = 256;
 const MAX_QUEUE_WAIT: Duration = Duration::from_secs(30);

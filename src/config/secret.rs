@@ -1,4 +1,4 @@
-//! Secrets: from a variable, from a file, or written down.
+//! Secrets: from a variable, from a file, or as plain text.
 
 use secrecy::{ExposeSecret, SecretString};
 use toml::de::DeValue;
@@ -8,7 +8,7 @@ use super::value::Raw;
 
 const ALLOWED: &str = "must be `{ env = \"NAME\" }`, `{ file = \"path\" }` or a string";
 
-/// Reads a secret that travels in an HTTP header: as [`secret`], and of visible ASCII alone.
+/// Reads a secret that is sent in an HTTP header: like [`secret`], but only visible ASCII.
 pub(super) fn credential<'a>(
     reader: &'a TableReader<'a>,
 ) -> impl Fn(&Raw<'a>) -> Result<SecretString, String> {
@@ -18,12 +18,12 @@ pub(super) fn credential<'a>(
         if secret.expose_secret().bytes().all(|b| b.is_ascii_graphic()) {
             Ok(secret)
         } else {
-            Err("must be of visible ASCII characters only, without blanks".to_owned())
+            Err("must be of visible ASCII characters only, without spaces".to_owned())
         }
     }
 }
 
-/// Reads a secret: `{ env = "NAME" }`, `{ file = "path" }` (line ends at its end do not count) or a string. Not empty.
+/// Reads a secret: `{ env = "NAME" }`, `{ file = "path" }` (trailing line ends are removed) or a string. Not empty.
 pub(super) fn secret<'a>(reader: &'a TableReader<'a>) -> impl Fn(&Raw<'a>) -> Result<SecretString, String> {
     move |raw| {
         let (secret, origin) = match raw {
@@ -42,7 +42,7 @@ pub(super) fn secret<'a>(reader: &'a TableReader<'a>) -> impl Fn(&Raw<'a>) -> Re
 }
 
 fn from_variable(reader: &TableReader<'_>, name: &str) -> Result<(SecretString, String), String> {
-    // What does not look like a name may be the secret itself, and is not repeated.
+    // A text that is not a valid name may be the secret itself, so the error does not repeat it.
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
         return Err("`env` must be the name of an environment variable: letters, digits and `_`".to_owned());
     }

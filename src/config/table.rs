@@ -1,8 +1,8 @@
-//! The typed reader: one table of the configuration, seen through all layers.
+//! The typed reader: one table of the configuration, read through all layers.
 //!
-//! A key is looked up in the environment, then in the file, then in the defaults. The reader remembers what
-//! it was asked for; whatever the file or the environment holds beyond that is a fault. So the code that reads
-//! a section is also the list of its keys.
+//! A key is looked up in the environment, then in the file, then in the defaults. The reader records every key that it
+//! is asked for. Every other key in the file, and every other variable with the prefix, is an error. The code that
+//! reads a section is therefore also the list of its keys.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -15,12 +15,12 @@ use super::source::Source;
 use super::suggest::nearest;
 use super::value::Raw;
 
-/// What every variable of ours begins with.
+/// The prefix of every variable.
 const PREFIX: &str = "SWITCHBOARD";
-/// What stands between the parts of a variable's name.
+/// The separator of the parts of a variable's name.
 const SEPARATOR: &str = "__";
 
-/// One reading of a configuration: what its tables share.
+/// The state that all tables of one configuration share while it is read.
 pub(super) struct TableReader<'a> {
     pub(super) source: &'a dyn Source,
     text: &'a str,
@@ -33,7 +33,7 @@ pub(super) struct TableReader<'a> {
 pub(super) struct Table<'a> {
     reader: &'a TableReader<'a>,
     path: String,
-    /// `None` where the environment does not reach.
+    /// `None` if no variable can set keys of this table.
     variable: Option<String>,
     location: SourceLocation,
     file: Option<&'a DeTable<'a>>,
@@ -42,7 +42,7 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> TableReader<'a> {
-    /// Starts a reading of the file with this text.
+    /// Creates a reader for the file with this text.
     pub(super) fn new(text: &'a str, source: &'a dyn Source) -> Self {
         Self {
             source,
@@ -53,18 +53,18 @@ impl<'a> TableReader<'a> {
         }
     }
 
-    /// Marks a variable as one that means something.
+    /// Marks a variable as known.
     pub(super) fn mark_known(&self, variable: &str) {
         self.variables.borrow_mut().insert(variable.to_owned());
     }
 
-    /// The variables that mean something, as far as was read.
+    /// The known variables among those that were read.
     #[cfg(test)]
     pub(super) fn known_variables(&self) -> Vec<String> {
         self.variables.borrow().iter().cloned().collect()
     }
 
-    /// Ends the reader: adds the errors of variables that nobody asked for, and hands all errors out.
+    /// Consumes the reader: adds an error for every unknown variable, and returns all errors.
     pub(super) fn finish(self) -> Vec<ConfigError> {
         let known = self.variables.into_inner();
         let skipped_prefixes = self.skipped_prefixes.into_inner();
@@ -100,7 +100,7 @@ impl<'a> TableReader<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// The whole configuration.
+    /// The root table of the configuration.
     pub(super) fn root(
         reader: &'a TableReader<'a>,
         file: &'a DeTable<'a>,
@@ -117,7 +117,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Reads a key that may be missing. A faulty value is reported and counts as missing.
+    /// Reads an optional key. A malformed value is reported and counts as missing.
     pub(super) fn optional<T>(
         &mut self,
         key: &'static str,
@@ -127,7 +127,7 @@ impl<'a> Table<'a> {
         read(&raw).map_err(|problem| self.report_at(location, key, problem)).ok()
     }
 
-    /// Reads a key that must be there. `None` means that the fault is reported.
+    /// Reads a required key. `None` means that an error was reported.
     pub(super) fn required<T>(
         &mut self,
         key: &'static str,
@@ -138,7 +138,7 @@ impl<'a> Table<'a> {
         read(&raw).map_err(|problem| self.report_at(location, key, format!("{missing}{problem}"))).ok()
     }
 
-    /// Reads a list; in the environment its items are separated by commas. A faulty item is left out.
+    /// Reads a list. In the environment, commas separate its items. A malformed item is reported and left out.
     pub(super) fn list<T>(
         &mut self,
         key: &'static str,
@@ -163,7 +163,8 @@ impl<'a> Table<'a> {
         items.into_iter().enumerate().filter_map(read).collect()
     }
 
-    /// Reads a table whose keys are the operator's; in the environment, `key=value` separated by commas.
+    /// Reads a table whose keys the operator chooses. In the environment, it is written as `key=value`, separated by
+    /// commas.
     pub(super) fn pairs(&mut self, key: &'static str) -> Vec<(String, Raw<'a>, SourceLocation)> {
         match self.find(key) {
             None => Vec::new(),
@@ -184,7 +185,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The table under `key`, empty where there is none.
+    /// Returns the table under `key`. It is empty if there is none.
     pub(super) fn table(&mut self, key: &'static str) -> Table<'a> {
         self.known_keys.push(key);
         let found = self.file.and_then(|file| file.get(key));
@@ -204,8 +205,8 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The tables in the file's array under `key`. The environment does not reach them until they are
-    /// [named](Self::name). `None` means that the fault is reported.
+    /// Returns the tables in the file's array under `key`. Variables do not apply to them before
+    /// [`set_name`](Self::set_name). `None` means that an error was reported.
     pub(super) fn tables(&mut self, key: &'static str) -> Option<Vec<Table<'a>>> {
         self.known_keys.push(key);
         let Some(found) = self.file.and_then(|file| file.get(key)) else { return Some(Vec::new()) };
@@ -230,7 +231,7 @@ impl<'a> Table<'a> {
         tables
     }
 
-    /// Gives a table of an array its name: errors show it, and variables can reach it under `parent`.
+    /// Names a table of an array. Errors show the name, and variables under `parent` apply to the table.
     pub(super) fn set_name(&mut self, parent: &str, name: &str) {
         self.path = format!("{} ({name})", self.path);
         self.variable = Some(variable_of(&variable_of(PREFIX, parent), name));
@@ -241,12 +242,12 @@ impl<'a> Table<'a> {
         &self.path
     }
 
-    /// The reading that this table belongs to.
+    /// The reader that this table belongs to.
     pub(super) fn reader(&self) -> &'a TableReader<'a> {
         self.reader
     }
 
-    /// Where the value of `key` stands, or the table itself where the value is missing or a default.
+    /// The location of the value of `key`. If the value is missing or a default, the location of the table.
     pub(super) fn location(&self, key: &str) -> SourceLocation {
         match (self.set_variable(key), self.file.and_then(|file| file.get(key))) {
             (Some((name, _)), _) => SourceLocation::Variable(name),
@@ -260,18 +261,18 @@ impl<'a> Table<'a> {
         self.set_variable(key).is_none() && self.file.is_none_or(|file| file.get(key).is_none())
     }
 
-    /// Reports a fault at `key`.
+    /// Reports an error at `key`.
     pub(super) fn report(&self, key: &str, problem: impl Into<String>) {
         self.report_at(self.location(key), key, problem);
     }
 
-    /// Reports a fault at `key`, whose value stands at `place`.
+    /// Reports an error at `key`, whose value is at `location`.
     pub(super) fn report_at(&self, location: SourceLocation, key: &str, problem: impl Into<String>) {
-        let fault = ConfigError { location, key: self.path_of(key), problem: problem.into() };
-        self.reader.errors.borrow_mut().push(fault);
+        let error = ConfigError { location, key: self.path_of(key), problem: problem.into() };
+        self.reader.errors.borrow_mut().push(error);
     }
 
-    /// Ends the table: whatever the file holds that nobody asked for is a fault.
+    /// Consumes the table, and reports every key of the file that was not read.
     pub(super) fn finish(self) {
         for (key, _) in self.file.into_iter().flatten() {
             let name: &str = key.get_ref();
@@ -280,13 +281,13 @@ impl<'a> Table<'a> {
             }
             let meant = match nearest(name, self.known_keys.iter().copied()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("known here are `{}`", self.known_keys.join("`, `")),
+                None => format!("known keys are `{}`", self.known_keys.join("`, `")),
             };
             self.report_at(self.reader.line_of(key), name, format!("is not a key: {meant}"));
         }
     }
 
-    /// Ends the table without a look at the other keys, for nobody can tell which ones it may have.
+    /// Consumes the table and accepts all other keys, because which keys it may have is unknown.
     pub(super) fn skip_unknown_keys(self) {
         let prefix = self.variable.map(|prefix| variable_of(&prefix, ""));
         self.reader.skipped_prefixes.borrow_mut().extend(prefix);
@@ -325,7 +326,7 @@ fn variable_of(prefix: &str, key: &str) -> String {
     format!("{prefix}{SEPARATOR}{}", key.to_ascii_uppercase().replace('-', "_"))
 }
 
-/// The parts of a comma-separated text; none when it is blank.
+/// The parts of a comma-separated text; none if it is blank.
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     let empty = text.trim().is_empty();
     text.split(',').map(str::trim).filter(move |_| !empty)

@@ -1,4 +1,4 @@
-//! A connection that can be cut at the message_slots where HTTP alone would not let us.
+//! A connection that can be cut at points that HTTP alone does not offer.
 
 use std::io;
 use std::pin::Pin;
@@ -12,10 +12,10 @@ use tokio::net::TcpStream;
 use super::connection_flags::ConnectionFlags;
 use super::exchange::Exchange;
 
-/// Enough for every request line the sandbox knows.
+/// Longer than every request line that the sandbox knows.
 const PEEKED_BYTES: usize = 4096;
 
-/// The stream under hyper.
+/// The stream below hyper.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
@@ -28,8 +28,8 @@ impl Connection {
         Self { stream, exchange, flags }
     }
 
-    /// Looks at the request that is about to be read, and fails if it is to be cut. Its bytes stay unread
-    /// in the socket, so that closing it resets the connection.
+    /// Peeks at the start of the next request, and fails if a fault cuts the request. Its bytes stay unread in the
+    /// socket, so closing the socket resets the connection.
     fn poll_request_start(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut buffer = [0; PEEKED_BYTES];
         let mut peeked = ReadBuf::new(&mut buffer);
@@ -45,7 +45,7 @@ impl Connection {
     }
 }
 
-/// Method and path of a request, as far as they are there: on loopback a request line comes whole.
+/// The method and the path of a request, as far as they have arrived. On loopback, a request line arrives whole.
 fn request_line(bytes: &[u8]) -> (Method, &str) {
     let line = bytes.split(|&b| b == b'\r').next().unwrap_or_default();
     let mut words = std::str::from_utf8(line).unwrap_or_default().split(' ');
@@ -89,7 +89,7 @@ impl AsyncWrite for Connection {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        // Hyper flushes the stream only after its own buffer is empty: the whole reply is in the socket.
+        // Hyper flushes the stream only after its own buffer is empty, so the whole reply is in the socket.
         if self.flags.end_if_last_reply_written() {
             cx.waker().wake_by_ref();
         }

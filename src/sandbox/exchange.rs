@@ -1,4 +1,4 @@
-//! One request and its reply: read, record, ask the faults, answer.
+//! One request and its reply: read the request, log it, apply the faults, reply.
 
 use std::fmt;
 use std::io;
@@ -17,12 +17,12 @@ use super::fault::Fault;
 use super::operation::Operation;
 use super::reply::{Reply, ReplyBody, ReplyEnd};
 
-/// The largest body that is read; above the providers' own limits, so that those can be tested.
+/// The largest body that is read. It is above the providers' own limits, so tests can exceed those.
 const MAX_BODY_BYTES: usize = 32 << 20;
-/// Headers that are not written into the record.
+/// Headers that are not logged.
 const CREDENTIALS: [&str; 2] = ["secret_key", "x-api-key"];
 
-/// A request that was read whole.
+/// A request that was read completely.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) path: String,
@@ -36,34 +36,34 @@ impl Request {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// A value from the query, decoded.
+    /// A decoded value from the query.
     pub(super) fn query(&self, name: &str) -> Option<String> {
         let pairs = url::form_urlencoded::parse(self.query.as_deref()?.as_bytes());
         pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
 
-    /// What follows the last slash of the path.
+    /// The part of the path after its last slash.
     pub(super) fn last_segment(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or_default()
     }
 }
 
-/// A provider as the exchange sees it.
+/// The interface of a simulated provider.
 pub(super) trait FakeProvider: Send + Sync + 'static {
-    /// What a route stands for.
+    /// The operation of a route.
     fn operation(&self, method: &Method, path: &str) -> Option<Operation>;
 
-    /// Acts upon a call and answers it.
+    /// Executes a call and returns its reply.
     fn answer(&self, operation: Operation, request: &Request) -> Reply;
 
     /// The provider's own body for an error status.
     fn error(&self, status: u16) -> Reply;
 
-    /// HTTP 200 that says no.
+    /// A reply with HTTP 200 that reports a failure.
     fn success_false(&self, code: Option<i64>) -> Reply;
 }
 
-/// What happens between a connection and the provider behind it.
+/// Connects the connections to the provider.
 pub(super) struct Exchange {
     endpoint: Endpoint,
     fake_provider: Arc<dyn FakeProvider>,
@@ -74,13 +74,13 @@ impl Exchange {
         Self { endpoint, fake_provider }
     }
 
-    /// Whether a rule wants this request cut before it is read; spends the rule.
+    /// Whether a rule cuts this request before it is read. Uses up one application of the rule.
     pub(super) fn cuts_before_reading(&self, method: &Method, path: &str) -> bool {
         let operation = self.fake_provider.operation(method, path);
         self.endpoint.fault_rules().take(operation, |fault| *fault == Fault::CutBeforeReading).is_some()
     }
 
-    /// Answers a request; an error closes its connection without a word.
+    /// Replies to a request. An error closes the connection without a reply.
     pub(super) async fn answer(
         &self,
         flags: &Arc<ConnectionFlags>,

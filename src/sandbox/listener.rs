@@ -1,4 +1,4 @@
-//! The port of one provider: accepting, refusing, and dropping what is open.
+//! The port of one provider: accepts, refuses and drops connections.
 
 use std::future;
 use std::io;
@@ -19,25 +19,25 @@ use super::connection_flags::ConnectionFlags;
 use super::endpoint::ListenerCommand;
 use super::exchange::Exchange;
 
-/// A pause after a failed `accept`, which is nearly always a lack of file descriptors.
+/// The pause after a failed `accept`. The cause is nearly always a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How everything in a sandbox is told to stop; `kill` implies `graceful`.
+/// The tokens that stop all parts of a sandbox. `kill` implies `graceful`.
 #[derive(Clone, Debug)]
 pub(super) struct Stop {
-    /// Finish what was begun and begin nothing new.
+    /// Finish what has begun, and begin nothing new.
     pub(super) graceful: CancellationToken,
     /// Drop everything.
     pub(super) kill: CancellationToken,
 }
 
-/// A bound port that stays ours while it refuses connections.
+/// A bound port that stays reserved while it refuses connections.
 #[derive(Debug)]
 pub(super) struct BoundPort {
     address: SocketAddr,
     listener: TcpListener,
-    /// Bound to the same port and never listening, so that nobody is given the port while the listener
-    /// is closed. Linux alone lets two sockets share a port this way.
+    /// A socket that is bound to the same port and never listens, so no other process gets the port while the listener
+    /// is closed. Only Linux lets two sockets share a port in this way.
     _reservation: Option<TcpSocket>,
 }
 
@@ -146,7 +146,7 @@ impl AcceptLoop {
 
 /// Serves one connection to its end.
 async fn serve_connection(stream: TcpStream, exchange: Arc<Exchange>, graceful: CancellationToken) {
-    // Replies are small and go out at once; a socket that refuses the option still works.
+    // Replies are small and are sent at once. A socket that rejects the option still works.
     let _ = stream.set_nodelay(true);
     let flags = Arc::new(ConnectionFlags::default());
     let io = Connection::new(stream, exchange.clone(), flags.clone());
@@ -155,7 +155,7 @@ async fn serve_connection(stream: TcpStream, exchange: Arc<Exchange>, graceful: 
         async move { exchange.answer(&flags, request).await }
     });
     let mut served = std::pin::pin!(http1::Builder::new().serve_connection(TokioIo::new(io), service));
-    // How a connection ended is for the client to judge: here, being cut is often the point.
+    // The result of the connection is ignored, because faults cut connections on purpose. The client sees how it ended.
     tokio::select! {
         _ = served.as_mut() => {}
         () = graceful.cancelled() => {

@@ -1,13 +1,17 @@
-//! Both providers, imitated on loopback over HTTP, with faults on demand.
+//! Both providers, simulated on loopback over HTTP, with injectable faults.
 //!
-//! The sandbox owns two small HTTP servers that answer as ConnectBy and Connectly are documented to, a
-//! record of every call that reached them, and, at Connectly, the life that follows an accepted send:
-//! signed `sent`, `delivered` and `read` webhooks and then a customer's answer. It promises that a fault
-//! does on the wire what its name says, down to connections that are cut before, in the middle of or
-//! after an exchange. It writes the providers' JSON by itself and never shares a type with the client
-//! side: what both sides took from one type, no test could catch.
+//! The sandbox has two small HTTP servers that reply as ConnectBy and Connectly document it, and a log of every call
+//! that reached them. After an accepted send, the simulated Connectly delivers signed `sent`, `delivered` and `read`
+//! webhooks and then a customer's reply.
 //!
-//! [`Sandbox::start`] gives a running sandbox; [`ConnectBy`] and [`Connectly`] are its cheap handles.
+//! **Invariant:** a fault does on the wire what its name says. This includes connections that are cut before, during or
+//! after an exchange.
+//!
+//! **Invariant:** the sandbox writes the providers' JSON itself and shares no type with the provider clients. No test
+//! could find an error in a type that both sides share.
+//!
+//! [`Sandbox::start`] returns a running sandbox. [`ConnectBy`] and [`Connectly`] are its handles, and are cheap to
+//! clone.
 
 mod call_log;
 pub mod connectby;
@@ -46,17 +50,17 @@ use listener::{AcceptLoop, BoundPort, Stop};
 /// How long [`Sandbox::shutdown`] lets calls and webhooks in progress finish before it cuts them.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What a sandbox is started with; the default needs no files and listens on two free loopback ports.
+/// The options of a sandbox. The defaults need no files and listen on two free loopback ports.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The imitated ConnectBy.
+    /// The options of the simulated ConnectBy.
     pub connectby: connectby::Options,
-    /// The imitated Connectly.
+    /// The options of the simulated Connectly.
     pub connectly: connectly::Options,
 }
 
 impl Options {
-    /// The defaults, with every delay of Connectly's automatic life set to zero.
+    /// The defaults, but without the delays of Connectly's automatic webhooks.
     pub fn instant() -> Self {
         let connectly = connectly::Options { timing: connectly::Timing::INSTANT, ..Default::default() };
         Self { connectly, ..Self::default() }
@@ -74,7 +78,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Binds both listeners and starts answering. Must be called inside a tokio runtime.
+    /// Binds both listeners and starts serving. Must be called inside a tokio runtime.
     pub async fn start(options: Options) -> io::Result<Self> {
         let kill = CancellationToken::new();
         let stop = Stop { graceful: kill.child_token(), kill: kill.clone() };
@@ -91,18 +95,18 @@ impl Sandbox {
         Ok(Self { connectby, connectly, stop, tasks, _stops_on_drop: kill.drop_guard() })
     }
 
-    /// The imitated ConnectBy.
+    /// The simulated ConnectBy.
     pub fn connectby(&self) -> &ConnectBy {
         &self.connectby
     }
 
-    /// The imitated Connectly.
+    /// The simulated Connectly.
     pub fn connectly(&self) -> &Connectly {
         &self.connectly
     }
 
-    /// Stops accepting, gives what is in progress two seconds, and cuts the rest. Webhooks that still
-    /// wait for their time are dropped.
+    /// Stops accepting, lets calls and webhooks in progress finish for two seconds, and cuts the rest. Webhooks that
+    /// are not yet due are dropped.
     pub async fn shutdown(self) {
         self.stop.graceful.cancel();
         self.tasks.close();

@@ -1,4 +1,4 @@
-//! A provider's answer, and the body that may break off half way.
+//! A provider's reply, and a body that may be cut in the middle.
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::connection_flags::ConnectionFlags;
 
-/// An answer before it goes out.
+/// A reply before it is sent.
 #[derive(Clone, Debug)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
@@ -53,18 +53,18 @@ impl Reply {
     }
 }
 
-/// What comes after the last byte of a reply.
+/// What happens after the last byte of a reply.
 #[derive(Debug)]
 pub(super) enum ReplyEnd {
-    /// The next request.
+    /// The connection reads the next request.
     KeepAlive,
-    /// The end of the connection, which nothing announced.
+    /// The connection closes without an announcement.
     Close(Arc<ConnectionFlags>),
-    /// There is no last byte: the connection is cut after half of the body.
+    /// The connection is cut after half of the body.
     Cut,
 }
 
-/// The body of a reply; it always states its whole length.
+/// The body of a reply. Its declared length is always that of the whole reply.
 #[derive(Debug)]
 pub(super) struct ReplyBody {
     unsent: Option<Bytes>,
@@ -101,7 +101,7 @@ impl Body for ReplyBody {
         match self.end {
             ReplyEnd::KeepAlive | ReplyEnd::Close(_) => Poll::Ready(None),
             ReplyEnd::Cut if self.half_sent => Poll::Ready(Some(Err(io::ErrorKind::BrokenPipe.into()))),
-            // One pause, in which hyper flushes what it has; an error would throw it away.
+            // One pause, in which hyper flushes what it has. An error without the pause would discard it.
             ReplyEnd::Cut => {
                 self.half_sent = true;
                 cx.waker().wake_by_ref();

@@ -1,9 +1,9 @@
-//! What is refused, and how it is said.
+//! The errors of wrong configurations, and their texts.
 
 use super::*;
 
 #[test]
-fn all_faults_are_shown_at_once_in_the_order_of_the_file() {
+fn all_errors_are_shown_at_once_in_file_order() {
     let text = "[journal]
 retention = '1s'
 [webhok]
@@ -40,7 +40,7 @@ webhook_secrets = ['a', '']
 }
 
 #[test]
-fn each_value_is_held_to_its_range() {
+fn value_out_of_range_is_an_error() {
     for (text, key) in [
         ("[grpc]\nlisten = 'localhost:1'", "grpc.listen: must be an IP address and a port"),
         ("[grpc]\nweb_origins = ['https://a.example/']", "grpc.web_origins[0]: must be an origin"),
@@ -119,7 +119,7 @@ fn each_value_is_held_to_its_range() {
             "outcomes = { 'status:503' = 'refused', 'status:0503' = 'refused' }",
             "must have `status:503` only once",
         ),
-        ("api_key = 'x'", "api_key: is not a key: known here are `id`, `provider`"),
+        ("api_key = 'x'", "api_key: is not a key: known keys are `id`, `provider`"),
         ("routes = { send_text = 'SEND /x' }", "routes.send_text: must be `METHOD /path`"),
         ("routes = { update_contact = 'PUT /contacts' }", "routes.update_contact: must have one `{id}`"),
         ("routes = { delete_contact = 'PUT /{id}/{id}' }", "routes.delete_contact: must have one `{id}`"),
@@ -141,7 +141,7 @@ fn each_value_is_held_to_its_range() {
 }
 
 #[test]
-fn credentials_go_to_https_or_to_this_host() {
+fn base_url_must_be_https_or_loopback() {
     for bad in [
         "http://api.connectby.io",
         "http://10.0.0.1",
@@ -176,7 +176,7 @@ fn credentials_go_to_https_or_to_this_host() {
 }
 
 #[test]
-fn only_webhooks_may_be_heard_beyond_loopback() {
+fn only_webhook_listener_may_leave_loopback() {
     for section in ["grpc", "admin"] {
         for address in ["0.0.0.0:1", "10.0.0.1:1", "[::]:1", "[2001:db8::1]:1"] {
             let text = format!("[{section}]\nlisten = '{address}'\n{ACME}");
@@ -187,31 +187,31 @@ fn only_webhooks_may_be_heard_beyond_loopback() {
 }
 
 #[test]
-fn listeners_have_addresses_of_their_own() {
+fn listeners_with_the_same_address_are_an_error() {
     let text = format!("[grpc]\nlisten = '127.0.0.1:8080'\n{ACME}");
-    assert_error(&text, &["line 2: grpc.listen: must be unlike webhook.listen"]);
+    assert_error(&text, &["line 2: grpc.listen: must differ from webhook.listen"]);
     let text = format!("[webhook]\nlisten = '0.0.0.0:9090'\n{ACME}");
-    assert_error(&text, &["line 2: webhook.listen: must be unlike admin.listen"]);
+    assert_error(&text, &["line 2: webhook.listen: must differ from admin.listen"]);
     let zero = "listen = '127.0.0.1:0'";
     parse(&format!("[grpc]\n{zero}\n[webhook]\n{zero}\n[admin]\n{zero}\n{ACME}"));
 }
 
 #[test]
-fn accounts_are_there_and_unlike_each_other() {
+fn missing_or_duplicate_accounts_are_an_error() {
     assert_error("", &["configuration: accounts: is missing: there must be at least one account"]);
     assert_error("accounts = []", &["line 1: accounts: is missing"]);
     assert_error("[accounts]", &["line 1: accounts: must be tables, each under a line `[[accounts]]`"]);
     assert_error("accounts = [1]", &["line 1: accounts: must be tables"]);
     assert_error(
         &format!("{ACME}{ACME}"),
-        &["line 8: accounts[1] (acme).id: must be unlike that of accounts[0] (acme)"],
+        &["line 8: accounts[1] (acme).id: must differ from that of accounts[0] (acme)"],
     );
     assert_error(&ACME.replace("'acme'", "'Acme'"), &["line 3: accounts[0].id: must be lower-case letters"]);
     assert_error(
         &ACME.replace("id = 'acme'", ""),
         &["line 2: accounts[0].id: is missing: must be lower-case"],
     );
-    // Which keys it may have is not known then, neither in the file nor in the environment.
+    // Without a provider, the allowed keys are unknown, in the file and in the environment.
     let mut source = globex_env();
     source.extend(env([("SWITCHBOARD__ACCOUNTS__ACME__SECRET_KEY", "x")]));
     let shown = errors_in(&ACME.replace("connectby", "connectable"), &source);
@@ -219,7 +219,7 @@ fn accounts_are_there_and_unlike_each_other() {
 }
 
 #[test]
-fn a_variable_that_means_nothing_is_a_fault() {
+fn unknown_variable_is_an_error() {
     for (name, part) in [
         ("SWITCHBOARD__JOURNAL", "matches no account or key"),
         ("SWITCHBOARD__JOURNAL__PATHS", "did you mean `SWITCHBOARD__JOURNAL__PATH`?"),
@@ -233,13 +233,13 @@ fn a_variable_that_means_nothing_is_a_fault() {
         assert!(shown.starts_with(&format!("{name}: ")) && shown.contains(part), "{shown}");
         assert_eq!(shown.lines().count(), 1, "{shown}");
     }
-    // Unless it is where a secret is kept.
+    // A variable that holds a secret is known.
     let text = ACME.replace("'acme-key-s3cr3t'", "{ env = 'SWITCHBOARD__ACME' }");
     Config::parse(&text, &env([("SWITCHBOARD__ACME", "x")])).expect("good");
 }
 
 #[test]
-fn a_variable_that_is_not_utf_8_is_a_fault() {
+fn variable_that_is_not_utf_8_is_an_error() {
     struct Broken;
     impl Source for Broken {
         fn get(&self, _: &str) -> Option<String> {
@@ -258,7 +258,7 @@ fn a_variable_that_is_not_utf_8_is_a_fault() {
 }
 
 #[test]
-fn a_secret_comes_from_a_variable_a_file_or_the_text() {
+fn secret_is_read_from_variable_file_or_text() {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("key");
     let from_file = |content: &str| {
@@ -302,16 +302,16 @@ fn a_secret_comes_from_a_variable_a_file_or_the_text() {
 }
 
 #[test]
-fn a_text_that_is_not_toml_is_one_fault_with_its_place() {
+fn text_that_is_not_toml_is_one_located_error() {
     assert_error("[grpc]\nlisten = = 's3cr3t'\n[grpc", &["line 2:10: is not TOML: "]);
     assert_error("secret_key = 's3cr3t", &["line 1:", "is not TOML: "]);
     assert_error("[log]\nformat = 'text'\nformat = 's3cr3t'", &["line 3:1: is not TOML: duplicate key"]);
 }
 
 #[test]
-fn connecting_must_take_less_than_the_whole_request() {
-    let fault = "connect_timeout: must be shorter than `request_timeout`";
-    assert_account_error("request_timeout = '2s'\nconnect_timeout = '2s'", &[fault]);
+fn connect_timeout_must_be_below_request_timeout() {
+    let error = "connect_timeout: must be shorter than `request_timeout`";
+    assert_account_error("request_timeout = '2s'\nconnect_timeout = '2s'", &[error]);
     let config = parse(&format!("{ACME}request_timeout = '4s'\n"));
-    assert_eq!(config.accounts[0].connect_timeout.as_secs(), 2, "half of it where nothing is said");
+    assert_eq!(config.accounts[0].connect_timeout.as_secs(), 2, "half of request_timeout by default");
 }

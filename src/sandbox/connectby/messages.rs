@@ -12,11 +12,11 @@ use super::super::multipart::{self, Part};
 use super::super::reply::Reply;
 use super::{object, recipient, refusal, required};
 
-/// Counted in code points; ConnectBy says "characters".
+/// In code points. ConnectBy's documentation says "characters".
 const MAX_TEXT: usize = 1024;
 const MAX_IMAGE_BYTES: usize = 5 << 20;
 const MAX_OTHER_BYTES: usize = 16 << 20;
-/// How many uploads are kept for fetching.
+/// The maximum number of uploads that can be fetched.
 const MAX_UPLOADS: usize = 32;
 
 pub(super) fn send_text(request: &Request) -> Reply {
@@ -45,12 +45,12 @@ pub(super) fn send_media(request: &Request) -> Reply {
     check().map_or_else(|refusal| refusal, |body| Reply::json(200, &body))
 }
 
-/// The reply to a message that was accepted.
+/// The reply to an accepted message.
 pub(super) fn sent(to_number: &str) -> Value {
     json!({"success": true, "responseData": accepted(to_number)})
 }
 
-/// What Meta says to a message that it accepted.
+/// Meta's reply to an accepted message.
 fn accepted(to_number: &str) -> Value {
     json!({
         "messaging_product": "whatsapp",
@@ -59,7 +59,7 @@ fn accepted(to_number: &str) -> Value {
     })
 }
 
-/// What was uploaded for templates.
+/// The files that were uploaded for templates.
 #[derive(Debug, Default)]
 pub(super) struct Media {
     uploads: u64,
@@ -99,7 +99,7 @@ fn form(request: &Request) -> Result<Vec<Part>, Reply> {
         .map_err(|malformed| refusal(400, &malformed.to_string()))
 }
 
-/// The one file of a form: its content type and its bytes.
+/// The content type and the bytes of the one file in a form.
 fn file(parts: &[Part]) -> Result<(&str, &Bytes), Reply> {
     let mut files = parts.iter().filter(|part| part.name == "file");
     let (Some(file), None) = (files.next(), files.next()) else {

@@ -1,4 +1,4 @@
-//! Listing templates page by page, and the checks that a template message must pass.
+//! Lists templates page by page, and checks template messages.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -22,7 +22,7 @@ impl Templates {
         Self { templates: seed::templates() }
     }
 
-    /// A page after or before a cursor; a cursor stands on an item, as Meta's do.
+    /// Returns a page after or before a cursor. A cursor identifies an item, as at Meta.
     pub(super) fn list(&self, request: &Request, base_url: &Url) -> Reply {
         let position_of = |name| request.query(name).map(|cursor| position(&cursor));
         let (start, end) = match (position_of("after"), position_of("before")) {
@@ -46,7 +46,7 @@ impl Templates {
         Reply::json(200, &json!({"success": true, "responseData": {"data": data, "paging": paging}}))
     }
 
-    /// Checks a template message and gives its recipient.
+    /// Checks a template message and returns its recipient.
     pub(super) fn check_send(&self, request: &Request) -> Result<String, SendError> {
         let connectby_error = |reply| SendError::ConnectBy(Box::new(reply));
         let body = object(request).map_err(connectby_error)?;
@@ -162,7 +162,7 @@ fn check_medium(definition: &Value, given: &[Value]) -> Result<(), SendError> {
 }
 
 fn check_buttons(buttons: &[Value], given: &[&Value]) -> Result<(), SendError> {
-    // Meta takes the index as a text and as a number.
+    // Meta accepts the index as a string and as a number.
     let index = |component: &Value| match &component["index"] {
         Value::String(text) => text.parse::<usize>().ok(),
         other => other.as_u64().and_then(|index| usize::try_from(index).ok()),

@@ -1,4 +1,4 @@
-//! What follows an accepted send: the webhooks of its life, in the documented shapes.
+//! The webhooks that follow an accepted send, in the documented shapes.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,17 +9,17 @@ use ulid::Ulid;
 use super::messages::{Accepted, is_user_id};
 use super::{ConnectlyTopic, CustomerReply, Options};
 
-/// A webhook and when it is due, counted from the acceptance of its message.
+/// A webhook, and when it is due after its message was accepted.
 #[derive(Clone, Debug)]
 pub(super) struct Webhook {
     pub(super) due: Duration,
     pub(super) topic: ConnectlyTopic,
     pub(super) body: Bytes,
-    /// The customer for whom this opens the window.
+    /// The customer whose session window this webhook opens.
     pub(super) opens_window_for: Option<String>,
 }
 
-/// The other side of a conversation.
+/// The customer in a conversation.
 #[derive(Clone, Debug)]
 pub(super) struct Customer {
     pub(super) address: String,
@@ -41,8 +41,8 @@ impl Customer {
     }
 }
 
-/// Everything that follows an accepted send; empty unless it went to WhatsApp. `reorder` is asked only if
-/// there are statuses to reorder.
+/// Returns all webhooks that follow an accepted send. There are none unless it was sent to WhatsApp. `reorder` is
+/// called only if there are statuses to reorder.
 pub(super) fn webhooks(
     accepted: &Accepted,
     options: &Options,
@@ -99,7 +99,7 @@ pub(super) fn status(accepted: &Accepted, business: &str, status: &str) -> Webho
     Webhook { due, topic: ConnectlyTopic::DeliveryStatus, body, opens_window_for: None }
 }
 
-/// A customer's answer to a message of ours, due at once: it brings the message's `callbackData` back.
+/// A customer's reply to a message of the business, due at once. It contains the message's `callbackData`.
 pub(super) fn reply(id: &str, accepted: &Accepted, business: &str, reply: &CustomerReply<'_>) -> Webhook {
     let mut body = json!({
         "topic": "messages",
@@ -122,7 +122,7 @@ pub(super) fn reply(id: &str, accepted: &Accepted, business: &str, reply: &Custo
     Webhook { due: Duration::ZERO, topic: ConnectlyTopic::Messages, body: encode(&body), opens_window_for }
 }
 
-/// Plain text that quotes nothing: no `callbackData`.
+/// A plain text that quotes no message, so it has no `callbackData`.
 fn message_body(id: &str, customer: &Customer, business: &str, text: &str, due: Duration) -> Bytes {
     encode(&json!({
         "topic": "messages",
@@ -150,7 +150,7 @@ fn status_body(accepted: &Accepted, business: &str, status: &str, due: Duration)
     encode(&body)
 }
 
-/// Our own message, reported back to whoever asked for echoes.
+/// The webhook that reports the business's own message as an echo.
 pub(super) fn echo_webhook(accepted: &Accepted, business: &str) -> Webhook {
     let mut message = accepted.echo.clone();
     message["id"] = json!(accepted.id);
@@ -172,7 +172,7 @@ pub(super) fn echo_webhook(accepted: &Accepted, business: &str) -> Webhook {
     }
 }
 
-/// What was sent with a message as its `callbackData`.
+/// Adds the `callbackData` of the message.
 fn add_callback_data(accepted: &Accepted, body: &mut Value) {
     if let Some(callback_data) = &accepted.callback_data {
         body["callbackData"] = callback_data.clone();

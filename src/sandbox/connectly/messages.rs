@@ -1,4 +1,4 @@
-//! The checks of a send, in the order in which their errors win.
+//! The checks of a send. If a send has several errors, the first check decides the reply.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::state::State;
 const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 const MAX_CALLBACK_DATA_BYTES: usize = 1024;
 
-/// A send that was accepted.
+/// An accepted send.
 #[derive(Debug)]
 pub(super) struct Accepted {
     pub(super) id: String,
@@ -23,7 +23,7 @@ pub(super) struct Accepted {
     pub(super) channel: &'static str,
     pub(super) callback_data: Option<Value>,
     pub(super) campaign_name: Option<String>,
-    /// What the customer sees, in a word.
+    /// A short description of what the customer sees.
     pub(super) summary: String,
     /// The message as an echo shows it.
     pub(super) echo: Value,
@@ -97,7 +97,7 @@ fn check_sender(state: &State, sender: &Value) -> Result<(), Reply> {
     }
 }
 
-/// A number in E.164, however it was punctuated, or a business-scoped user id behind its prefix.
+/// Reads a number in E.164, with any punctuation, or a business-scoped user id after its prefix.
 fn address(state: &State, given: &Value, user_id_prefix: &str) -> Result<String, Reply> {
     let given = given.as_str().unwrap_or_default();
     if let Some(user_id) = given.strip_prefix(user_id_prefix).filter(|id| is_user_id(id)) {
@@ -125,7 +125,7 @@ pub(super) fn is_user_id(text: &str) -> bool {
     })
 }
 
-/// Checks that there is content, and says what it is in a word.
+/// Checks that the message has content, and returns a short description of it.
 fn check_content(message: &Value, channel: &str) -> Result<String, Reply> {
     let text = message["text"].as_str().unwrap_or_default();
     let attachments = message["attachments"].as_array().map(Vec::as_slice).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Everything the imitated Connectly knows, and its routes.
+//! The state of the simulated Connectly, and its routes.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -80,7 +80,7 @@ impl State {
         Delivery { message_id: Some(id), address, status }
     }
 
-    /// Delivers a webhook about a message that was accepted.
+    /// Delivers a webhook about an accepted message.
     pub(super) async fn inject_about(
         &self,
         message_id: &str,
@@ -166,14 +166,14 @@ impl FakeProvider for State {
     }
 }
 
-/// The messages that were accepted, the oldest first. Of very many, the last ones.
+/// The last accepted messages, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct AcceptedMessages {
     messages: Mutex<VecDeque<Arc<Accepted>>>,
 }
 
 impl AcceptedMessages {
-    /// How many messages are remembered.
+    /// The maximum number of stored messages.
     const CAPACITY: usize = 10_000;
 
     fn push(&self, accepted: Accepted) {
@@ -208,7 +208,7 @@ impl Customers {
         self.wrote.lock().unwrap_or_else(PoisonError::into_inner).insert(address.to_owned(), at);
     }
 
-    /// How long ago the customer last wrote.
+    /// The time since the customer last wrote.
     pub(super) fn since_last_message(&self, address: &str) -> Option<Duration> {
         let wrote = self.wrote.lock().unwrap_or_else(PoisonError::into_inner);
         wrote.get(address).map(|at| at.elapsed().unwrap_or_default())

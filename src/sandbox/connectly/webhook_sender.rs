@@ -1,4 +1,4 @@
-//! Delivering webhooks: signed, in order within a message, again and again until they are taken.
+//! Delivers webhooks: signed, in order within a message, with retries until the receiver accepts them.
 
 use std::fmt;
 use std::io;
@@ -23,16 +23,16 @@ use super::state::Customers;
 use super::webhooks::Registrations;
 use super::{Options, Signature};
 
-/// How many webhooks are on the wire at once.
+/// The maximum number of concurrent requests.
 const MAX_REQUESTS_IN_FLIGHT: usize = 64;
-/// How many messages may have webhooks to come.
+/// The maximum number of messages with webhooks to deliver.
 const MAX_MESSAGES: usize = 10_000;
 const TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(100);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 const USER_AGENT: &str = "go-resty/2.6.0 (https://github.com/go-resty/resty)";
 
-/// The one who delivers.
+/// Delivers webhooks.
 pub(super) struct WebhookSender {
     client: reqwest::Client,
     endpoint: Endpoint,
@@ -47,15 +47,15 @@ pub(super) struct WebhookSender {
     given_up: AtomicU64,
 }
 
-/// What one attempt came to.
+/// The result of one attempt.
 enum AttemptResult {
     Status(u16),
     NoResponse,
-    /// The topic has no address (any more).
+    /// The topic has no address.
     NoAddress,
 }
 
-/// The sandbox is being stopped.
+/// The sandbox is shutting down.
 struct Stopped;
 
 impl WebhookSender {
@@ -90,16 +90,16 @@ impl WebhookSender {
         })
     }
 
-    /// Delivers the webhooks of one message in the background, each when it is due and not before the one
-    /// before it was taken.
+    /// Delivers the webhooks of one message in the background. Each one is sent when it is due, and after the receiver
+    /// has accepted the one before it.
     pub(super) fn deliver_in_background(self: &Arc<Self>, operation: Operation, webhooks: Vec<Webhook>) {
         if !webhooks.is_empty() {
             self.spawn_delivery(Some(operation), webhooks);
         }
     }
 
-    /// Delivers a webhook that belongs to no operation. The first attempt is awaited and its answer is
-    /// given; if it was not taken, the rest goes on in the background.
+    /// Delivers a webhook that belongs to no operation. Waits for the first attempt and returns its status. If the
+    /// receiver does not accept the webhook, retries follow in the background.
     pub(super) async fn deliver_now(self: &Arc<Self>, webhook: Webhook) -> Option<u16> {
         self.open_window(&webhook);
         let status = match self.attempt(None, &webhook).await {
@@ -116,7 +116,7 @@ impl WebhookSender {
         status
     }
 
-    /// One signed POST; the answer's status, if one came.
+    /// Sends one POST request with this signature. Returns the reply's status, if there was a reply.
     pub(super) async fn post(&self, address: Url, body: Bytes, signature: Signature) -> Option<u16> {
         let mut request = self
             .client
@@ -168,7 +168,7 @@ impl WebhookSender {
         });
     }
 
-    /// Tries until the webhook is taken or too much time has passed.
+    /// Retries until the receiver accepts the webhook or the retry time ends.
     async fn deliver_with_retries(
         &self,
         operation: Option<Operation>,
@@ -207,7 +207,7 @@ impl WebhookSender {
         }
     }
 
-    /// The second copy of a webhook that was taken, if a rule asks for one.
+    /// Delivers an accepted webhook a second time, if a rule demands it.
     async fn duplicate(&self, operation: Option<Operation>, webhook: &Webhook) -> Result<(), Stopped> {
         let fault_rules = self.endpoint.fault_rules();
         if fault_rules.take(operation, |fault| *fault == Fault::DuplicateWebhook).is_some() {
