@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::cli::say;
 use crate::config::{Config, Environment};
 use crate::store::{self, LogRange, Restored};
-use crate::telemetry::say;
 
 /// How long Switchboard remembers a `request_id`, if no configuration is given.
 const DEFAULT_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);

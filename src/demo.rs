@@ -1,4 +1,4 @@
-//! `switchboard sandbox`: the gateway in front of both imitated providers.
+//! `switchboard sandbox`: the gateway in front of both simulated providers.
 
 use std::path::Path;
 
@@ -6,48 +6,48 @@ use crate::app::{self, Addresses, Listeners};
 use crate::config::{Config, ConfigErrors, Source};
 use crate::sandbox::{Options, Sandbox, connectly};
 
-/// Everything that `App::build` needs.
+/// The started parts of the sandbox, which [`app::serve`] needs.
 #[derive(Debug)]
 pub struct Demo {
     /// Two accounts, `demo-connectby` and `demo-connectly`.
     pub config: Config,
-    /// Bound already, for the imitated Connectly must know where webhooks go.
+    /// Already bound, because the simulated Connectly needs the webhook address.
     pub listeners: Listeners,
-    /// The imitated providers.
+    /// The simulated providers.
     pub sandbox: Sandbox,
 }
 
-/// Why the demo does not start.
+/// Why the sandbox does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An environment variable is wrong.
-    #[error("the environment overrides the configuration wrongly")]
+    /// An environment variable has an error.
+    #[error("an environment variable overrides the sandbox's configuration with a wrong value")]
     Config(#[from] ConfigErrors),
-    /// A listener is taken.
+    /// The address of a listener is in use.
     #[error(transparent)]
     App(#[from] app::Error),
-    /// The imitated providers do not start.
-    #[error("cannot start the imitated providers")]
+    /// The simulated providers do not start.
+    #[error("cannot start the simulated providers")]
     Sandbox(#[from] std::io::Error),
 }
 
-/// Starts the imitated providers and writes a configuration for them. Environment variables may override it, as they
-/// may any configuration: `SWITCHBOARD__GRPC__LISTEN=127.0.0.1:50052`.
+/// Starts the simulated providers and creates a configuration for them. Environment variables can override it like any
+/// configuration: `SWITCHBOARD__GRPC__LISTEN=127.0.0.1:50052`.
 ///
 /// # Errors
 ///
-/// When a listener is taken or a variable is wrong.
+/// If the address of a listener is in use, a variable has an error, or the providers cannot start.
 pub async fn start(store: &Path, options: Options, source: &dyn Source) -> Result<Demo, Error> {
-    // The providers need the webhook's address, and the accounts need the providers': so the configuration is read
-    // once for the listeners, and once more when the providers stand.
-    let nowhere = "http://127.0.0.1:1";
-    let config = configuration(store, nowhere, nowhere, &options, source)?;
+    // The providers need the webhook listener's address, and the accounts need the providers' addresses. The
+    // configuration is therefore read twice: for the listeners, and again after the providers have started.
+    let placeholder = "http://127.0.0.1:1";
+    let config = configuration(store, placeholder, placeholder, &options, source)?;
     let listeners = Listeners::bind(&config)?;
     let webhook = listeners.addresses()?.webhook;
     let webhook_url = format!("http://{webhook}/webhooks/demo-connectly");
     let options = Options {
         connectly: connectly::Options {
-            webhook_url: Some(webhook_url.parse().expect("an address makes a URL")),
+            webhook_url: Some(webhook_url.parse().expect("a socket address is valid in a URL")),
             ..options.connectly
         },
         ..options
@@ -85,26 +85,26 @@ fn configuration(
     Config::parse(&text, source)
 }
 
-/// What the sandbox prints when it is up: what to type next.
+/// The text that the sandbox prints after its start: its addresses, and the first commands to try.
 pub fn welcome(at: Addresses) -> String {
     let Addresses { grpc, webhook, admin } = at;
     format!(
-        r#"Switchboard's sandbox is up: both providers are imitated on this machine.
+        r#"The Switchboard sandbox is running. Both providers are simulated on this machine.
 
   gRPC      {grpc}
   webhooks  http://{webhook}/webhooks/demo-connectly
   admin     http://{admin}/metrics
 
-Listen, in one terminal:
+Subscribe in one terminal:
 
   grpcurl -plaintext -d '{{"position": "START_POSITION_EARLIEST"}}' \
     {grpc} switchboard.v1.EventService/Subscribe
 
-Send, in another:
+Send a message in another terminal:
 
   grpcurl -plaintext -d '{{"account": "demo-connectly", "to": "+15550100001", "text": {{"body": "Hello!"}}}}' \
     {grpc} switchboard.v1.MessageService/SendMessage
 
-The message's statuses arrive on the first terminal, then the customer's answer. Ctrl-C stops the sandbox."#
+The first terminal shows the message's statuses and then the customer's reply. Ctrl-C stops the sandbox."#
     )
 }

@@ -11,6 +11,7 @@
 //! | [`admin`] | the operator's pages: metrics, liveness, readiness |
 //! | [`backup`] | the commands that write a backup and make a store of one |
 //! | [`config`] | what the operator decides |
+//! | [`cli`] | the output of the commands |
 //! | [`demo`] | the gateway in front of imitated providers |
 //! | [`dispatch`] | a send from request to outcome |
 //! | [`domain`] | the words of the house as plain Rust |
@@ -31,6 +32,7 @@ pub mod admin;
 pub mod api;
 pub mod app;
 pub mod backup;
+pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod dispatch;

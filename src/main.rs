@@ -11,7 +11,7 @@ use switchboard::app::{self, Addresses, Listeners};
 use switchboard::backup::{self, StoreFile};
 use switchboard::config::{Config, Environment};
 use switchboard::sandbox::{Options, Sandbox};
-use switchboard::{demo, telemetry};
+use switchboard::{cli, demo, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -27,50 +27,54 @@ struct Arguments {
 enum Command {
     /// Serve the accounts of a configuration.
     Serve {
-        /// The configuration. Every key is explained by `switchboard reference`.
+        /// The configuration file. `switchboard reference` explains every key.
         #[arg(long)]
         config: PathBuf,
     },
-    /// Serve two demo accounts whose providers are imitated on loopback: no file, no credentials, no network.
+    /// Serve two demo accounts with simulated providers on loopback.
+    ///
+    /// The sandbox needs no file, no credentials and no network.
     Sandbox {
-        /// Keep events in this file. By default they are gone when the sandbox stops.
+        /// Store events in this file. By default, they are deleted when the sandbox stops.
         #[arg(long)]
         store: Option<PathBuf>,
     },
-    /// Read a configuration, environment included, and print every fault in it.
+    /// Check a configuration, including the environment, and print all its errors.
     Check {
-        /// The configuration.
+        /// The configuration file.
         #[arg(long)]
         config: PathBuf,
     },
-    /// Write a backup of the journal, and of all else that is kept, in one file: also while `serve` is running.
+    /// Write a backup of the store to one file. `serve` may be running.
     ///
-    /// The file holds messages and persons, and is readable for its owner alone. It is no store: `serve` refuses it, and
-    /// `restore` makes a store of it.
+    /// The backup has the journal and all other stored data. It contains messages and personal data, and only its owner can
+    /// read it. `serve` refuses a backup; `restore` creates a store from it.
     Backup {
         #[command(flatten)]
         store: StoreFile,
-        /// The file to write. It must not exist.
+        /// The backup file to write. It must not exist.
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
     },
-    /// Make a store out of a backup, where there is none.
+    /// Create a store from a backup. The store must not exist.
     ///
-    /// What came after the backup is lost, and subscribers who had come further are told so (CURSOR_LOST). Sends that were
-    /// made after it are not known any more: so for as long as a request_id is remembered (24 hours by default), a
-    /// request_id that is not known is answered SEND_OUTCOME_UNKNOWN, and sent only with resend_after_attempt 1.
+    /// Events received after the backup are lost. A subscriber whose cursor is after the backup gets CURSOR_LOST. Sends
+    /// made after the backup are lost too. Therefore, for the time that a request_id is remembered (24 hours by default), a
+    /// send with an unknown request_id fails with SEND_OUTCOME_UNKNOWN. Set resend_after_attempt to 1 to send it.
     Restore {
         #[command(flatten)]
         store: StoreFile,
-        /// The backup.
+        /// The backup file.
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
-        /// Take request_ids that are not known for new ones at once: what was sent after the backup may be sent twice, and
-        /// also what is still in doubt since an earlier restore.
+        /// Treat unknown request_ids as new ones at once.
+        ///
+        /// Messages that were sent after the backup may then be sent twice. The same holds for sends whose outcome is still
+        /// unknown since an earlier restore.
         #[arg(long)]
         accept_repeats: bool,
     },
-    /// Print the reference configuration: every key, what it means and its default.
+    /// Print the reference configuration: every key, its meaning and its default.
     Reference,
 }
 
@@ -78,12 +82,12 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            tell(&error);
+            print_error(&error);
             return ExitCode::FAILURE;
         }
     };
     let code = runtime.block_on(run());
-    // What waits for a disk that does not answer must not keep the process.
+    // A task that waits for an unresponsive disk must not delay the exit.
     runtime.shutdown_background();
     code
 }
@@ -95,31 +99,31 @@ async fn run() -> ExitCode {
         Command::Check { config } => check(config),
         Command::Backup { store, to } => backup::back_up(store, &to),
         Command::Restore { store, from, accept_repeats } => backup::restore(store, &from, accept_repeats),
-        Command::Reference => telemetry::say(switchboard::config::REFERENCE.trim_end()).map_err(Into::into),
+        Command::Reference => cli::say(switchboard::config::REFERENCE.trim_end()).map_err(Into::into),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell(&*error);
+            print_error(&*error);
             ExitCode::FAILURE
         }
     }
 }
 
-/// Says why nothing came of it, to whoever listens.
-fn tell(error: &dyn Error) {
+/// Prints an error and its causes to standard error.
+fn print_error(error: &dyn Error) {
     let mut out = std::io::stderr().lock();
     let _ = writeln!(out, "switchboard: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
-        let _ = writeln!(out, "  because: {error}");
+        let _ = writeln!(out, "  caused by: {error}");
         cause = error.source();
     }
 }
 
 fn check(config: PathBuf) -> Result<(), Box<dyn Error>> {
     let config = Config::load(Some(&config), &Environment)?;
-    telemetry::say(format_args!("{} accounts, no faults", config.accounts.len()))?;
+    cli::say(format_args!("configuration is valid: {} accounts", config.accounts.len()))?;
     Ok(())
 }
 
@@ -130,7 +134,7 @@ async fn serve(config: PathBuf) -> Result<(), Box<dyn Error>> {
     let serving = |at: Addresses| {
         tracing::info!(grpc = %at.grpc, webhook = %at.webhook, admin = %at.admin, "serving");
     };
-    app::serve(&config, listeners, None, signalled()?, serving).await?;
+    app::serve(&config, listeners, None, shutdown_on_signal()?, serving).await?;
     Ok(())
 }
 
@@ -141,22 +145,23 @@ async fn sandbox(store: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
     telemetry::log_to_stderr(&demo.config.log);
     let sandbox = Arc::new(demo.sandbox);
     let serving = |at| {
-        let _ = telemetry::say(demo::welcome(at));
+        let _ = cli::say(demo::welcome(at));
     };
-    app::serve(&demo.config, demo.listeners, Some(Arc::clone(&sandbox)), signalled()?, serving).await?;
+    app::serve(&demo.config, demo.listeners, Some(Arc::clone(&sandbox)), shutdown_on_signal()?, serving)
+        .await?;
     if let Some(sandbox) = Arc::into_inner(sandbox) {
         Sandbox::shutdown(sandbox).await;
     }
     Ok(())
 }
 
-/// Is cancelled by SIGINT or SIGTERM. A second signal ends the process at once.
-fn signalled() -> std::io::Result<CancellationToken> {
+/// Returns a token that SIGINT or SIGTERM cancels. A second signal ends the process at once.
+fn shutdown_on_signal() -> std::io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let (mut interrupted, mut terminated) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let stopping = stop.clone();
-    #[expect(clippy::disallowed_methods, reason = "lives as long as the process")]
+    #[expect(clippy::disallowed_methods, reason = "runs as long as the process")]
     tokio::spawn(async move {
         let mut any = async || {
             tokio::select! {

@@ -19,25 +19,25 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// One account.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// The operator's name for it, unlike that of any other account. Required.
+    /// The operator's id for it. Ids are unique. Required.
     pub id: AccountId,
-    /// The provider (`provider` in the file, required) and what it needs.
+    /// The provider (`provider` in the file, required) and its settings.
     pub upstream: Upstream,
-    /// What is refused before it goes out.
+    /// The limits that Switchboard checks before it sends.
     pub limits: Limits,
-    /// How fast the provider may be asked, and how patiently. Default: 200 calls in a second at Connectly and 80 at
-    /// ConnectBy, 256 writes under way, 30 s of patience, and down after 5 failures in a row.
+    /// The gate: limits for the calls to the provider. Default: 200 calls per second at Connectly and 80 at ConnectBy,
+    /// 256 concurrent writes, a queue wait of at most 30 s, and an open circuit breaker after 5 consecutive failures.
     pub gate: RateLimits,
-    /// How long a connection to the provider may take, TLS included; 100 ms to 1 min, and shorter than
-    /// `request_timeout`. Default 5 s, or half of `request_timeout` where that is less.
+    /// The timeout for connecting to the provider, TLS included; 100 ms to 1 min, and shorter than `request_timeout`.
+    /// Default 5 s, or half of `request_timeout` if that is less.
     pub connect_timeout: Duration,
-    /// How long a request may take until its reply has been read; 1 s to 5 min. Default 30 s.
+    /// The timeout for a request until its reply has been read; 1 s to 5 min. Default 30 s.
     pub request_timeout: Duration,
-    /// The rows of the outcome table that are moved for this account. Default: none.
+    /// Overrides of rows of the outcome table for this account. Default: none.
     pub outcomes: BTreeMap<OverrideKey, OutcomeOverride>,
 }
 
-/// A provider and what it needs.
+/// A provider and its settings.
 #[expect(
     clippy::large_enum_variant,
     reason = "one per account, read once at the start: a box would save nothing"
@@ -50,19 +50,19 @@ pub enum Upstream {
     Connectly(Connectly),
 }
 
-/// What is refused before it goes out.
+/// The limits that Switchboard checks before it sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The most characters (Unicode code points) of a text, 1 to 65536. `None` is no limit. Default 1024 at
-    /// ConnectBy, none at Connectly.
+    /// The maximum number of characters (Unicode code points) of a text, 1 to 65536. `None` is no limit. Default 1024
+    /// at ConnectBy, none at Connectly.
     pub text_characters: Option<u32>,
-    /// The most bytes of an uploaded file (`image_bytes`, `video_bytes` and `document_bytes` in the file), 1 KiB to
-    /// 100 MiB each. Default 5, 16 and 16 MiB at ConnectBy. `None` at Connectly, which takes no uploads.
+    /// The maximum size of an uploaded file in bytes (`image_bytes`, `video_bytes` and `document_bytes` in the file), 1
+    /// KiB to 100 MiB each. Default 5, 16 and 16 MiB at ConnectBy. `None` at Connectly, which accepts no uploads.
     pub upload: Option<UploadLimits>,
 }
 
 impl Account {
-    /// The provider that the account is at.
+    /// The provider of the account.
     pub fn provider(&self) -> Provider {
         match self.upstream {
             Upstream::ConnectBy(_) => Provider::ConnectBy,
@@ -72,22 +72,22 @@ impl Account {
 
     /// Reads all accounts.
     ///
-    /// Ids that differ also differ as parts of a variable's name, because an id has neither capitals nor `_`:
-    /// no variable can mean two accounts.
+    /// No variable can mean two accounts: an id has neither capitals nor `_`, so different ids are also different as
+    /// parts of a variable's name.
     pub(super) fn read_all(root: &mut Table<'_>) -> Option<Vec<Self>> {
         let tables = root.tables(KEY)?;
         if tables.is_empty() {
-            root.fault(KEY, "is missing: there must be at least one account, under a line `[[accounts]]`");
+            root.report(KEY, "is missing: there must be at least one account, under a line `[[accounts]]`");
         }
         let mut paths = BTreeMap::new();
         let mut accounts = Vec::new();
         for mut table in tables {
             let id: Option<AccountId> = table.required("id", parsed);
             if let Some(id) = &id {
-                table.name(KEY, id.as_str());
+                table.set_name(KEY, id.as_str());
                 let path = table.path().to_owned();
                 if let Some(earlier) = paths.insert(id.clone(), path) {
-                    table.fault("id", format!("must be unlike that of {earlier}"));
+                    table.report("id", format!("must differ from that of {earlier}"));
                 }
             }
             accounts.push(Self::read(table, id));
@@ -104,8 +104,8 @@ impl Account {
         let connect_timeout = match table.optional("connect_timeout", range) {
             Some(given) => {
                 if given >= request_timeout {
-                    // Otherwise a connection that does not come about would end as a request of unknown outcome.
-                    table.fault("connect_timeout", "must be shorter than `request_timeout`");
+                    // Otherwise a failed connection attempt could end as a request with an unknown outcome.
+                    table.report("connect_timeout", "must be shorter than `request_timeout`");
                 }
                 given
             }
@@ -117,9 +117,9 @@ impl Account {
         let upstream = match provider {
             Some(Provider::ConnectBy) => ConnectBy::read(&mut table).map(Upstream::ConnectBy),
             Some(Provider::Connectly) => Connectly::read(&mut table).map(Upstream::Connectly),
-            // Which keys belong here is not known.
+            // Without a provider, the allowed keys are unknown.
             None => {
-                table.abandon();
+                table.skip_unknown_keys();
                 return None;
             }
         };
@@ -164,15 +164,15 @@ fn provider(raw: &Raw<'_>) -> Result<Provider, String> {
 fn outcomes(table: &mut Table<'_>) -> BTreeMap<OverrideKey, OutcomeOverride> {
     let key = "outcomes";
     let mut outcomes = BTreeMap::new();
-    for (row, verdict, place) in table.pairs(key) {
+    for (row, outcome, location) in table.pairs(key) {
         let read = row.parse::<OverrideKey>().map_err(|error| format!("has a faulty key, which {error}"));
-        let read = read.and_then(|row| match parsed::<OutcomeOverride>(&verdict) {
-            Ok(verdict) if outcomes.insert(row.clone(), verdict).is_none() => Ok(()),
+        let read = read.and_then(|row| match parsed::<OutcomeOverride>(&outcome) {
+            Ok(outcome) if outcomes.insert(row.clone(), outcome).is_none() => Ok(()),
             Ok(_) => Err(format!("must have `{row}` only once")),
             Err(problem) => Err(format!("has a faulty value for `{row}`, which {problem}")),
         });
         if let Err(problem) = read {
-            table.fault_at(place, key, problem);
+            table.report_at(location, key, problem);
         }
     }
     outcomes

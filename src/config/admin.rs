@@ -1,4 +1,4 @@
-//! `[admin]`: where the operator looks in, at metrics and health.
+//! `[admin]`: the operator's listener for metrics and health.
 
 use std::net::SocketAddr;
 
@@ -8,8 +8,8 @@ use super::value;
 /// The HTTP listener for `/metrics`, `/livez` and `/readyz`.
 #[derive(Clone, Debug)]
 pub struct Admin {
-    /// Where to listen; port 0 takes any free one. A loopback address, until callers' tokens exist.
-    /// Default `127.0.0.1:9090`.
+    /// The address to listen on; port 0 takes any free one. Loopback only, until client tokens exist. Default
+    /// `127.0.0.1:9090`.
     pub listen: SocketAddr,
 }
 

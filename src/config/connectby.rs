@@ -1,4 +1,4 @@
-//! What an account at ConnectBy needs.
+//! The settings of an account at ConnectBy.
 
 use secrecy::SecretString;
 use url::Url;
@@ -11,29 +11,29 @@ use crate::domain::UploadLimits;
 
 const BASE_URL: &str = "https://api.connectby.io";
 
-/// ConnectBy's side of an account.
+/// The ConnectBy part of an account.
 #[derive(Clone, Debug)]
 pub struct ConnectBy {
-    /// What the routes' paths are appended to. https, or http to a loopback host; without user, query and
+    /// The URL that the routes' paths are appended to. https, or http to a loopback host; without user, query and
     /// fragment. Default `https://api.connectby.io`.
     pub base_url: Url,
     /// The credential, sent in the header `secret_key`: visible ASCII, not empty. Required.
     pub secret_key: SecretString,
-    /// Where each operation is found.
+    /// The route of each operation.
     pub routes: Routes,
 }
 
 impl ConnectBy {
-    /// How many characters a text may have by default.
+    /// The default maximum number of characters of a text.
     pub(super) const TEXT_CHARACTERS: u32 = 1024;
 
-    /// How large uploaded files may be by default.
+    /// The default maximum sizes of uploaded files.
     pub(super) const UPLOAD: UploadLimits =
         UploadLimits { image_bytes: 5 << 20, video_bytes: 16 << 20, document_bytes: 16 << 20 };
 
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let base_url = table.optional("base_url", value::base_url).or_else(|| Url::parse(BASE_URL).ok());
-        let secret_key = table.required("secret_key", credential(table.reading()));
+        let secret_key = table.required("secret_key", credential(table.reader()));
         let mut paths = table.table("routes");
         let routes = Routes::read(&mut paths);
         paths.finish();

@@ -1,4 +1,4 @@
-//! What an account at Connectly needs.
+//! The settings of an account at Connectly.
 
 use secrecy::SecretString;
 use url::Url;
@@ -10,20 +10,20 @@ use crate::domain::PhoneNumber;
 
 const BASE_URL: &str = "https://api.connectly.ai";
 
-/// Connectly's side of an account.
+/// The Connectly part of an account.
 #[derive(Clone, Debug)]
 pub struct Connectly {
-    /// What `/v1/businesses/…` is appended to. https, or http to a loopback host; without user, query and
+    /// The URL that `/v1/businesses/…` is appended to. https, or http to a loopback host; without user, query and
     /// fragment. Default `https://api.connectly.ai`.
     pub base_url: Url,
-    /// The business in all paths: ASCII letters, digits, `_` and `-`, not empty. Required.
+    /// The business id in all paths: ASCII letters, digits, `_` and `-`, not empty. Required.
     pub business_id: String,
     /// The credential, sent in the header `X-API-Key`: visible ASCII, not empty. Required.
     pub api_key: SecretString,
-    /// What webhooks may be signed with; several while a secret is changed. Not empty. Default: none, and then the
-    /// account has no webhooks.
+    /// The secrets that webhooks may be signed with: several during a rotation. None may be empty. Default: none, and
+    /// then the account has no webhooks.
     pub webhook_secrets: Vec<SecretString>,
-    /// The business's own numbers, in E.164: what they send is an echo. Default: none.
+    /// The business's own numbers, in E.164. A message from one of them is an echo. Default: none.
     pub numbers: Vec<PhoneNumber>,
 }
 
@@ -31,8 +31,8 @@ impl Connectly {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let base_url = table.optional("base_url", value::base_url).or_else(|| Url::parse(BASE_URL).ok());
         let business_id = table.required("business_id", business_id);
-        let api_key = table.required("api_key", credential(table.reading()));
-        let webhook_secrets = table.list("webhook_secrets", secret(table.reading()));
+        let api_key = table.required("api_key", credential(table.reader()));
+        let webhook_secrets = table.list("webhook_secrets", secret(table.reader()));
         let numbers = table.list("numbers", parsed);
         Some(Self {
             base_url: base_url?,

@@ -1,4 +1,4 @@
-//! `[accounts.gate]`: how fast a provider may be asked with an account, and how patiently.
+//! `[accounts.gate]`: limits for the calls to the provider.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use super::table::Table;
 use super::value;
 use crate::domain::{Provider, RateLimits};
 
-/// What Connectly's pages state for session and template sends, each.
+/// Connectly documents this rate for session sends and for template sends, each.
 const CONNECTLY_CALLS_PER_SECOND: u32 = 200;
-/// ConnectBy states nothing. This is what WhatsApp itself takes from one business number, until it is raised there.
+/// ConnectBy documents no rate. WhatsApp accepts this rate from one business number, until WhatsApp raises it.
 const CONNECTBY_CALLS_PER_SECOND: u32 = 80;
 const CALLS_IN_FLIGHT: u32 = 256;
-const PATIENCE: Duration = Duration::from_secs(30);
+const MAX_QUEUE_WAIT: Duration = Duration::from_secs(30);
 const BREAKER_FAILURES: u32 = 5;
 
 /// Reads an account's gate.
@@ -33,7 +33,7 @@ pub(super) fn read(account: &mut Table<'_>, provider: Option<Provider>) -> RateL
             Some(Provider::ConnectBy) | None => CONNECTBY_CALLS_PER_SECOND,
         }),
         calls_in_flight: calls_in_flight.unwrap_or(CALLS_IN_FLIGHT),
-        max_queue_wait: max_queue_wait.unwrap_or(PATIENCE),
+        max_queue_wait: max_queue_wait.unwrap_or(MAX_QUEUE_WAIT),
         breaker_failures: breaker_failures.unwrap_or(BREAKER_FAILURES),
     }
 }

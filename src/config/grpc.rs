@@ -1,4 +1,4 @@
-//! `[grpc]`: where callers dial in.
+//! `[grpc]`: the listener for clients.
 
 use std::net::SocketAddr;
 
@@ -11,10 +11,10 @@ use super::value::{self, Raw};
 /// The gRPC listener.
 #[derive(Clone, Debug)]
 pub struct Grpc {
-    /// Where to listen; port 0 takes any free one. A loopback address, until callers' tokens exist.
-    /// Default `127.0.0.1:50051`.
+    /// The address to listen on; port 0 takes any free one. Loopback only, until client tokens exist. Default
+    /// `127.0.0.1:50051`.
     pub listen: SocketAddr,
-    /// The origins of pages whose scripts may call, over gRPC-Web. Default none, and then gRPC-Web is off.
+    /// The origins of web pages whose scripts may call over gRPC-Web. Default: none, and then gRPC-Web is off.
     pub web_origins: Vec<HeaderValue>,
 }
 

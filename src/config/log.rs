@@ -10,14 +10,14 @@ use super::value::{Raw, parsed};
 /// The log.
 #[derive(Clone, Debug)]
 pub struct Log {
-    /// The shape of a line. Default [`Format::Text`].
+    /// The format of a line. Default [`Format::Text`].
     pub format: Format,
-    /// Which lines are written: directives of `tracing_subscriber::EnvFilter`, such as
+    /// Selects the lines that are written: directives of `tracing_subscriber::EnvFilter`, such as
     /// `info,switchboard::webhook=debug`. Default `info`.
     pub filter: String,
 }
 
-/// The shape of a line in the log.
+/// The format of a line in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// For people: `text`.
@@ -26,10 +26,10 @@ pub enum Format {
     Json,
 }
 
-/// Why a string is not a [`Format`].
+/// The error for a string that is not a [`Format`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be `text` or `json`")]
-pub struct FormatMalformed;
+pub struct UnknownFormat;
 
 impl Log {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
@@ -40,13 +40,13 @@ impl Log {
 }
 
 impl FromStr for Format {
-    type Err = FormatMalformed;
+    type Err = UnknownFormat;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         match s {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
-            _ => Err(FormatMalformed),
+            _ => Err(UnknownFormat),
         }
     }
 }

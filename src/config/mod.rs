@@ -1,13 +1,18 @@
-//! Configuration: what the operator decides, one section per file.
+//! The configuration: the operator's settings, one section per file.
 //!
-//! Three layers, the later over the earlier: `default.toml`, which is also the reference of every key; the
-//! operator's file; the environment, where `SWITCHBOARD__JOURNAL__PATH` stands for `path` in `[journal]` and
-//! `SWITCHBOARD__ACCOUNTS__ACME_EU__BASE_URL` for `base_url` of the account `acme-eu`. Everything is parsed
-//! into its final type at once, and [`ConfigErrors`] holds all that is wrong, not the first.
+//! There are three layers. Each one overrides the layers before it:
 //!
-//! **Invariant:** no secret is ever shown, be it by `Debug` or in a fault. A fault quotes no value at all.
+//! 1. `default.toml`, which is also the reference of every key.
+//! 2. The operator's file.
+//! 3. The environment. `SWITCHBOARD__JOURNAL__PATH` sets `path` in `[journal]`, and
+//! `SWITCHBOARD__ACCOUNTS__ACME_EU__BASE_URL` sets `base_url` of the account `acme-eu`.
 //!
-//! **Invariant:** no key is ignored. What nobody asked for, in the file or in the environment, is a fault.
+//! Every value is parsed into its final type at once. [`ConfigErrors`] holds all errors, not only the first one.
+//!
+//! **Invariant:** no secret is ever shown, neither by `Debug` nor in an error. An error quotes no value at all.
+//!
+//! **Invariant:** no key is ignored. A key or variable that no reader knows is an error, in the file and in the
+//! environment.
 
 mod account;
 mod admin;
@@ -41,9 +46,9 @@ pub use connectby::ConnectBy;
 pub use connectly::Connectly;
 pub use error::{ConfigError, ConfigErrors, SourceLocation};
 pub use grpc::Grpc;
-pub use journal::Journal;
-pub use log::{Format, FormatMalformed, Log};
-pub use route::{Route, RouteMalformed, Routes};
+pub use journal::JournalConfig;
+pub use log::{Format, Log, UnknownFormat};
+pub use route::{MalformedRoute, Route, Routes};
 pub use sends::Sends;
 pub use shutdown::Shutdown;
 pub use source::{Environment, Source};
@@ -51,64 +56,64 @@ pub use webhook::Webhook;
 
 use table::{Table, TableReader};
 
-/// The lowest layer, and the commented reference of every key: a file to start from.
+/// The lowest layer, and the commented reference of every key. Operators can start from a copy of it.
 pub const REFERENCE: &str = include_str!("default.toml");
 
-/// Everything the operator decides.
+/// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `[grpc]`: where callers dial in.
+    /// `[grpc]`: the gRPC listener.
     pub grpc: Grpc,
-    /// `[webhook]`: where providers deliver.
+    /// `[webhook]`: the listener for the providers' webhooks.
     pub webhook: Webhook,
-    /// `[admin]`: where the operator looks in.
+    /// `[admin]`: the listener for metrics and health.
     pub admin: Admin,
-    /// `[journal]`: where events are kept.
-    pub journal: Journal,
+    /// `[journal]`: where events are stored, and for how long.
+    pub journal: JournalConfig,
     /// `[sends]`: how long requests and messages are remembered.
     pub sends: Sends,
-    /// `[shutdown]`: how the service ends.
+    /// `[shutdown]`: how the service stops.
     pub shutdown: Shutdown,
     /// `[log]`: what is written to standard error.
     pub log: Log,
-    /// `[[accounts]]`: at least one, in the file's order, each with an id of its own.
+    /// `[[accounts]]`: at least one, in the file's order. Their ids are unique.
     pub accounts: Vec<Account>,
 }
 
 impl Config {
-    /// Loads the configuration from the file, if there is one, and the environment over it.
+    /// Loads the configuration from the file, if one is given, and from the environment.
     pub fn load(file: Option<&Path>, source: &dyn Source) -> Result<Self, ConfigErrors> {
         let text = match file.map(std::fs::read_to_string).transpose() {
             Ok(text) => text.unwrap_or_default(),
             Err(error) => {
-                return Err(ConfigErrors::new(file, vec![whole(format!("cannot be read: {error}"))]));
+                return Err(ConfigErrors::new(file, vec![file_error(format!("cannot be read: {error}"))]));
             }
         };
-        Self::layered(&text, source).map_err(|faults| ConfigErrors::new(file, faults))
+        Self::layered(&text, source).map_err(|errors| ConfigErrors::new(file, errors))
     }
 
-    /// Reads the configuration from the text of a file and the environment over it.
+    /// Reads the configuration from the text of a file and from the environment.
     pub fn parse(text: &str, source: &dyn Source) -> Result<Self, ConfigErrors> {
-        Self::layered(text, source).map_err(|faults| ConfigErrors::new(None, faults))
+        Self::layered(text, source).map_err(|errors| ConfigErrors::new(None, errors))
     }
 
     fn layered(text: &str, source: &dyn Source) -> Result<Self, Vec<ConfigError>> {
-        let file = DeTable::parse(text).map_err(|error| vec![malformed(text, &error)])?;
+        let file = DeTable::parse(text).map_err(|error| vec![toml_error(text, &error)])?;
         let defaults = DeTable::parse(REFERENCE).expect("a test parses the reference");
-        let reading = TableReader::new(text, source);
-        let mut root = Table::root(&reading, file.get_ref(), defaults.get_ref());
+        let reader = TableReader::new(text, source);
+        let mut root = Table::root(&reader, file.get_ref(), defaults.get_ref());
         let config = Self::read(&mut root);
         root.finish();
-        let mut faults = reading.finish();
+        let mut errors = reader.finish();
         match config {
-            Some(config) if faults.is_empty() => Ok(config),
-            Some(_) => Err(faults),
+            Some(config) if errors.is_empty() => Ok(config),
+            Some(_) => Err(errors),
             None => {
-                // A reader that gives nothing has said why; if one forgot, better this than silence.
-                if faults.is_empty() {
-                    faults.push(whole("cannot be used".to_owned()));
+                // A reader that returns nothing has reported an error. If one does not, report this instead of nothing.
+                if errors.is_empty() {
+                    errors.push(file_error("cannot be used".to_owned()));
                 }
-                Err(faults)
+                Err(errors)
             }
         }
     }
@@ -117,16 +122,16 @@ impl Config {
         let mut tables =
             ["grpc", "webhook", "admin", "journal", "sends", "shutdown", "log"].map(|key| root.table(key));
         let [at_grpc, at_webhook, at_admin, at_journal, at_sends, at_shutdown, at_log] = &mut tables;
-        // All sections are read before the first `?` below, so that all faults are found.
+        // All sections are read before the first `?` below, so all errors are found.
         let grpc = Grpc::read(at_grpc);
         let webhook = Webhook::read(at_webhook);
         let admin = Admin::read(at_admin);
-        let journal = Journal::read(at_journal);
+        let journal = JournalConfig::read(at_journal);
         let sends = Sends::read(at_sends);
         let shutdown = Shutdown::read(at_shutdown);
         let log = Log::read(at_log);
         let accounts = Account::read_all(root);
-        keep_apart(&[
+        check_distinct_addresses(&[
             (at_grpc, grpc.as_ref().map(|grpc| grpc.listen)),
             (at_webhook, webhook.as_ref().map(|webhook| webhook.listen)),
             (at_admin, admin.as_ref().map(|admin| admin.listen)),
@@ -147,8 +152,8 @@ impl Config {
     }
 }
 
-/// Reports listeners that cannot both have their address.
-fn keep_apart(listeners: &[(&Table<'_>, Option<SocketAddr>)]) {
+/// Reports listeners whose addresses conflict.
+fn check_distinct_addresses(listeners: &[(&Table<'_>, Option<SocketAddr>)]) {
     let key = "listen";
     for (index, (later, b)) in listeners.iter().enumerate() {
         for (earlier, a) in &listeners[..index] {
@@ -157,28 +162,31 @@ fn keep_apart(listeners: &[(&Table<'_>, Option<SocketAddr>)]) {
             if a.port() == 0 || a.port() != b.port() || !meet {
                 continue;
             }
-            // Where one of the two is a default, the other is the one to change.
-            let (at, other) =
-                if later.place(key) == SourceLocation::Nowhere { (earlier, later) } else { (later, earlier) };
-            at.fault(
+            // If one of the two is a default, the operator has to change the other one.
+            let (at, other) = if later.location(key) == SourceLocation::Unlocated {
+                (earlier, later)
+            } else {
+                (later, earlier)
+            };
+            at.report(
                 key,
-                format!("must be unlike {}.{key}, which has the same address and port", other.path()),
+                format!("must differ from {}.{key}, which has the same address and port", other.path()),
             );
         }
     }
 }
 
-/// A fault of the file as a whole.
-fn whole(problem: String) -> ConfigError {
-    ConfigError { place: SourceLocation::Nowhere, key: String::new(), problem }
+/// An error of the file as a whole.
+fn file_error(problem: String) -> ConfigError {
+    ConfigError { location: SourceLocation::Unlocated, key: String::new(), problem }
 }
 
-/// A text that is not TOML. The error's own display would quote the line, which may hold a secret.
-fn malformed(text: &str, error: &toml::de::Error) -> ConfigError {
-    let place = error.span().map_or(SourceLocation::Nowhere, |span| {
+/// The error of a text that is not TOML. The error's own display would quote the line, which may hold a secret.
+fn toml_error(text: &str, error: &toml::de::Error) -> ConfigError {
+    let location = error.span().map_or(SourceLocation::Unlocated, |span| {
         let before = text.get(..span.start).unwrap_or(text);
         let line = before.rsplit('\n').next().unwrap_or_default();
         SourceLocation::Line { line: before.matches('\n').count() + 1, column: line.chars().count() + 1 }
     });
-    ConfigError { place, key: String::new(), problem: format!("is not TOML: {}", error.message()) }
+    ConfigError { location, key: String::new(), problem: format!("is not TOML: {}", error.message()) }
 }

@@ -1,4 +1,4 @@
-//! Routes: where at ConnectBy each operation is found.
+//! Routes: the method and the path of each ConnectBy operation.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,21 +15,21 @@ const ID: &str = "{id}";
 pub struct Route {
     /// GET, POST, PUT, PATCH or DELETE.
     pub method: Method,
-    /// What is appended to the account's base URL: a path that starts with `/`, with a query or without. A
-    /// contact's id is put in the place of `{id}`, be it in path or query.
+    /// The path that is appended to the account's base URL. It starts with `/` and may have a query. `{id}`, in the
+    /// path or the query, is replaced by a contact's id.
     pub path: String,
 }
 
-/// Why a string is not a [`Route`].
+/// The error for a string that is not a [`Route`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be `METHOD /path`: GET, POST, PUT, PATCH or DELETE, a blank, and a path of visible ASCII characters \
+    "must be `METHOD /path`: GET, POST, PUT, PATCH or DELETE, a space, and a path of visible ASCII characters \
      that starts with one `/` and has no fragment, no `\\`, no `.` or `..` segment and no braces but `{{id}}`"
 )]
-pub struct RouteMalformed;
+pub struct MalformedRoute;
 
-/// The route of each operation of ConnectBy, whose public page lost its paths: all but that of
-/// `list_templates` are guesses by default.
+/// The route of each ConnectBy operation. ConnectBy's public page lacks the paths, so all defaults except that of
+/// `list_templates` are guesses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Routes {
     /// Lists contacts; `page` is added to the query. Default `GET /v1.0/contacts`.
@@ -40,7 +40,7 @@ pub struct Routes {
     pub update_contact: Route,
     /// Deletes the contact `{id}`. Default `DELETE /v1.0/contacts/{id}`.
     pub delete_contact: Route,
-    /// Lists the answers to flows; `page` is added to the query. Default `GET /v1.0/flowdata`.
+    /// Lists the responses to flows; `page` is added to the query. Default `GET /v1.0/flowdata`.
     pub list_flow_responses: Route,
     /// Sends a text. Default `POST /v1.0/message`.
     pub send_text: Route,
@@ -96,26 +96,26 @@ impl Routes {
 }
 
 impl FromStr for Route {
-    type Err = RouteMalformed;
+    type Err = MalformedRoute;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        let (method, path) = s.split_once(' ').ok_or(RouteMalformed)?;
+        let (method, path) = s.split_once(' ').ok_or(MalformedRoute)?;
         let method = match method {
             "GET" => Method::GET,
             "POST" => Method::POST,
             "PUT" => Method::PUT,
             "PATCH" => Method::PATCH,
             "DELETE" => Method::DELETE,
-            _ => return Err(RouteMalformed),
+            _ => return Err(MalformedRoute),
         };
-        // Two slashes at the start would name another host, and so would a backslash.
-        let starts_well = path.starts_with('/') && !path.starts_with("//");
+        // Two leading slashes would name another host, and so would a backslash.
+        let has_one_leading_slash = path.starts_with('/') && !path.starts_with("//");
         let characters = |b: u8| b.is_ascii_graphic() && !matches!(b, b'#' | b'\\');
         let braces = path.replace(ID, "").contains(['{', '}']);
-        if starts_well && path.bytes().all(characters) && !braces && !climbs(path) {
+        if has_one_leading_slash && path.bytes().all(characters) && !braces && !has_dot_segment(path) {
             Ok(Self { method, path: path.to_owned() })
         } else {
-            Err(RouteMalformed)
+            Err(MalformedRoute)
         }
     }
 }
@@ -126,8 +126,8 @@ impl fmt::Display for Route {
     }
 }
 
-/// Whether a segment of the path is a dot or two, also where the dots are escaped: URL parsers see no difference.
-fn climbs(path: &str) -> bool {
+/// Whether a segment of the path is `.` or `..`. Escaped dots count, because URL parsers treat them alike.
+fn has_dot_segment(path: &str) -> bool {
     let path = path.split_once('?').map_or(path, |(path, _)| path).to_ascii_lowercase().replace("%2e", ".");
     path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
@@ -144,7 +144,7 @@ fn with_id(raw: &Raw<'_>) -> Result<Route, String> {
 fn without_id(raw: &Raw<'_>) -> Result<Route, String> {
     let route: Route = parsed(raw)?;
     if route.path.contains(ID) {
-        Err("must not have `{id}`: this operation has no id to put there".to_owned())
+        Err("must not have `{id}`, because this operation has no id".to_owned())
     } else {
         Ok(route)
     }
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_route_is_a_method_and_a_path_that_stays_below_the_base_url() {
+    fn route_with_path_outside_base_url_is_malformed() {
         for good in
             ["GET /", "PUT /v1.0/contacts/{id}", "DELETE /contact?id={id}", "PATCH /a..b/.c", "POST /a?b=.."]
         {
@@ -182,7 +182,7 @@ mod tests {
             "GET /{id",
             "GET /é",
         ] {
-            assert_eq!(bad.parse::<Route>(), Err(RouteMalformed), "{bad:?}");
+            assert_eq!(bad.parse::<Route>(), Err(MalformedRoute), "{bad:?}");
         }
     }
 }

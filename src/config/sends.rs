@@ -9,14 +9,13 @@ use super::value;
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What is remembered of sends and other writes.
+/// How long sends and other writes are remembered.
 #[derive(Clone, Debug)]
 pub struct Sends {
-    /// For how long a write can be repeated by its `request_id`, after its attempt ended; 1 s to 30 days. Default
-    /// 24 hours.
+    /// How long a `request_id` is remembered after its attempt ended; 1 s to 30 days. Default 24 hours.
     pub request_id_retention: Duration,
-    /// For how long a message's state can be asked for, after it was made; 1 s to 365 days, and not shorter than
-    /// `request_id_retention`. Default 30 days.
+    /// How long a message is stored after it was created; 1 s to 365 days, and not shorter than `request_id_retention`.
+    /// Default 30 days.
     pub retention: Duration,
 }
 
@@ -27,11 +26,12 @@ impl Sends {
         if let (Some(requests), Some(messages)) = (requests, messages)
             && messages < requests
         {
-            // A repetition answers with its message. Where one of the two is a default, the other is the one to change.
-            if table.place("retention") == SourceLocation::Nowhere {
-                table.fault("request_id_retention", "must not be longer than `retention`");
+            // A retry returns the message of the first attempt, so the message must be stored as long. If one of the
+            // two is a default, the operator has to change the other one.
+            if table.location("retention") == SourceLocation::Unlocated {
+                table.report("request_id_retention", "must not be longer than `retention`");
             } else {
-                table.fault("retention", "must not be shorter than `request_id_retention`");
+                table.report("retention", "must not be shorter than `request_id_retention`");
             }
         }
         Some(Self { request_id_retention: requests?, retention: messages? })

@@ -1,15 +1,14 @@
-//! `[shutdown]`: how the service ends.
+//! `[shutdown]`: how the service stops.
 
 use std::time::Duration;
 
 use super::table::Table;
 use super::value;
 
-/// The end of the service.
+/// How the service stops.
 #[derive(Clone, Debug)]
 pub struct Shutdown {
-    /// How long calls and sends that are under way may take to end before they are cut off; 0 s to 10 min.
-    /// Default 10 s.
+    /// How long running calls and sends may take to finish before they are cut off; 0 s to 10 min. Default 10 s.
     pub grace: Duration,
 }
 

@@ -1,16 +1,15 @@
-//! Where environment variables come from: the process in production, a map in tests.
+//! Sources of environment variables: the process in production, a map in tests.
 
 use std::collections::BTreeMap;
 
 /// A set of environment variables.
 ///
-/// Configuration is read through this trait and never asks the process itself, so that tests share a
-/// process without sharing variables.
+/// The configuration is read only through this trait. Tests therefore share a process without sharing variables.
 pub trait Source {
-    /// The value of the variable, or `None` when it is not set or is not UTF-8.
+    /// The value of the variable, or `None` if it is not set or is not UTF-8.
     fn get(&self, name: &str) -> Option<String>;
 
-    /// The names of all variables that are set, also of those whose value is not UTF-8.
+    /// The names of all variables that are set, including those whose value is not UTF-8.
     fn names(&self) -> Vec<String>;
 }
 
@@ -24,7 +23,7 @@ impl Source for Environment {
     }
 
     fn names(&self) -> Vec<String> {
-        // A name that is not UTF-8 stays recognisable, and `get` does not find it: a fault, if it is ours.
+        // A name that is not UTF-8 is included, and `get` does not find it. With Switchboard's prefix, it is an error.
         std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()).collect()
     }
 }

@@ -1,6 +1,6 @@
-//! How one value is read: from TOML or from an environment variable, into its final type.
+//! Readers of single values: from TOML or from an environment variable, into the final type.
 //!
-//! Every reader answers with a text that says what is allowed, and never with the value itself.
+//! If a value is wrong, a reader returns a text that states what is allowed. The text never quotes the value.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -17,14 +17,14 @@ use url::{Host, Url};
 pub(super) enum Raw<'a> {
     /// From the file or the defaults.
     Toml(&'a DeValue<'a>),
-    /// From an environment variable: the key's type says how the text is to be read.
+    /// From an environment variable. The key's type determines how the text is read.
     Text(String),
-    /// Nowhere. A reader answers with what is allowed.
+    /// Missing. A reader returns what is allowed.
     Absent,
 }
 
 impl Raw<'_> {
-    /// The text, if it is one.
+    /// The text, if the value is a string.
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Toml(value) => value.as_str(),
@@ -45,9 +45,9 @@ impl Raw<'_> {
     }
 }
 
-/// Reads a text that parses into `T`, whose error says what is allowed and does not quote the text.
+/// Reads a text that parses into `T`. The error of `T` states what is allowed and does not quote the text.
 pub(super) fn parsed<T: FromStr<Err: Display>>(raw: &Raw<'_>) -> Result<T, String> {
-    // No type of ours parses from nothing, so that "" brings out what is allowed.
+    // No type parses from an empty text, so "" produces the error that states what is allowed.
     raw.text().unwrap_or_default().parse().map_err(|error: T::Err| error.to_string())
 }
 
@@ -67,8 +67,8 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> impl FnOnce(&Raw<'_>)
             .and_then(|text| humantime::parse_duration(text).ok())
             .filter(|duration| range.contains(duration))
             .ok_or_else(|| {
-                let [least, most] = [*range.start(), *range.end()].map(humantime::format_duration);
-                format!("must be a duration from `{least}` to `{most}`, such as `1h 30m`")
+                let [min, max] = [*range.start(), *range.end()].map(humantime::format_duration);
+                format!("must be a duration from `{min}` to `{max}`, such as `1h 30m`")
             })
     }
 }
@@ -113,7 +113,7 @@ pub(super) fn url(raw: &Raw<'_>) -> Result<Url, String> {
         .ok_or_else(|| "must be an http or https URL without user, password, query and fragment".to_owned())
 }
 
-/// Reads a URL to which credentials will be sent.
+/// Reads a URL to which credentials are sent.
 pub(super) fn base_url(raw: &Raw<'_>) -> Result<Url, String> {
     let url = url(raw)?;
     let loopback = match url.host() {
@@ -125,8 +125,8 @@ pub(super) fn base_url(raw: &Raw<'_>) -> Result<Url, String> {
     if url.scheme() == "https" || loopback {
         Ok(url)
     } else {
-        Err("must be https: over plain http, which is for loopback hosts only, the credentials would travel \
-             in the clear"
+        Err("must be https, because http would send the credentials in the clear; http is allowed for loopback \
+             hosts only"
             .to_owned())
     }
 }

@@ -1,4 +1,4 @@
-//! `[webhook]`: where providers deliver.
+//! `[webhook]`: the listener for the providers' webhooks.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,23 +12,23 @@ use crate::domain::AccountId;
 /// The HTTP listener for `POST /webhooks/{account}`.
 #[derive(Clone, Debug)]
 pub struct Webhook {
-    /// Where to listen; port 0 takes any free one. Any address: what comes in is signed.
+    /// The address to listen on; port 0 takes any free one. Any address is allowed, because webhooks are signed.
     /// Default `127.0.0.1:8080`.
     pub listen: SocketAddr,
-    /// Under which URL the providers reach `listen`, without `/webhooks/{account}`: the default address for
-    /// `CreateWebhook`. http or https, without user, query and fragment. Default: none.
+    /// The URL at which the providers reach `listen`, without `/webhooks/{account}`. It is the default address for
+    /// `CreateWebhookRegistration`. http or https, without user, query and fragment. Default: none.
     pub public_url: Option<Url>,
-    /// The largest body that is accepted, in bytes; 1 KiB to 1.5 MiB. Default 1 MiB. An event may hold a body
-    /// twice, typed and raw, and clients take messages of 4 MiB at most.
+    /// The largest accepted body in bytes; 1 KiB to 1.5 MiB. Default 1 MiB. An event may hold a body twice, typed and
+    /// raw, and clients accept messages of at most 4 MiB.
     pub max_body_bytes: usize,
-    /// How long a request's header may take to arrive, then its body, and then its answer to be taken; 1 s to 1 min.
+    /// The timeout for receiving a request's header, then for its body, and then for sending the reply; 1 s to 1 min.
     /// Default 10 s.
     pub read_timeout: Duration,
-    /// How long a connection may stand without a request; 1 s to 1 h. Default 3 min: longer than common proxies keep
-    /// theirs, so that none sends a request into a connection that is being closed.
+    /// How long a connection may be idle between requests; 1 s to 1 h. Default 3 min. This is longer than the idle
+    /// timeout of common proxies, so a proxy does not send a request into a connection that is closing.
     pub idle_timeout: Duration,
-    /// The most open connections; 16 to 65536. Default 1024. When all are taken, a newcomer gets the place of the one
-    /// that has waited for its peer the longest.
+    /// The maximum number of open connections; 16 to 65536. Default 1024. At the maximum, a new connection replaces the
+    /// one that has waited longest for its peer.
     pub max_connections: usize,
 }
 
@@ -52,7 +52,7 @@ impl Webhook {
         })
     }
 
-    /// Where the providers reach an account's webhooks, if that is configured.
+    /// The URL of an account's webhooks, if `public_url` is configured.
     pub fn address_of(&self, account: &AccountId) -> Option<Url> {
         let mut address = self.public_url.clone()?;
         address.set_path(&format!("{}/webhooks/{account}", address.path().trim_end_matches('/')));

@@ -1,74 +1,51 @@
-//! A connection that can be cut at the places where HTTP alone would not let us.
+//! A connection that can be cut at points that HTTP alone does not offer.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use hyper::Method;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::connection_flags::ConnectionFlags;
 use super::exchange::Exchange;
 
-/// Enough for every request line the sandbox knows.
+/// Longer than every request line that the sandbox knows.
 const PEEKED_BYTES: usize = 4096;
 
-/// What the exchange and the connection below it tell each other.
-#[derive(Debug, Default)]
-pub(super) struct ConnectionState {
-    /// A request is being read or answered; whatever comes otherwise is the start of a new one.
-    busy: AtomicBool,
-    /// The last byte of a reply after which the connection ends has been handed to the writer.
-    last_reply_written: AtomicBool,
-    /// The client is treated as gone.
-    ended: AtomicBool,
-}
-
-impl ConnectionState {
-    /// The request was answered; the next bytes begin another.
-    pub(super) fn await_request(&self) {
-        self.busy.store(false, Ordering::Release);
-    }
-
-    /// As soon as what was written so far is flushed, the connection ends.
-    pub(super) fn end_after_flush(&self) {
-        self.last_reply_written.store(true, Ordering::Release);
-    }
-}
-
-/// The stream under hyper.
+/// The stream below hyper.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
     exchange: Arc<Exchange>,
-    state: Arc<ConnectionState>,
+    flags: Arc<ConnectionFlags>,
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, exchange: Arc<Exchange>, state: Arc<ConnectionState>) -> Self {
-        Self { stream, exchange, state }
+    pub(super) fn new(stream: TcpStream, exchange: Arc<Exchange>, flags: Arc<ConnectionFlags>) -> Self {
+        Self { stream, exchange, flags }
     }
 
-    /// Looks at the request that is about to be read, and fails if it is to be cut. Its bytes stay unread
-    /// in the socket, so that closing it resets the connection.
-    fn poll_new_request(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut space = [0; PEEKED_BYTES];
-        let mut peeked = ReadBuf::new(&mut space);
+    /// Peeks at the start of the next request, and fails if a fault cuts the request. Its bytes stay unread in the
+    /// socket, so closing the socket resets the connection.
+    fn poll_request_start(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut buffer = [0; PEEKED_BYTES];
+        let mut peeked = ReadBuf::new(&mut buffer);
         ready!(self.stream.poll_peek(cx, &mut peeked))?;
         if !peeked.filled().is_empty() {
             let (method, path) = request_line(peeked.filled());
             if self.exchange.cuts_before_reading(&method, path) {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
-            self.state.busy.store(true, Ordering::Release);
+            self.flags.begin_request();
         }
         Poll::Ready(Ok(()))
     }
 }
 
-/// Method and path of a request, as far as they are there: on loopback a request line comes whole.
+/// The method and the path of a request, as far as they have arrived. On loopback, a request line arrives whole.
 fn request_line(bytes: &[u8]) -> (Method, &str) {
     let line = bytes.split(|&b| b == b'\r').next().unwrap_or_default();
     let mut words = std::str::from_utf8(line).unwrap_or_default().split(' ');
@@ -83,11 +60,11 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.state.ended.load(Ordering::Acquire) {
+        if self.flags.has_ended() {
             return Poll::Ready(Ok(()));
         }
-        if !self.state.busy.load(Ordering::Acquire) {
-            ready!(self.poll_new_request(cx))?;
+        if self.flags.awaits_request() {
+            ready!(self.poll_request_start(cx))?;
         }
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
@@ -112,10 +89,8 @@ impl AsyncWrite for Connection {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        // Hyper flushes the stream only after its own buffer is empty: the whole reply is in the socket.
-        if self.state.last_reply_written.load(Ordering::Acquire)
-            && !self.state.ended.swap(true, Ordering::AcqRel)
-        {
+        // Hyper flushes the stream only after its own buffer is empty, so the whole reply is in the socket.
+        if self.flags.end_if_last_reply_written() {
             cx.waker().wake_by_ref();
         }
         Poll::Ready(Ok(()))

@@ -1,4 +1,4 @@
-//! What both imitated providers offer to whoever drives them.
+//! The part of a simulated provider that both providers have in common.
 
 use std::fmt;
 use std::io;
@@ -8,12 +8,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 use url::Url;
 
-use super::fault::{Fault, FaultBoard, FaultRule};
-use super::listener::Switch;
+use super::call_log::{Call, CallLog};
+use super::fault::{Fault, FaultRule, FaultRules};
 use super::operation::Operation;
-use super::record::{Call, CallLog};
 
-/// One provider's address, its record of calls and its faults. Cheap to clone.
+/// A command to the accept loop, which replies when it has executed it.
+#[derive(Debug)]
+pub(super) enum ListenerCommand {
+    Close(oneshot::Sender<()>),
+    Open(oneshot::Sender<io::Result<()>>),
+}
+
+/// One provider's address, its log of calls and its faults. Cheap to clone.
 #[derive(Clone)]
 pub struct Endpoint {
     shared: Arc<Shared>,
@@ -22,73 +28,72 @@ pub struct Endpoint {
 struct Shared {
     base_url: Url,
     log: Mutex<CallLog>,
-    faults: FaultBoard,
-    switch: mpsc::Sender<Switch>,
+    faults: FaultRules,
+    listener: mpsc::Sender<ListenerCommand>,
 }
 
 impl Endpoint {
-    pub(super) fn new(address: SocketAddr, switch: mpsc::Sender<Switch>) -> Self {
-        let base_url = Url::parse(&format!("http://{address}")).expect("a socket address makes a URL");
-        let shared = Shared { base_url, log: Mutex::default(), faults: FaultBoard::default(), switch };
+    pub(super) fn new(address: SocketAddr, listener: mpsc::Sender<ListenerCommand>) -> Self {
+        let base_url = Url::parse(&format!("http://{address}")).expect("a socket address is valid in a URL");
+        let shared = Shared { base_url, log: Mutex::default(), faults: FaultRules::default(), listener };
         Self { shared: Arc::new(shared) }
     }
 
-    /// Where the provider listens: `http://127.0.0.1:<port>/`.
+    /// The provider's URL: `http://127.0.0.1:<port>/`.
     pub fn base_url(&self) -> Url {
         self.shared.base_url.clone()
     }
 
-    /// The calls that were read, oldest first: also those that a fault then cut or refused. The newest
-    /// 10 000 are kept, and no more than 64 MiB of bodies.
+    /// The calls that were read, oldest first. They include calls that a fault then cut or refused. The newest 10 000
+    /// are stored, and at most 64 MiB of bodies.
     pub fn calls(&self) -> Vec<Call> {
         self.log(|log| log.calls())
     }
 
-    /// Forgets the calls and sets the counts of arrivals to zero.
+    /// Deletes the logged calls and resets the counts of arrivals.
     pub fn clear_calls(&self) {
         self.log(CallLog::clear);
     }
 
-    /// How many calls of this operation were read since the start or the last
-    /// [`clear_calls`](Self::clear_calls).
+    /// How many calls of this operation were read since the start or the last [`clear_calls`](Self::clear_calls).
     pub fn arrivals(&self, operation: Operation) -> usize {
         self.log(|log| log.arrivals(Some(operation)))
     }
 
-    /// How many calls came to a route that does not exist.
-    pub fn unexpected_arrivals(&self) -> usize {
+    /// How many calls were sent to a route that does not exist.
+    pub fn unknown_route_arrivals(&self) -> usize {
         self.log(|log| log.arrivals(None))
     }
 
-    /// Puts a rule behind those already set. When it returns, the rule is in force; for
-    /// [`Fault::Refuse`] this means that the port refuses and that open connections are gone.
+    /// Adds a rule after the existing ones. When the method returns, the rule applies. For [`Fault::Refuse`], the port
+    /// then refuses connections, and open connections are closed.
     pub async fn set_fault(&self, rule: FaultRule) {
         let refuses = rule.fault == Fault::Refuse;
         self.shared.faults.set(rule);
         if refuses {
             let (done, wait) = oneshot::channel();
-            if self.shared.switch.send(Switch::Close(done)).await.is_ok() {
-                // Without an answer the sandbox has been stopped, and refuses anyway.
+            if self.shared.listener.send(ListenerCommand::Close(done)).await.is_ok() {
+                // If no reply arrives, the sandbox has stopped, and its port refuses connections too.
                 let _ = wait.await;
             }
         }
     }
 
-    /// Clears all rules, and listens again if the port was refusing.
+    /// Removes all rules, and listens again if the port was refusing.
     pub async fn clear_faults(&self) -> io::Result<()> {
         self.shared.faults.clear();
         let (done, wait) = oneshot::channel();
         let stopped = || io::Error::other("the sandbox has been stopped");
-        self.shared.switch.send(Switch::Open(done)).await.map_err(|_| stopped())?;
+        self.shared.listener.send(ListenerCommand::Open(done)).await.map_err(|_| stopped())?;
         wait.await.map_err(|_| stopped())?
     }
 
-    /// The rules in force, in order, with the times that they have left.
+    /// The active rules in order, with the number of times that they still apply.
     pub fn faults(&self) -> Vec<FaultRule> {
         self.shared.faults.list()
     }
 
-    pub(super) fn board(&self) -> &FaultBoard {
+    pub(super) fn fault_rules(&self) -> &FaultRules {
         &self.shared.faults
     }
 
@@ -96,12 +101,12 @@ impl Endpoint {
         self.log(|log| log.record(call))
     }
 
-    pub(super) fn answered(&self, sequence: u64, status: u16) {
-        self.log(|log| log.answered(sequence, status));
+    pub(super) fn set_status(&self, sequence: u64, status: u16) {
+        self.log(|log| log.set_status(sequence, status));
     }
 
-    fn log<T>(&self, look: impl FnOnce(&mut CallLog) -> T) -> T {
-        look(&mut self.shared.log.lock().unwrap_or_else(PoisonError::into_inner))
+    fn log<T>(&self, access: impl FnOnce(&mut CallLog) -> T) -> T {
+        access(&mut self.shared.log.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -1,4 +1,4 @@
-//! One request and its reply: read, record, ask the faults, answer.
+//! One request and its reply: read the request, log it, apply the faults, reply.
 
 use std::fmt;
 use std::io;
@@ -10,19 +10,19 @@ use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, Response};
 
-use super::connection::ConnectionState;
+use super::call_log::Call;
+use super::connection_flags::ConnectionFlags;
 use super::endpoint::Endpoint;
 use super::fault::Fault;
 use super::operation::Operation;
-use super::record::Call;
-use super::reply::{Ending, Reply, ReplyBody};
+use super::reply::{Reply, ReplyBody, ReplyEnd};
 
-/// The largest body that is read; above the providers' own limits, so that those can be tested.
+/// The largest body that is read. It is above the providers' own limits, so tests can exceed those.
 const MAX_BODY_BYTES: usize = 32 << 20;
-/// Headers that are not written into the record.
+/// Headers that are not logged.
 const CREDENTIALS: [&str; 2] = ["secret_key", "x-api-key"];
 
-/// A request that was read whole.
+/// A request that was read completely.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) path: String,
@@ -36,62 +36,62 @@ impl Request {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// A value from the query, decoded.
+    /// A decoded value from the query.
     pub(super) fn query(&self, name: &str) -> Option<String> {
         let pairs = url::form_urlencoded::parse(self.query.as_deref()?.as_bytes());
         pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
 
-    /// What follows the last slash of the path.
+    /// The part of the path after its last slash.
     pub(super) fn last_segment(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or_default()
     }
 }
 
-/// A provider as the exchange sees it.
+/// The interface of a simulated provider.
 pub(super) trait FakeProvider: Send + Sync + 'static {
-    /// What a route stands for.
+    /// The operation of a route.
     fn operation(&self, method: &Method, path: &str) -> Option<Operation>;
 
-    /// Acts upon a call and answers it.
+    /// Executes a call and returns its reply.
     fn answer(&self, operation: Operation, request: &Request) -> Reply;
 
     /// The provider's own body for an error status.
     fn error(&self, status: u16) -> Reply;
 
-    /// HTTP 200 that says no.
+    /// A reply with HTTP 200 that reports a failure.
     fn success_false(&self, code: Option<i64>) -> Reply;
 }
 
-/// What happens between a connection and the provider behind it.
+/// Connects the connections to the provider.
 pub(super) struct Exchange {
     endpoint: Endpoint,
-    imitation: Arc<dyn FakeProvider>,
+    fake_provider: Arc<dyn FakeProvider>,
 }
 
 impl Exchange {
-    pub(super) fn new(endpoint: Endpoint, imitation: Arc<dyn FakeProvider>) -> Self {
-        Self { endpoint, imitation }
+    pub(super) fn new(endpoint: Endpoint, fake_provider: Arc<dyn FakeProvider>) -> Self {
+        Self { endpoint, fake_provider }
     }
 
-    /// Whether a rule wants this request cut before it is read; spends the rule.
+    /// Whether a rule cuts this request before it is read. Uses up one application of the rule.
     pub(super) fn cuts_before_reading(&self, method: &Method, path: &str) -> bool {
-        let operation = self.imitation.operation(method, path);
-        self.endpoint.board().take(operation, |fault| *fault == Fault::CutBeforeReading).is_some()
+        let operation = self.fake_provider.operation(method, path);
+        self.endpoint.fault_rules().take(operation, |fault| *fault == Fault::CutBeforeReading).is_some()
     }
 
-    /// Answers a request; an error closes its connection without a word.
+    /// Replies to a request. An error closes the connection without a reply.
     pub(super) async fn answer(
         &self,
-        connection: &Arc<ConnectionState>,
+        flags: &Arc<ConnectionFlags>,
         request: hyper::Request<Incoming>,
     ) -> io::Result<Response<ReplyBody>> {
         let (parts, body) = request.into_parts();
-        let operation = self.imitation.operation(&parts.method, parts.uri.path());
+        let operation = self.fake_provider.operation(&parts.method, parts.uri.path());
         let body = match Limited::new(body, MAX_BODY_BYTES).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {
-                return Ok(self.imitation.error(413).into_response(Ending::KeepAlive));
+                return Ok(self.fake_provider.error(413).into_response(ReplyEnd::KeepAlive));
             }
             Err(error) => return Err(io::Error::other(error)),
         };
@@ -103,22 +103,22 @@ impl Exchange {
         };
         let sequence = self.endpoint.record(call(operation, &parts.method, &request));
 
-        let board = self.endpoint.board();
-        let latency = board.take(operation, |fault| matches!(fault, Fault::Latency(_)));
-        let fault = board.take(operation, Fault::decides_reply);
+        let fault_rules = self.endpoint.fault_rules();
+        let latency = fault_rules.take(operation, |fault| matches!(fault, Fault::Latency(_)));
+        let fault = fault_rules.take(operation, Fault::decides_reply);
         let reply = self.reply(operation, &request, fault.as_ref());
-        self.endpoint.answered(sequence, reply.status.as_u16());
+        self.endpoint.set_status(sequence, reply.status.as_u16());
         if let Some(Fault::Latency(latency)) = latency {
             tokio::time::sleep(latency).await;
         }
-        let ending = match fault {
+        let end = match fault {
             Some(Fault::CutAfterReading) => return Err(io::ErrorKind::ConnectionAborted.into()),
-            Some(Fault::CutReply) => Ending::Cut,
-            Some(Fault::CloseAfterReply) => Ending::Close(connection.clone()),
-            _ => Ending::KeepAlive,
+            Some(Fault::CutReply) => ReplyEnd::Cut,
+            Some(Fault::CloseAfterReply) => ReplyEnd::Close(flags.clone()),
+            _ => ReplyEnd::KeepAlive,
         };
-        connection.await_request();
-        Ok(reply.into_response(ending))
+        flags.await_request();
+        Ok(reply.into_response(end))
     }
 
     fn reply(&self, operation: Option<Operation>, request: &Request, fault: Option<&Fault>) -> Reply {
@@ -126,16 +126,16 @@ impl Exchange {
             Some(Fault::Status { status, retry_after, body }) => {
                 let mut reply = match body {
                     Some(body) => Reply::new(*status, "application/json", body.clone()),
-                    None => self.imitation.error(*status),
+                    None => self.fake_provider.error(*status),
                 };
                 reply.retry_after = retry_after.as_deref().and_then(|v| HeaderValue::from_str(v).ok());
                 reply
             }
-            Some(Fault::SuccessFalse { code }) => self.imitation.success_false(*code),
+            Some(Fault::SuccessFalse { code }) => self.fake_provider.success_false(*code),
             Some(Fault::NotJson) => Reply::html(200),
             Some(Fault::Body(status, body)) => Reply::new(*status, "application/json", body.clone()),
             _ => match operation {
-                Some(operation) => self.imitation.answer(operation, request),
+                Some(operation) => self.fake_provider.answer(operation, request),
                 None => Reply::new(404, "text/plain; charset=utf-8", "the sandbox has no such route\n"),
             },
         }

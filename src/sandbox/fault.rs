@@ -1,4 +1,4 @@
-//! Faults on demand: what they are called, and the board that says which one is next.
+//! Injected faults: their names, and the rules that select the next one.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,79 +7,78 @@ use super::operation::Operation;
 
 /// One way in which a provider can misbehave.
 ///
-/// [`Fault::kind`] and [`Fault::detail`] take it apart into plain values, [`Fault::from_kind`] puts it
-/// together again.
+/// [`Fault::kind`] and [`Fault::detail`] convert a fault to plain values, and [`Fault::from_kind`] converts them back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The call is acted upon at once and its reply is held back for this long. Spent beside whatever
-    /// rule decides the reply itself.
+    /// The call is executed at once, and its reply is delayed by this time. It combines with a rule that decides the
+    /// reply itself.
     Latency(Duration),
-    /// This status instead of an answer; nothing is acted upon.
+    /// This status instead of a reply. The call is not executed.
     Status {
         /// The HTTP status, 200 to 599.
         status: u16,
         /// The value of `retry-after`, verbatim.
         retry_after: Option<String>,
-        /// The body; without one, the provider's error body for that status.
+        /// The body. If absent, the provider's error body for that status.
         body: Option<String>,
     },
-    /// HTTP 200 that says no: `success: false` at ConnectBy (with a Graph error object if there is a
-    /// code), an error object and no id at Connectly (which knows no numeric codes). Nothing is acted upon.
+    /// HTTP 200 that reports a failure: `success: false` at ConnectBy (with a Graph error object if there is a code),
+    /// an error object and no id at Connectly (which has no numeric codes). The call is not executed.
     SuccessFalse {
         /// The code of the Graph error.
         code: Option<i64>,
     },
-    /// HTTP 200 with a page of HTML; nothing is acted upon.
+    /// HTTP 200 with an HTML page. The call is not executed.
     NotJson,
-    /// This status and this body, as JSON by content type; nothing is acted upon.
+    /// This status and this body, with the content type of JSON. The call is not executed.
     Body(u16, String),
-    /// The connection is closed when the request has arrived but not one byte of it was read, on new and
-    /// on reused connections alike. The client sees a reset. Neither recorded nor acted upon.
+    /// The connection is closed after the request has arrived and before one byte of it is read, on new and on reused
+    /// connections. The client sees a reset. The call is neither logged nor executed.
     CutBeforeReading,
-    /// The request is read, recorded and acted upon, then the connection is closed without a reply.
+    /// The request is read, logged and executed. Then the connection is closed without a reply.
     CutAfterReading,
-    /// The request is acted upon; the headers and the first half of the body go out, then the end.
+    /// The request is executed. The headers and the first half of the body are sent, and then the connection is closed.
     CutReply,
-    /// The listener is closed and open connections are dropped, until the faults are cleared: connection
-    /// refused. Holds for every operation, as often as it is asked.
+    /// The listener is closed and open connections are dropped until the faults are cleared, so connections are
+    /// refused. It applies to every operation, and any number of times.
     Refuse,
-    /// Answers as usual, then closes the connection without having said `connection: close`.
+    /// The provider replies as usual and then closes the connection, without `connection: close` in the reply.
     CloseAfterReply,
-    /// A webhook that was delivered is delivered again, byte for byte. Spent per webhook.
+    /// A delivered webhook is delivered again, byte for byte. Used up per webhook.
     DuplicateWebhook,
-    /// An attempt to deliver a webhook carries the signature of another secret. Spent per attempt.
+    /// An attempt to deliver a webhook is signed with another secret. Used up per attempt.
     WrongSignature,
-    /// The statuses of a message come in reverse. Spent per message.
+    /// The statuses of a message are delivered in reverse order. Used up per message.
     ReorderStatuses,
-    /// A webhook is lost. Spent per webhook.
+    /// A webhook is not delivered. Used up per webhook.
     DropWebhooks,
 }
 
-/// The plain values inside a [`Fault`]; which of them a fault has depends on its kind.
+/// The plain values of a [`Fault`]. Its kind determines which of them it has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FaultDetail {
-    /// `latency`: how long.
+    /// `latency`: the delay.
     pub latency: Option<Duration>,
     /// `status`, `body`: the HTTP status.
     pub status: Option<u16>,
     /// `status`: the value of `retry-after`.
     pub retry_after: Option<String>,
-    /// `success_false`: the Graph error's code.
+    /// `success_false`: the code of the Graph error.
     pub code: Option<i64>,
     /// `status`, `body`: the body.
     pub body: Option<String>,
 }
 
-/// Why a kind and a detail make no [`Fault`].
+/// Why a kind and a detail are not a [`Fault`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultMalformed {
     /// No fault has this name.
     #[error("must be the kind of a fault, like `latency`, `status` or `cut_reply`")]
     Kind,
-    /// `latency` without its duration.
+    /// `latency` without a duration.
     #[error("`latency` needs a duration")]
     LatencyMissing,
-    /// `status` or `body` without a usable HTTP status.
+    /// `status` or `body` without a valid HTTP status.
     #[error("needs an HTTP status from 200 to 599")]
     Status,
 }
@@ -103,7 +102,7 @@ impl Fault {
         "drop_webhooks",
     ];
 
-    /// A bare status with the provider's own body.
+    /// A status with the provider's own body.
     pub fn status(status: u16) -> Self {
         Self::Status { status, retry_after: None, body: None }
     }
@@ -128,7 +127,7 @@ impl Fault {
         }
     }
 
-    /// The plain values inside.
+    /// The plain values of the fault.
     pub fn detail(&self) -> FaultDetail {
         let none = FaultDetail::default();
         match self.clone() {
@@ -142,7 +141,7 @@ impl Fault {
         }
     }
 
-    /// The fault of this kind with this detail; detail that the kind does not know is ignored.
+    /// Returns the fault of this kind with this detail. Details that the kind does not have are ignored.
     pub fn from_kind(kind: &str, detail: FaultDetail) -> Result<Self, FaultMalformed> {
         let status = || detail.status.filter(|s| (200..600).contains(s)).ok_or(FaultMalformed::Status);
         Ok(match kind {
@@ -166,7 +165,7 @@ impl Fault {
         })
     }
 
-    /// Whether the fault decides what is answered to a request that was read.
+    /// Whether the fault decides the reply to a request that was read.
     pub(super) const fn decides_reply(&self) -> bool {
         matches!(
             self,
@@ -181,49 +180,50 @@ impl Fault {
     }
 }
 
-/// A fault, the calls it strikes, and how often.
+/// A fault, the calls that it applies to, and how often it applies.
 ///
-/// Rules are tried in the order they were set; the first that fits is used, and used up when its `times`
-/// are over. A webhook belongs to the operation whose acceptance caused it; an injected one to none.
+/// Rules are tried in the order in which they were set, and the first one that matches applies. A rule is removed after
+/// it has applied `times` times. A webhook belongs to the operation of the send that caused it. An injected webhook
+/// belongs to no operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultRule {
-    /// The operation it is for; `None` is every operation, unknown routes included.
+    /// The operation that the rule is for. `None` is every operation and every unknown route.
     pub operation: Option<Operation>,
-    /// How often it strikes; `None` is until the faults are cleared.
+    /// How many times the rule applies. `None` is until the faults are cleared.
     pub times: Option<u32>,
-    /// What happens.
+    /// The fault.
     pub fault: Fault,
 }
 
 impl FaultRule {
-    /// Strikes every call until the faults are cleared.
+    /// Applies to every call until the faults are cleared.
     pub fn always(fault: Fault) -> Self {
         Self { operation: None, times: None, fault }
     }
 
-    /// Strikes the next `times` calls.
+    /// Applies to the next `times` calls.
     pub fn times(times: u32, fault: Fault) -> Self {
         Self { operation: None, times: Some(times), fault }
     }
 
-    /// Strikes the next call.
+    /// Applies to the next call.
     pub fn once(fault: Fault) -> Self {
         Self::times(1, fault)
     }
 
-    /// The same rule for calls of this operation only.
+    /// The same rule, only for calls of this operation.
     pub fn on(self, operation: Operation) -> Self {
         Self { operation: Some(operation), ..self }
     }
 }
 
-/// The rules in force at one provider.
+/// The active rules of one provider.
 #[derive(Debug, Default)]
-pub(super) struct FaultBoard {
+pub(super) struct FaultRules {
     rules: Mutex<Vec<FaultRule>>,
 }
 
-impl FaultBoard {
+impl FaultRules {
     pub(super) fn set(&self, rule: FaultRule) {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner).push(rule);
     }
@@ -236,7 +236,7 @@ impl FaultBoard {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The first fitting fault among those `wanted`, one strike of which is spent.
+    /// Returns the first matching fault among those that are `wanted`, and uses up one application of its rule.
     pub(super) fn take(&self, operation: Option<Operation>, wanted: fn(&Fault) -> bool) -> Option<Fault> {
         let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         let index = rules.iter().position(|rule| {

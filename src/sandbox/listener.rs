@@ -1,4 +1,4 @@
-//! The port of one provider: accepting, refusing, and dropping what is open.
+//! The port of one provider: accepts, refuses and drops connections.
 
 use std::future;
 use std::io;
@@ -10,43 +10,38 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::{Connection, ConnectionState};
+use super::connection::Connection;
+use super::connection_flags::ConnectionFlags;
+use super::endpoint::ListenerCommand;
 use super::exchange::Exchange;
 
-/// A pause after a failed `accept`, which is nearly always a lack of file descriptors.
+/// The pause after a failed `accept`. The cause is nearly always a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How everything in a sandbox is told to stop; `kill` implies `graceful`.
+/// The tokens that stop all parts of a sandbox. `kill` implies `graceful`.
 #[derive(Clone, Debug)]
 pub(super) struct Stop {
-    /// Finish what was begun and begin nothing new.
+    /// Finish what has begun, and begin nothing new.
     pub(super) graceful: CancellationToken,
     /// Drop everything.
     pub(super) kill: CancellationToken,
 }
 
-/// A request to stop or to resume listening; answered when it is so.
+/// A bound port that stays reserved while it refuses connections.
 #[derive(Debug)]
-pub(super) enum Switch {
-    Close(oneshot::Sender<()>),
-    Open(oneshot::Sender<io::Result<()>>),
-}
-
-/// A bound port that stays ours while it refuses connections.
-#[derive(Debug)]
-pub(super) struct Binding {
+pub(super) struct BoundPort {
     address: SocketAddr,
     listener: TcpListener,
-    /// Bound to the same port and never listening, so that nobody is given the port while the listener
-    /// is closed. Linux alone lets two sockets share a port this way.
+    /// A socket that is bound to the same port and never listens, so no other process gets the port while the listener
+    /// is closed. Only Linux lets two sockets share a port in this way.
     _reservation: Option<TcpSocket>,
 }
 
-impl Binding {
+impl BoundPort {
     pub(super) fn bind(address: SocketAddr) -> io::Result<Self> {
         let reservation = if cfg!(target_os = "linux") { Some(bound(address)?) } else { None };
         let address = match &reservation {
@@ -75,7 +70,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// The loop that accepts connections for one provider.
 #[derive(Debug)]
-pub(super) struct Acceptor {
+pub(super) struct AcceptLoop {
     address: SocketAddr,
     listener: Option<TcpListener>,
     _reservation: Option<TcpSocket>,
@@ -85,12 +80,12 @@ pub(super) struct Acceptor {
     cut: CancellationToken,
 }
 
-impl Acceptor {
-    pub(super) fn new(binding: Binding, exchange: Exchange, stop: Stop) -> Self {
+impl AcceptLoop {
+    pub(super) fn new(port: BoundPort, exchange: Exchange, stop: Stop) -> Self {
         Self {
-            address: binding.address,
-            listener: Some(binding.listener),
-            _reservation: binding._reservation,
+            address: port.address,
+            listener: Some(port.listener),
+            _reservation: port._reservation,
             exchange: Arc::new(exchange),
             cut: stop.kill.child_token(),
             stop,
@@ -98,14 +93,14 @@ impl Acceptor {
         }
     }
 
-    pub(super) async fn run(mut self, mut switches: mpsc::Receiver<Switch>) {
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<ListenerCommand>) {
         loop {
             tokio::select! {
                 biased;
                 () = self.stop.graceful.cancelled() => break,
-                Some(switch) = switches.recv() => self.switch(switch).await,
+                Some(command) = commands.recv() => self.execute(command).await,
                 accepted = accept(self.listener.as_ref()) => match accepted {
-                    Ok(stream) => self.take_in(stream),
+                    Ok(stream) => self.spawn_connection(stream),
                     Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
                 },
             }
@@ -115,9 +110,9 @@ impl Acceptor {
         self.connections.wait().await;
     }
 
-    async fn switch(&mut self, switch: Switch) {
-        match switch {
-            Switch::Close(done) => {
+    async fn execute(&mut self, command: ListenerCommand) {
+        match command {
+            ListenerCommand::Close(done) => {
                 self.listener = None;
                 self.cut.cancel();
                 self.connections.close();
@@ -126,7 +121,7 @@ impl Acceptor {
                 self.connections = TaskTracker::new();
                 let _ = done.send(());
             }
-            Switch::Open(done) => {
+            ListenerCommand::Open(done) => {
                 let opened = match self.listener {
                     Some(_) => Ok(()),
                     None => listen(self.address).map(|listener| self.listener = Some(listener)),
@@ -136,31 +131,31 @@ impl Acceptor {
         }
     }
 
-    fn take_in(&self, stream: TcpStream) {
+    fn spawn_connection(&self, stream: TcpStream) {
         let exchange = self.exchange.clone();
         let (graceful, cut) = (self.stop.graceful.clone(), self.cut.clone());
         self.connections.spawn(async move {
             tokio::select! {
                 biased;
                 () = cut.cancelled() => {}
-                () = converse(stream, exchange, graceful) => {}
+                () = serve_connection(stream, exchange, graceful) => {}
             }
         });
     }
 }
 
 /// Serves one connection to its end.
-async fn converse(stream: TcpStream, exchange: Arc<Exchange>, graceful: CancellationToken) {
-    // Replies are small and go out at once; a socket that refuses the option still works.
+async fn serve_connection(stream: TcpStream, exchange: Arc<Exchange>, graceful: CancellationToken) {
+    // Replies are small and are sent at once. A socket that rejects the option still works.
     let _ = stream.set_nodelay(true);
-    let state = Arc::new(ConnectionState::default());
-    let io = Connection::new(stream, exchange.clone(), state.clone());
+    let flags = Arc::new(ConnectionFlags::default());
+    let io = Connection::new(stream, exchange.clone(), flags.clone());
     let service = service_fn(move |request| {
-        let (exchange, state) = (exchange.clone(), state.clone());
-        async move { exchange.answer(&state, request).await }
+        let (exchange, flags) = (exchange.clone(), flags.clone());
+        async move { exchange.answer(&flags, request).await }
     });
     let mut served = std::pin::pin!(http1::Builder::new().serve_connection(TokioIo::new(io), service));
-    // How a connection ended is for the client to judge: here, being cut is often the point.
+    // The result of the connection is ignored, because faults cut connections on purpose. The client sees how it ended.
     tokio::select! {
         _ = served.as_mut() => {}
         () = graceful.cancelled() => {

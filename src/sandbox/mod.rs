@@ -1,16 +1,22 @@
-//! Both providers, imitated on loopback over HTTP, with faults on demand.
+//! Both providers, simulated on loopback over HTTP, with injectable faults.
 //!
-//! The sandbox owns two small HTTP servers that answer as ConnectBy and Connectly are documented to, a
-//! record of every call that reached them, and, at Connectly, the life that follows an accepted send:
-//! signed `sent`, `delivered` and `read` webhooks and then a customer's answer. It promises that a fault
-//! does on the wire what its name says, down to connections that are cut before, in the middle of or
-//! after an exchange. It writes the providers' JSON by itself and never shares a type with the client
-//! side: what both sides took from one type, no test could catch.
+//! The sandbox has two small HTTP servers that reply as ConnectBy and Connectly document it, and a log of every call
+//! that reached them. After an accepted send, the simulated Connectly delivers signed `sent`, `delivered` and `read`
+//! webhooks and then a customer's reply.
 //!
-//! [`Sandbox::start`] gives a running sandbox; [`ConnectBy`] and [`Connectly`] are its cheap handles.
+//! **Invariant:** a fault does on the wire what its name says. This includes connections that are cut before, during or
+//! after an exchange.
+//!
+//! **Invariant:** the sandbox writes the providers' JSON itself and shares no type with the provider clients. No test
+//! could find an error in a type that both sides share.
+//!
+//! [`Sandbox::start`] returns a running sandbox. [`ConnectBy`] and [`Connectly`] are its handles, and are cheap to
+//! clone.
 
+mod call_log;
 pub mod connectby;
 mod connection;
+mod connection_flags;
 pub mod connectly;
 mod endpoint;
 mod exchange;
@@ -18,17 +24,16 @@ mod fault;
 mod listener;
 mod multipart;
 mod operation;
-mod record;
 mod reply;
 #[cfg(test)]
 mod tests;
 
+pub use call_log::Call;
 pub use connectby::ConnectBy;
 pub use connectly::Connectly;
 pub use endpoint::Endpoint;
 pub use fault::{Fault, FaultDetail, FaultMalformed, FaultRule};
-pub use operation::{Operation, OperationUnknown};
-pub use record::Call;
+pub use operation::{Operation, UnknownOperation};
 
 use std::io;
 use std::sync::Arc;
@@ -38,23 +43,24 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use endpoint::ListenerCommand;
 use exchange::{Exchange, FakeProvider};
-use listener::{Acceptor, Binding, Stop};
+use listener::{AcceptLoop, BoundPort, Stop};
 
 /// How long [`Sandbox::shutdown`] lets calls and webhooks in progress finish before it cuts them.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What a sandbox is started with; the default needs no files and listens on two free loopback ports.
+/// The options of a sandbox. The defaults need no files and listen on two free loopback ports.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The imitated ConnectBy.
+    /// The options of the simulated ConnectBy.
     pub connectby: connectby::Options,
-    /// The imitated Connectly.
+    /// The options of the simulated Connectly.
     pub connectly: connectly::Options,
 }
 
 impl Options {
-    /// The defaults, with every delay of Connectly's automatic life set to zero.
+    /// The defaults, but without the delays of Connectly's automatic webhooks.
     pub fn instant() -> Self {
         let connectly = connectly::Options { timing: connectly::Timing::INSTANT, ..Default::default() };
         Self { connectly, ..Self::default() }
@@ -72,35 +78,35 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Binds both listeners and starts answering. Must be called inside a tokio runtime.
+    /// Binds both listeners and starts serving. Must be called inside a tokio runtime.
     pub async fn start(options: Options) -> io::Result<Self> {
         let kill = CancellationToken::new();
         let stop = Stop { graceful: kill.child_token(), kill: kill.clone() };
         let tasks = TaskTracker::new();
 
-        let (binding, endpoint, switches) = bind(options.connectby.listen)?;
+        let (port, endpoint, commands) = bind(options.connectby.listen)?;
         let connectby = ConnectBy::new(endpoint.clone(), options.connectby);
-        serve(&tasks, binding, endpoint, switches, connectby.imitation(), &stop);
+        serve(&tasks, port, endpoint, commands, connectby.fake_provider(), &stop);
 
-        let (binding, endpoint, switches) = bind(options.connectly.listen)?;
+        let (port, endpoint, commands) = bind(options.connectly.listen)?;
         let connectly = Connectly::new(endpoint.clone(), options.connectly, tasks.clone(), &stop)?;
-        serve(&tasks, binding, endpoint, switches, connectly.imitation(), &stop);
+        serve(&tasks, port, endpoint, commands, connectly.fake_provider(), &stop);
 
         Ok(Self { connectby, connectly, stop, tasks, _stops_on_drop: kill.drop_guard() })
     }
 
-    /// The imitated ConnectBy.
+    /// The simulated ConnectBy.
     pub fn connectby(&self) -> &ConnectBy {
         &self.connectby
     }
 
-    /// The imitated Connectly.
+    /// The simulated Connectly.
     pub fn connectly(&self) -> &Connectly {
         &self.connectly
     }
 
-    /// Stops accepting, gives what is in progress two seconds, and cuts the rest. Webhooks that still
-    /// wait for their time are dropped.
+    /// Stops accepting, lets calls and webhooks in progress finish for two seconds, and cuts the rest. Webhooks that
+    /// are not yet due are dropped.
     pub async fn shutdown(self) {
         self.stop.graceful.cancel();
         self.tasks.close();
@@ -111,21 +117,21 @@ impl Sandbox {
     }
 }
 
-fn bind(listen: std::net::SocketAddr) -> io::Result<(Binding, Endpoint, mpsc::Receiver<listener::Switch>)> {
-    let binding = Binding::bind(listen)?;
-    let (sender, switches) = mpsc::channel(1);
-    let endpoint = Endpoint::new(binding.address(), sender);
-    Ok((binding, endpoint, switches))
+fn bind(listen: std::net::SocketAddr) -> io::Result<(BoundPort, Endpoint, mpsc::Receiver<ListenerCommand>)> {
+    let port = BoundPort::bind(listen)?;
+    let (sender, commands) = mpsc::channel(1);
+    let endpoint = Endpoint::new(port.address(), sender);
+    Ok((port, endpoint, commands))
 }
 
 fn serve(
     tasks: &TaskTracker,
-    binding: Binding,
+    port: BoundPort,
     endpoint: Endpoint,
-    switches: mpsc::Receiver<listener::Switch>,
-    imitation: Arc<dyn FakeProvider>,
+    commands: mpsc::Receiver<ListenerCommand>,
+    fake_provider: Arc<dyn FakeProvider>,
     stop: &Stop,
 ) {
-    let exchange = Exchange::new(endpoint, imitation);
-    tasks.spawn(Acceptor::new(binding, exchange, stop.clone()).run(switches));
+    let exchange = Exchange::new(endpoint, fake_provider);
+    tasks.spawn(AcceptLoop::new(port, exchange, stop.clone()).run(commands));
 }

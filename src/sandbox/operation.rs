@@ -1,11 +1,11 @@
-//! What a call to an imitated provider is about.
+//! The operations of the simulated providers.
 
 use std::fmt;
 use std::str::FromStr;
 
 macro_rules! operations {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
-        /// One documented call of either provider, named by the route it arrived on.
+        /// One documented call of either provider, identified by its route.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Operation {
             $($(#[$doc])* $variant,)+
@@ -48,7 +48,7 @@ operations! {
     FetchMedia = "fetch_media",
     /// ConnectBy: `POST /v1.0/templates/send`. Connectly: `POST …/send/whatsapp_templated_messages`.
     SendTemplate = "send_template",
-    /// Connectly: `POST …/send/messages`, whatever the message holds.
+    /// Connectly: `POST …/send/messages`, for every kind of message.
     SendMessage = "send_message",
     /// Connectly: `POST …/create/webhooks`.
     CreateWebhook = "create_webhook",
@@ -60,16 +60,16 @@ operations! {
     DeleteWebhook = "delete_webhook",
 }
 
-/// A string names no [`Operation`].
+/// The error for a string that is not the name of an [`Operation`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be the name of an operation, like `send_text` or `list_contacts`")]
-pub struct OperationUnknown;
+pub struct UnknownOperation;
 
 impl FromStr for Operation {
-    type Err = OperationUnknown;
+    type Err = UnknownOperation;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        Self::ALL.iter().copied().find(|operation| operation.as_str() == s).ok_or(OperationUnknown)
+        Self::ALL.iter().copied().find(|operation| operation.as_str() == s).ok_or(UnknownOperation)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A provider's answer, and the body that may break off half way.
+//! A provider's reply, and a body that may be cut in the middle.
 
 use std::io;
 use std::pin::Pin;
@@ -11,9 +11,9 @@ use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde_json::Value;
 
-use super::connection::ConnectionState;
+use super::connection_flags::ConnectionFlags;
 
-/// An answer before it goes out.
+/// A reply before it is sent.
 #[derive(Clone, Debug)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
@@ -42,8 +42,8 @@ impl Reply {
         }
     }
 
-    pub(super) fn into_response(self, ending: Ending) -> Response<ReplyBody> {
-        let mut response = Response::new(ReplyBody::new(self.body, ending));
+    pub(super) fn into_response(self, end: ReplyEnd) -> Response<ReplyBody> {
+        let mut response = Response::new(ReplyBody::new(self.body, end));
         *response.status_mut() = self.status;
         response.headers_mut().insert(CONTENT_TYPE, self.content_type);
         if let Some(retry_after) = self.retry_after {
@@ -53,34 +53,34 @@ impl Reply {
     }
 }
 
-/// What comes after the last byte of a reply.
+/// What happens after the last byte of a reply.
 #[derive(Debug)]
-pub(super) enum Ending {
-    /// The next request.
+pub(super) enum ReplyEnd {
+    /// The connection reads the next request.
     KeepAlive,
-    /// The end of the connection, which nothing announced.
-    Close(Arc<ConnectionState>),
-    /// There is no last byte: the connection is cut after half of the body.
+    /// The connection closes without an announcement.
+    Close(Arc<ConnectionFlags>),
+    /// The connection is cut after half of the body.
     Cut,
 }
 
-/// The body of a reply; it always states its whole length.
+/// The body of a reply. Its declared length is always that of the whole reply.
 #[derive(Debug)]
 pub(super) struct ReplyBody {
-    rest: Option<Bytes>,
+    unsent: Option<Bytes>,
     length: u64,
-    ending: Ending,
-    half_is_out: bool,
+    end: ReplyEnd,
+    half_sent: bool,
 }
 
 impl ReplyBody {
-    fn new(body: Bytes, ending: Ending) -> Self {
+    fn new(body: Bytes, end: ReplyEnd) -> Self {
         let length = body.len() as u64;
-        let rest = match ending {
-            Ending::Cut => body.slice(..body.len() / 2),
-            Ending::KeepAlive | Ending::Close(_) => body,
+        let unsent = match end {
+            ReplyEnd::Cut => body.slice(..body.len() / 2),
+            ReplyEnd::KeepAlive | ReplyEnd::Close(_) => body,
         };
-        Self { rest: Some(rest), length, ending, half_is_out: false }
+        Self { unsent: Some(unsent), length, end, half_sent: false }
     }
 }
 
@@ -92,18 +92,18 @@ impl Body for ReplyBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        if let Some(bytes) = self.rest.take().filter(|bytes| !bytes.is_empty()) {
-            if let Ending::Close(connection) = &self.ending {
-                connection.end_after_flush();
+        if let Some(bytes) = self.unsent.take().filter(|bytes| !bytes.is_empty()) {
+            if let ReplyEnd::Close(flags) = &self.end {
+                flags.end_after_flush();
             }
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
-        match self.ending {
-            Ending::KeepAlive | Ending::Close(_) => Poll::Ready(None),
-            Ending::Cut if self.half_is_out => Poll::Ready(Some(Err(io::ErrorKind::BrokenPipe.into()))),
-            // One pause, in which hyper flushes what it has; an error would throw it away.
-            Ending::Cut => {
-                self.half_is_out = true;
+        match self.end {
+            ReplyEnd::KeepAlive | ReplyEnd::Close(_) => Poll::Ready(None),
+            ReplyEnd::Cut if self.half_sent => Poll::Ready(Some(Err(io::ErrorKind::BrokenPipe.into()))),
+            // One pause, in which hyper flushes what it has. An error without the pause would discard it.
+            ReplyEnd::Cut => {
+                self.half_sent = true;
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -111,7 +111,7 @@ impl Body for ReplyBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.as_ref().is_none_or(Bytes::is_empty) && !matches!(self.ending, Ending::Cut)
+        self.unsent.as_ref().is_none_or(Bytes::is_empty) && !matches!(self.end, ReplyEnd::Cut)
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -3,8 +3,7 @@
 pub(crate) mod log_throttle;
 pub mod metrics;
 
-use std::fmt::Display;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
 
@@ -21,17 +20,4 @@ pub fn log_to_stderr(config: &config::Log) {
         config::Format::Text => lines.with_ansi(io::stderr().is_terminal()).try_init(),
         config::Format::Json => lines.json().try_init(),
     };
-}
-
-/// Says something to whoever runs a command. That nobody listens any more is no failure.
-///
-/// # Errors
-///
-/// When it cannot be written.
-pub fn say(text: impl Display) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        said => said,
-    }
 }

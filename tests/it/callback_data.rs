@@ -4,7 +4,7 @@ use serde_json::json;
 use switchboard::pb::v1::send_message_request::Content;
 use switchboard::pb::v1::{Event, Media, MediaHeader, MediaKind, SendMediaRequest, SendMessageRequest};
 use switchboard::pb::v1::{SubscribeRequest, TemplateMessage, media, parameter};
-use switchboard::sandbox::connectly::{Answer, Delivery};
+use switchboard::sandbox::connectly::{CustomerReply, Delivery};
 use tonic::Code;
 
 use crate::support::gateway::{
@@ -86,8 +86,8 @@ async fn events_of_a_message_contain_callback_data_but_not_the_tag() {
         let delivered = [
             connectly.inject_status(id, "sent").await,
             connectly.inject_echo(id).await,
-            connectly.inject_answer(id, Answer::Quote("this one?")).await,
-            connectly.inject_answer(id, Answer::Button { text: "Yes", payload: "1" }).await,
+            connectly.inject_reply(id, CustomerReply::Quote("this one?")).await,
+            connectly.inject_reply(id, CustomerReply::Button { text: "Yes", payload: "1" }).await,
         ];
         for event in events_after(&gateway, delivered).await {
             assert_eq!(event.callback_data, expected, "{}", event.r#type);

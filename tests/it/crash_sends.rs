@@ -12,7 +12,7 @@ use switchboard::pb::v1::send_messages_response::Result as Outcome;
 use switchboard::pb::v1::{
     GetMessageRequest, Message, MessageState, SendMessageRequest, SendMessagesRequest, SendMessagesResponse,
 };
-use switchboard::sandbox::connectly::Topic;
+use switchboard::sandbox::connectly::ConnectlyTopic;
 use switchboard::sandbox::{Connectly, Fault, FaultRule, Operation, Sandbox};
 use tokio::task::JoinSet;
 use tonic::Status;
@@ -301,7 +301,7 @@ async fn retries_after_kill_9_never_send_twice_and_lose_no_success() {
         let server = Server::start(home.command());
         let target: url::Url =
             format!("http://{}/webhooks/{ACCOUNT}", server.webhook).parse().expect("a URL");
-        provider.set_webhook_target(Topic::DeliveryStatus, Some(target));
+        provider.set_webhook_target(ConnectlyTopic::DeliveryStatus, Some(target));
         server
     };
 

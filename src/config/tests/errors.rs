@@ -1,9 +1,9 @@
-//! What is refused, and how it is said.
+//! The errors of wrong configurations, and their texts.
 
 use super::*;
 
 #[test]
-fn all_faults_are_shown_at_once_in_the_order_of_the_file() {
+fn all_errors_are_shown_at_once_in_file_order() {
     let text = "[journal]
 retention = '1s'
 [webhok]
@@ -20,7 +20,7 @@ busines_id = 'b'
 webhook_secrets = ['a', '']
 ";
     let source = env([("SWITCHBOARD__LOG__FORMAT", "xml"), ("SWITCHBOARD__LOG__FLITER", "info")]);
-    let shown = faults_in(text, &source);
+    let shown = errors_in(text, &source);
     let starts = [
         "line 2: journal.retention: must be a duration from `1h`",
         "line 3: webhok: is not a key: did you mean `webhook`?",
@@ -40,7 +40,7 @@ webhook_secrets = ['a', '']
 }
 
 #[test]
-fn each_value_is_held_to_its_range() {
+fn value_out_of_range_is_an_error() {
     for (text, key) in [
         ("[grpc]\nlisten = 'localhost:1'", "grpc.listen: must be an IP address and a port"),
         ("[grpc]\nweb_origins = ['https://a.example/']", "grpc.web_origins[0]: must be an origin"),
@@ -87,7 +87,7 @@ fn each_value_is_held_to_its_range() {
         ("[log]\nfilter = 'switchboard=loud'", "log.filter: must be directives"),
         ("log = 'info'", "log: must be a table"),
     ] {
-        assert_fault(&format!("{text}\n{ACME}"), &[key]);
+        assert_error(&format!("{text}\n{ACME}"), &[key]);
     }
     for (keys, part) in [
         ("connect_timeout = '99ms'", "connect_timeout: must be a duration from `100ms` to `1m`"),
@@ -119,7 +119,7 @@ fn each_value_is_held_to_its_range() {
             "outcomes = { 'status:503' = 'refused', 'status:0503' = 'refused' }",
             "must have `status:503` only once",
         ),
-        ("api_key = 'x'", "api_key: is not a key: known here are `id`, `provider`"),
+        ("api_key = 'x'", "api_key: is not a key: known keys are `id`, `provider`"),
         ("routes = { send_text = 'SEND /x' }", "routes.send_text: must be `METHOD /path`"),
         ("routes = { update_contact = 'PUT /contacts' }", "routes.update_contact: must have one `{id}`"),
         ("routes = { delete_contact = 'PUT /{id}/{id}' }", "routes.delete_contact: must have one `{id}`"),
@@ -127,7 +127,7 @@ fn each_value_is_held_to_its_range() {
         ("routes = { send_txt = 'POST /' }", "routes.send_txt: is not a key: did you mean `send_text`?"),
         ("'odd key' = 1", "accounts[0] (acme).\"odd key\": is not a key"),
     ] {
-        assert_account_fault(keys, &["line 6: accounts[0] (acme).", part]);
+        assert_account_error(keys, &["line 6: accounts[0] (acme).", part]);
     }
     for (keys, part) in [
         ("numbers = ['0155501000']", "numbers[0]: must be a phone number"),
@@ -135,20 +135,20 @@ fn each_value_is_held_to_its_range() {
         ("numbers = '+15550100001'", "numbers: must be a list"),
         ("routes = {}", "routes: is not a key"),
     ] {
-        assert_fault(&format!("{GLOBEX}{keys}"), &["line 8: accounts[0] (globex-eu).", part]);
+        assert_error(&format!("{GLOBEX}{keys}"), &["line 8: accounts[0] (globex-eu).", part]);
     }
-    assert_fault(&GLOBEX.replace("biz_01", "biz/01"), &["business_id: must be ASCII letters"]);
+    assert_error(&GLOBEX.replace("biz_01", "biz/01"), &["business_id: must be ASCII letters"]);
 }
 
 #[test]
-fn credentials_go_to_https_or_to_this_host() {
+fn base_url_must_be_https_or_loopback() {
     for bad in [
         "http://api.connectby.io",
         "http://10.0.0.1",
         "http://localhost.example.com",
         "http://127.0.0.1.nip.io",
     ] {
-        assert_account_fault(&format!("base_url = '{bad}'"), &["base_url: must be https", "in the clear"]);
+        assert_account_error(&format!("base_url = '{bad}'"), &["base_url: must be https", "in the clear"]);
     }
     for bad in [
         "https://me:s3cr3t@host",
@@ -159,7 +159,7 @@ fn credentials_go_to_https_or_to_this_host() {
         "file:///a",
         "host",
     ] {
-        assert_account_fault(
+        assert_account_error(
             &format!("base_url = '{bad}'"),
             &["base_url: must be an http or https URL without"],
         );
@@ -176,50 +176,50 @@ fn credentials_go_to_https_or_to_this_host() {
 }
 
 #[test]
-fn only_webhooks_may_be_heard_beyond_loopback() {
+fn only_webhook_listener_may_leave_loopback() {
     for section in ["grpc", "admin"] {
         for address in ["0.0.0.0:1", "10.0.0.1:1", "[::]:1", "[2001:db8::1]:1"] {
             let text = format!("[{section}]\nlisten = '{address}'\n{ACME}");
-            assert_fault(&text, &[section, "listen: must be a loopback", "until callers' tokens exist"]);
+            assert_error(&text, &[section, "listen: must be a loopback", "until callers' tokens exist"]);
         }
     }
     parse(&format!("[webhook]\nlisten = '[::]:1'\n[grpc]\nlisten = '[::ffff:127.0.0.1]:2'\n{ACME}"));
 }
 
 #[test]
-fn listeners_have_addresses_of_their_own() {
+fn listeners_with_the_same_address_are_an_error() {
     let text = format!("[grpc]\nlisten = '127.0.0.1:8080'\n{ACME}");
-    assert_fault(&text, &["line 2: grpc.listen: must be unlike webhook.listen"]);
+    assert_error(&text, &["line 2: grpc.listen: must differ from webhook.listen"]);
     let text = format!("[webhook]\nlisten = '0.0.0.0:9090'\n{ACME}");
-    assert_fault(&text, &["line 2: webhook.listen: must be unlike admin.listen"]);
+    assert_error(&text, &["line 2: webhook.listen: must differ from admin.listen"]);
     let zero = "listen = '127.0.0.1:0'";
     parse(&format!("[grpc]\n{zero}\n[webhook]\n{zero}\n[admin]\n{zero}\n{ACME}"));
 }
 
 #[test]
-fn accounts_are_there_and_unlike_each_other() {
-    assert_fault("", &["configuration: accounts: is missing: there must be at least one account"]);
-    assert_fault("accounts = []", &["line 1: accounts: is missing"]);
-    assert_fault("[accounts]", &["line 1: accounts: must be tables, each under a line `[[accounts]]`"]);
-    assert_fault("accounts = [1]", &["line 1: accounts: must be tables"]);
-    assert_fault(
+fn missing_or_duplicate_accounts_are_an_error() {
+    assert_error("", &["configuration: accounts: is missing: there must be at least one account"]);
+    assert_error("accounts = []", &["line 1: accounts: is missing"]);
+    assert_error("[accounts]", &["line 1: accounts: must be tables, each under a line `[[accounts]]`"]);
+    assert_error("accounts = [1]", &["line 1: accounts: must be tables"]);
+    assert_error(
         &format!("{ACME}{ACME}"),
-        &["line 8: accounts[1] (acme).id: must be unlike that of accounts[0] (acme)"],
+        &["line 8: accounts[1] (acme).id: must differ from that of accounts[0] (acme)"],
     );
-    assert_fault(&ACME.replace("'acme'", "'Acme'"), &["line 3: accounts[0].id: must be lower-case letters"]);
-    assert_fault(
+    assert_error(&ACME.replace("'acme'", "'Acme'"), &["line 3: accounts[0].id: must be lower-case letters"]);
+    assert_error(
         &ACME.replace("id = 'acme'", ""),
         &["line 2: accounts[0].id: is missing: must be lower-case"],
     );
-    // Which keys it may have is not known then, neither in the file nor in the environment.
+    // Without a provider, the allowed keys are unknown, in the file and in the environment.
     let mut source = globex_env();
     source.extend(env([("SWITCHBOARD__ACCOUNTS__ACME__SECRET_KEY", "x")]));
-    let shown = faults_in(&ACME.replace("connectby", "connectable"), &source);
+    let shown = errors_in(&ACME.replace("connectby", "connectable"), &source);
     assert_eq!(shown, "line 4: accounts[0] (acme).provider: must be `connectby` or `connectly`");
 }
 
 #[test]
-fn a_variable_that_means_nothing_is_a_fault() {
+fn unknown_variable_is_an_error() {
     for (name, part) in [
         ("SWITCHBOARD__JOURNAL", "matches no account or key"),
         ("SWITCHBOARD__JOURNAL__PATHS", "did you mean `SWITCHBOARD__JOURNAL__PATH`?"),
@@ -229,17 +229,17 @@ fn a_variable_that_means_nothing_is_a_fault() {
         ("SWITCHBOARD__ACCOUNTS__ACME__API_KEY", "matches no account or key"),
         ("SWITCHBOARD__ACCOUNTS__ACME__ROUTES__SEND", "matches no account or key"),
     ] {
-        let shown = faults_in(ACME, &env([(name, "a-s3cr3t")]));
+        let shown = errors_in(ACME, &env([(name, "a-s3cr3t")]));
         assert!(shown.starts_with(&format!("{name}: ")) && shown.contains(part), "{shown}");
         assert_eq!(shown.lines().count(), 1, "{shown}");
     }
-    // Unless it is where a secret is kept.
+    // A variable that holds a secret is known.
     let text = ACME.replace("'acme-key-s3cr3t'", "{ env = 'SWITCHBOARD__ACME' }");
     Config::parse(&text, &env([("SWITCHBOARD__ACME", "x")])).expect("good");
 }
 
 #[test]
-fn a_variable_that_is_not_utf_8_is_a_fault() {
+fn variable_that_is_not_utf_8_is_an_error() {
     struct Broken;
     impl Source for Broken {
         fn get(&self, _: &str) -> Option<String> {
@@ -251,14 +251,14 @@ fn a_variable_that_is_not_utf_8_is_a_fault() {
     }
     let text = ACME.replace("'acme-key-s3cr3t'", "{ env = 'KEY' }");
     assert_eq!(
-        faults_in(&text, &Broken),
+        errors_in(&text, &Broken),
         "line 5: accounts[0] (acme).secret_key: the environment variable `KEY` must be UTF-8\n\
          SWITCHBOARD__JOURNAL__PATH: must be UTF-8"
     );
 }
 
 #[test]
-fn a_secret_comes_from_a_variable_a_file_or_the_text() {
+fn secret_is_read_from_variable_file_or_text() {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("key");
     let from_file = |content: &str| {
@@ -270,9 +270,9 @@ fn a_secret_comes_from_a_variable_a_file_or_the_text() {
     assert_eq!(connectby.secret_key.expose_secret(), "filed-s3cr3t");
 
     let path = file.display().to_string();
-    assert_fault(&from_file("\n"), &["secret_key", &path, "must not be empty"]);
-    assert_fault(&from_file("s3cr3t s3cr3t"), &["secret_key", "must be of visible ASCII"]);
-    assert_fault(
+    assert_error(&from_file("\n"), &["secret_key", &path, "must not be empty"]);
+    assert_error(&from_file("s3cr3t s3cr3t"), &["secret_key", "must be of visible ASCII"]);
+    assert_error(
         &from_file("x").replace("/key'", "/nokey'"),
         &["secret_key", "/nokey", "cannot be read: No such"],
     );
@@ -287,13 +287,13 @@ fn a_secret_comes_from_a_variable_a_file_or_the_text() {
         ("{}", &["must be `{ env = \"NAME\" }`"]),
         ("['s3cr3t']", &["must be `{ env = \"NAME\" }`"]),
     ] {
-        let shown = faults_in(&ACME.replace("'acme-key-s3cr3t'", value), &env([("EMPTY", "")]));
+        let shown = errors_in(&ACME.replace("'acme-key-s3cr3t'", value), &env([("EMPTY", "")]));
         for part in ["accounts[0] (acme).secret_key: "].iter().chain(parts) {
             assert!(shown.contains(part), "{shown} lacks {part}");
         }
     }
     let overridden = env([("SWITCHBOARD__ACCOUNTS__ACME__SECRET_KEY", "a s3cr3t")]);
-    let shown = faults_in(ACME, &overridden);
+    let shown = errors_in(ACME, &overridden);
     assert!(
         shown.starts_with(
             "SWITCHBOARD__ACCOUNTS__ACME__SECRET_KEY: accounts[0] (acme).secret_key: must be of"
@@ -302,16 +302,16 @@ fn a_secret_comes_from_a_variable_a_file_or_the_text() {
 }
 
 #[test]
-fn a_text_that_is_not_toml_is_one_fault_with_its_place() {
-    assert_fault("[grpc]\nlisten = = 's3cr3t'\n[grpc", &["line 2:10: is not TOML: "]);
-    assert_fault("secret_key = 's3cr3t", &["line 1:", "is not TOML: "]);
-    assert_fault("[log]\nformat = 'text'\nformat = 's3cr3t'", &["line 3:1: is not TOML: duplicate key"]);
+fn text_that_is_not_toml_is_one_located_error() {
+    assert_error("[grpc]\nlisten = = 's3cr3t'\n[grpc", &["line 2:10: is not TOML: "]);
+    assert_error("secret_key = 's3cr3t", &["line 1:", "is not TOML: "]);
+    assert_error("[log]\nformat = 'text'\nformat = 's3cr3t'", &["line 3:1: is not TOML: duplicate key"]);
 }
 
 #[test]
-fn connecting_must_take_less_than_the_whole_request() {
-    let fault = "connect_timeout: must be shorter than `request_timeout`";
-    assert_account_fault("request_timeout = '2s'\nconnect_timeout = '2s'", &[fault]);
+fn connect_timeout_must_be_below_request_timeout() {
+    let error = "connect_timeout: must be shorter than `request_timeout`";
+    assert_account_error("request_timeout = '2s'\nconnect_timeout = '2s'", &[error]);
     let config = parse(&format!("{ACME}request_timeout = '4s'\n"));
-    assert_eq!(config.accounts[0].connect_timeout.as_secs(), 2, "half of it where nothing is said");
+    assert_eq!(config.accounts[0].connect_timeout.as_secs(), 2, "half of request_timeout by default");
 }

@@ -1,4 +1,4 @@
-//! What a configuration must hold to; here the support and the good ones.
+//! Tests of the configuration: helpers, and valid configurations.
 
 mod errors;
 mod reference;
@@ -12,7 +12,7 @@ use crate::domain::{Provider, RateLimits, UploadLimits};
 
 use super::*;
 
-/// The shortest file there is.
+/// The smallest valid file.
 const ACME: &str = "
 [[accounts]]
 id = 'acme'
@@ -38,32 +38,32 @@ fn globex_env() -> BTreeMap<String, String> {
 }
 
 fn parse(text: &str) -> Config {
-    Config::parse(text, &globex_env()).unwrap_or_else(|faults| panic!("{faults}"))
+    Config::parse(text, &globex_env()).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// The faults of a file without environment, one per line.
-fn faults(text: &str) -> String {
-    faults_in(text, &globex_env())
+/// The errors of a file without environment, one per line.
+fn errors(text: &str) -> String {
+    errors_in(text, &globex_env())
 }
 
-fn faults_in(text: &str, source: &dyn Source) -> String {
-    let faults = Config::parse(text, source).expect_err("should be refused");
-    assert!(faults.iter().next().is_some());
-    let shown = faults.to_string();
-    assert_eq!(shown.lines().count(), faults.iter().count(), "{shown}");
-    for text in [&shown, &format!("{faults:?}")] {
+fn errors_in(text: &str, source: &dyn Source) -> String {
+    let errors = Config::parse(text, source).expect_err("should be refused");
+    assert!(errors.iter().next().is_some());
+    let shown = errors.to_string();
+    assert_eq!(shown.lines().count(), errors.iter().count(), "{shown}");
+    for text in [&shown, &format!("{errors:?}")] {
         assert!(!text.contains("s3cr3t"), "{text}");
     }
     shown
 }
 
-/// Asserts that `keys`, put into ConnectBy's account, make one fault, and that it has all these parts.
-fn assert_account_fault(keys: &str, parts: &[&str]) {
-    assert_fault(&format!("{ACME}{keys}"), parts);
+/// Asserts that `keys`, added to ConnectBy's account, cause one error, and that it contains all `parts`.
+fn assert_account_error(keys: &str, parts: &[&str]) {
+    assert_error(&format!("{ACME}{keys}"), parts);
 }
 
-fn assert_fault(text: &str, parts: &[&str]) {
-    let shown = faults(text);
+fn assert_error(text: &str, parts: &[&str]) {
+    let shown = errors(text);
     assert_eq!(shown.lines().count(), 1, "{shown}");
     for part in parts {
         assert!(shown.contains(part), "{shown} lacks {part}");
@@ -71,7 +71,7 @@ fn assert_fault(text: &str, parts: &[&str]) {
 }
 
 #[test]
-fn the_defaults_and_one_account_are_a_configuration() {
+fn defaults_and_one_account_are_a_configuration() {
     let config = parse(ACME);
     assert_eq!(config.grpc.listen.to_string(), "127.0.0.1:50051");
     assert_eq!(config.webhook.listen.to_string(), "127.0.0.1:8080");
@@ -113,13 +113,13 @@ fn the_defaults_and_one_account_are_a_configuration() {
 }
 
 #[test]
-fn a_long_retention_counts_for_what_subscriptions_hold_too() {
+fn long_retention_raises_default_subscription_retention() {
     let config = parse(&format!("[journal]\nretention = '60d'\n{ACME}"));
     assert_eq!(config.journal.subscription_retention.as_secs(), 60 * 24 * 3600);
 }
 
 #[test]
-fn a_file_and_the_environment_lie_over_the_defaults() {
+fn file_and_environment_override_the_defaults() {
     let text =
         format!("[journal]\npath = 'file.db'\nretention = '2h'\n[log]\nformat = 'json'\n{ACME}{GLOBEX}");
     let mut source = globex_env();
@@ -179,21 +179,21 @@ fn a_file_and_the_environment_lie_over_the_defaults() {
 }
 
 #[test]
-fn a_configuration_can_be_printed_without_its_secrets() {
+fn printed_configuration_contains_no_secrets() {
     let shown = format!("{:#?}", parse(&format!("{ACME}{GLOBEX}")));
     assert!(shown.contains("REDACTED") && shown.contains("globex-eu"), "{shown}");
     assert!(!shown.contains("s3cr3t"), "{shown}");
 }
 
 #[test]
-fn a_file_is_loaded_and_named_in_its_faults() {
+fn errors_of_a_loaded_file_name_it() {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("switchboard.toml");
     let load = || Config::load(Some(&file), &globex_env());
     let shown = load().expect_err("no file").to_string();
     assert!(shown.starts_with(&format!("{}: cannot be read: ", file.display())), "{shown}");
     std::fs::write(&file, "[grpc]\nport = 1").expect("written");
-    let shown = load().expect_err("faults").to_string();
+    let shown = load().expect_err("errors").to_string();
     assert!(shown.starts_with(&format!("{}:2: grpc.port: is not a key", file.display())), "{shown}");
     std::fs::write(&file, GLOBEX).expect("written");
     assert_eq!(load().expect("good").accounts[0].id.as_str(), "globex-eu");

@@ -1,10 +1,10 @@
-//! `default.toml` says what the code does.
+//! `default.toml` agrees with the code.
 
 use std::collections::BTreeSet;
 
 use super::*;
 
-/// `default.toml` with every key switched on.
+/// `default.toml` with every commented-out key activated.
 fn whole_reference() -> String {
     let switch_on = |line: &'static str| match line.strip_prefix('#') {
         Some(key) if !key.is_empty() && !key.starts_with(' ') => key,
@@ -14,11 +14,11 @@ fn whole_reference() -> String {
 }
 
 #[test]
-fn the_reference_has_every_key_with_its_default() {
+fn reference_has_every_key_with_its_default() {
     let whole = whole_reference();
     let source = env([("ACME_SECRET_KEY", "x"), ("GLOBEX_API_KEY", "x"), ("GLOBEX_WEBHOOK_SECRET", "x")]);
 
-    // What it says about accounts, which the code knows by itself, is what an account gets that says nothing.
+    // The defaults of accounts are in the code. The reference must show the same values.
     let said = Config::parse(&whole, &source).expect("the whole reference is a configuration");
     let least = "
         [[accounts]]
@@ -35,16 +35,17 @@ fn the_reference_has_every_key_with_its_default() {
     ";
     assert_eq!(format!("{:?}", said.accounts), format!("{:?}", parse(least).accounts));
 
-    // Whatever key the code asks for is there. The id is not among them: no variable can change it.
+    // Every key that the code reads is in the reference. The id is not a known variable, because no variable can change
+    // it.
     let tree: toml::Table = whole.parse().expect("TOML");
     let defaults = DeTable::parse(REFERENCE).expect("TOML");
     let file = DeTable::parse(&whole).expect("TOML");
-    let reading = TableReader::new(&whole, &source);
-    let _ = Config::read(&mut Table::root(&reading, file.get_ref(), defaults.get_ref()));
+    let reader = TableReader::new(&whole, &source);
+    let _ = Config::read(&mut Table::root(&reader, file.get_ref(), defaults.get_ref()));
     let known: Vec<String> =
-        reading.known().into_iter().filter(|name| name.starts_with("SWITCHBOARD__")).collect();
+        reader.known_variables().into_iter().filter(|name| name.starts_with("SWITCHBOARD__")).collect();
     assert!(known.len() > 30, "{known:?}");
-    // Both accounts have these, and the reference shows them once.
+    // Both accounts have these keys, and the reference shows them once.
     let shown_once = [
         "connect_timeout",
         "request_timeout",
@@ -75,7 +76,7 @@ fn the_reference_has_every_key_with_its_default() {
 }
 
 #[test]
-fn the_known_sections_are_those_of_the_reference() {
+fn reference_has_all_known_sections() {
     let tree: toml::Table = whole_reference().parse().expect("TOML");
     let sections: BTreeSet<&str> = tree.keys().map(String::as_str).collect();
     let known = ["accounts", "admin", "grpc", "journal", "log", "sends", "shutdown", "webhook"];

@@ -1,4 +1,4 @@
-//! The contact book.
+//! The contacts.
 
 use serde_json::{Value, json};
 
@@ -6,12 +6,12 @@ use super::super::exchange::Request;
 use super::super::reply::Reply;
 use super::{PastTheEnd, object, page, refusal, required};
 
-/// How many contacts a new book holds: two full pages and a bit.
+/// The number of contacts of a new account: two full pages and a part of the third.
 const SEEDED: u64 = 45;
 /// The fields that are optional in every write.
 const OPTIONAL: [&str; 4] = ["email", "gender", "dob", "note"];
 
-/// The contacts in the order of their ids, each with all that was ever written to it.
+/// The contacts in the order of their ids, each with all fields that were written to it.
 #[derive(Debug)]
 pub(super) struct Contacts {
     next_id: u64,
@@ -42,7 +42,7 @@ impl Contacts {
     }
 
     pub(super) fn create(&mut self, request: &Request) -> Reply {
-        let body = match checked(request, &["name", "country_code", "phone_number"]) {
+        let body = match validated_body(request, &["name", "country_code", "phone_number"]) {
             Ok(body) => body,
             Err(refusal) => return refusal,
         };
@@ -52,9 +52,9 @@ impl Contacts {
         Reply::json(200, &json!({"message": "Contact created successfully", "contactId": id}))
     }
 
-    /// Takes over what is given and keeps what is not.
+    /// Changes the given fields, and leaves the others as they are.
     pub(super) fn update(&mut self, request: &Request) -> Reply {
-        let body = match checked(request, &["name"]) {
+        let body = match validated_body(request, &["name"]) {
             Ok(body) => body,
             Err(refusal) => return refusal,
         };
@@ -80,9 +80,9 @@ impl Contacts {
     }
 }
 
-fn checked(request: &Request, needed: &[&str]) -> Result<Value, Reply> {
+fn validated_body(request: &Request, required_keys: &[&str]) -> Result<Value, Reply> {
     let body = object(request)?;
-    for key in needed {
+    for key in required_keys {
         required(&body, key)?;
     }
     for key in OPTIONAL {

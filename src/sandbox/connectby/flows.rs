@@ -1,4 +1,4 @@
-//! Seeded answers to WhatsApp Flows.
+//! Seeded responses to WhatsApp Flows.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::super::exchange::Request;
 use super::super::reply::Reply;
 use super::{IllegalEscape, PastTheEnd, page};
 
-/// One page and a bit.
+/// One full page and a part of the second.
 const SEEDED: u64 = 23;
 const FLOW_ID: &str = "9001112223334445";
 
@@ -24,7 +24,7 @@ pub(super) fn list(request: &Request, past_the_end: PastTheEnd, illegal_escape: 
     Reply::new(200, "application/json", body)
 }
 
-/// The first row has the escape `\@`, which JSON does not know, in the text of its answers.
+/// The text of the first row's response contains the escape `\@`, which is not valid JSON.
 fn row(index: u64) -> Value {
     let from_number = format!("9198123{index:05}");
     let token = format!("{from_number}-{FLOW_ID}");

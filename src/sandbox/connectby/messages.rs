@@ -12,12 +12,12 @@ use super::super::multipart::{self, Part};
 use super::super::reply::Reply;
 use super::{object, recipient, refusal, required};
 
-/// Counted in code points; ConnectBy says "characters".
+/// In code points. ConnectBy's documentation says "characters".
 const MAX_TEXT: usize = 1024;
 const MAX_IMAGE_BYTES: usize = 5 << 20;
 const MAX_OTHER_BYTES: usize = 16 << 20;
-/// How many uploads are kept for fetching.
-const UPLOADS_KEPT: usize = 32;
+/// The maximum number of uploads that can be fetched.
+const MAX_UPLOADS: usize = 32;
 
 pub(super) fn send_text(request: &Request) -> Reply {
     let check = || {
@@ -37,7 +37,7 @@ pub(super) fn send_media(request: &Request) -> Reply {
     let check = || {
         let parts = form(request)?;
         let to_number = parts.iter().find(|part| part.name == "to_number");
-        let to_number = to_number.and_then(|part| std::str::from_utf8(part.bytes).ok()).unwrap_or_default();
+        let to_number = to_number.and_then(|part| std::str::from_utf8(&part.bytes).ok()).unwrap_or_default();
         let to_number = recipient(to_number)?;
         file(&parts)?;
         Ok(json!({"success": true, "responseDataArray": [accepted(to_number)]}))
@@ -45,12 +45,12 @@ pub(super) fn send_media(request: &Request) -> Reply {
     check().map_or_else(|refusal| refusal, |body| Reply::json(200, &body))
 }
 
-/// The reply to a message that was accepted.
+/// The reply to an accepted message.
 pub(super) fn sent(to_number: &str) -> Value {
     json!({"success": true, "responseData": accepted(to_number)})
 }
 
-/// What Meta says to a message that it accepted.
+/// Meta's reply to an accepted message.
 fn accepted(to_number: &str) -> Value {
     json!({
         "messaging_product": "whatsapp",
@@ -59,7 +59,7 @@ fn accepted(to_number: &str) -> Value {
     })
 }
 
-/// What was uploaded for templates.
+/// The files that were uploaded for templates.
 #[derive(Debug, Default)]
 pub(super) struct Media {
     uploads: u64,
@@ -79,8 +79,8 @@ impl Media {
         self.uploads += 1;
         let name = format!("{}.{}", 1_700_000_000_000 + self.uploads, extension(content_type));
         let url = format!("{base_url}whatsapp_media/{name}");
-        self.kept.push_back((name, content_type.to_owned(), Bytes::copy_from_slice(bytes)));
-        if self.kept.len() > UPLOADS_KEPT {
+        self.kept.push_back((name, content_type.to_owned(), bytes.clone()));
+        if self.kept.len() > MAX_UPLOADS {
             self.kept.pop_front();
         }
         Reply::json(200, &json!({"success": true, "fileUrl": url}))
@@ -94,13 +94,13 @@ impl Media {
     }
 }
 
-fn form(request: &Request) -> Result<Vec<Part<'_>>, Reply> {
+fn form(request: &Request) -> Result<Vec<Part>, Reply> {
     multipart::parse(request.header("content-type"), &request.body)
         .map_err(|malformed| refusal(400, &malformed.to_string()))
 }
 
-/// The one file of a form: its content type and its bytes.
-fn file<'a>(parts: &'a [Part<'a>]) -> Result<(&'a str, &'a [u8]), Reply> {
+/// The content type and the bytes of the one file in a form.
+fn file(parts: &[Part]) -> Result<(&str, &Bytes), Reply> {
     let mut files = parts.iter().filter(|part| part.name == "file");
     let (Some(file), None) = (files.next(), files.next()) else {
         return Err(refusal(400, "Exactly one file is required"));
@@ -117,7 +117,7 @@ fn file<'a>(parts: &'a [Part<'a>]) -> Result<(&'a str, &'a [u8]), Reply> {
     if file.bytes.len() > max_bytes {
         return Err(refusal(400, &format!("The file must not be larger than {} MB", max_bytes >> 20)));
     }
-    Ok((content_type, file.bytes))
+    Ok((content_type, &file.bytes))
 }
 
 fn extension(content_type: &str) -> &'static str {

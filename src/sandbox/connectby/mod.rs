@@ -1,7 +1,7 @@
-//! ConnectBy, imitated: contacts, flow data, messages, templates and stored media.
+//! The simulated ConnectBy: contacts, flow data, messages, templates and stored media.
 //!
-//! The routes are the placeholders that the gateway has as defaults: the real ones are published nowhere.
-//! So are the shapes of its errors; they come here in each style that a proxy for Meta's Graph API may use.
+//! The routes are the gateway's default placeholders, because the real ones are not published. The shapes of its errors
+//! are not published either. The sandbox can use each style that a proxy for Meta's Graph API may have.
 
 mod contacts;
 mod flows;
@@ -24,17 +24,17 @@ use super::exchange::{FakeProvider, Request};
 use super::operation::Operation;
 use super::reply::Reply;
 
-/// What a list answers to a page beyond its last.
+/// The reply to a request for a page after the last one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PastTheEnd {
     /// An empty page.
     #[default]
     Empty,
-    /// The last page, again and again.
+    /// The last page again.
     RepeatsLast,
 }
 
-/// Where a Graph error object is put.
+/// The location of a Graph error object in a reply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GraphErrors {
     /// `{"success":false,"responseData":{"error":{…}}}`.
@@ -44,28 +44,28 @@ pub enum GraphErrors {
     AtTopLevel,
 }
 
-/// Which layer of JSON the illegal escape `\@` of the seeded flow answer breaks.
+/// The layer of JSON that the illegal escape `\@` of the seeded flow response breaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IllegalEscape {
-    /// The text inside `flow_response`; the page around it is good JSON.
+    /// The text inside `flow_response`. The page around it is valid JSON.
     #[default]
     InFlowResponse,
-    /// The page itself, as the provider's own sample has it.
+    /// The page itself, as in the provider's own sample.
     InPage,
 }
 
-/// What an imitated ConnectBy is started with.
+/// The options of a simulated ConnectBy.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where to listen; port 0 is any free one.
+    /// The address to listen on; port 0 takes any free one.
     pub listen: SocketAddr,
-    /// The `secret_key` that calls must carry.
+    /// The `secret_key` that calls must have.
     pub secret_key: String,
-    /// What contacts and flow data answer beyond their last page.
+    /// The reply to a request for a page of contacts or flow data after the last one.
     pub past_the_end: PastTheEnd,
-    /// Where a Graph error object is put.
+    /// The location of a Graph error object in a reply.
     pub graph_errors: GraphErrors,
-    /// How the seeded flow answer with `\@` is broken.
+    /// The layer of JSON that `\@` in the seeded flow response breaks.
     pub illegal_escape: IllegalEscape,
 }
 
@@ -81,7 +81,7 @@ impl Default for Options {
     }
 }
 
-/// The handle of the imitated ConnectBy; everything it shares with the other provider is on [`Endpoint`].
+/// The handle of the simulated ConnectBy. It dereferences to [`Endpoint`], which both providers have in common.
 #[derive(Clone, Debug)]
 pub struct ConnectBy {
     endpoint: Endpoint,
@@ -100,12 +100,12 @@ impl ConnectBy {
         Self { endpoint, state: Arc::new(state) }
     }
 
-    /// The `secret_key` that calls must carry.
+    /// The `secret_key` that calls must have.
     pub fn secret_key(&self) -> &str {
         &self.state.options.secret_key
     }
 
-    pub(super) fn imitation(&self) -> Arc<dyn FakeProvider> {
+    pub(super) fn fake_provider(&self) -> Arc<dyn FakeProvider> {
         self.state.clone()
     }
 }
@@ -118,7 +118,7 @@ impl Deref for ConnectBy {
     }
 }
 
-/// Everything the imitated ConnectBy knows.
+/// The state of the simulated ConnectBy.
 #[derive(Debug)]
 struct State {
     endpoint: Endpoint,
@@ -166,7 +166,7 @@ impl FakeProvider for State {
     }
 
     fn answer(&self, operation: Operation, request: &Request) -> Reply {
-        // Stored media is fetched by Meta, which has no key.
+        // Meta fetches stored media, and has no key.
         if operation == Operation::FetchMedia {
             return self.media(|media| media.fetch(request.last_segment()));
         }
@@ -189,8 +189,8 @@ impl FakeProvider for State {
             }
             Operation::SendTemplate => match self.templates.check_send(request) {
                 Ok(to_number) => Reply::json(200, &messages::sent(&to_number)),
-                Err(Refused::Plainly(reply)) => *reply,
-                Err(Refused::ByGraph(error)) => self.graph_error(&error),
+                Err(SendError::ConnectBy(reply)) => *reply,
+                Err(SendError::Graph(error)) => self.graph_error(&error),
             },
             _ => refusal(404, "No such route"),
         }
@@ -209,7 +209,7 @@ impl FakeProvider for State {
         let body = match code {
             None => json!({"success": false, "message": "The message was not sent"}),
             Some(code) => {
-                let error = GraphError { code, details: "Refused on demand".to_owned() }.json();
+                let error = GraphError { code, details: "SendError on demand".to_owned() }.json();
                 match self.options.graph_errors {
                     GraphErrors::InResponseData => json!({"success": false, "responseData": error}),
                     GraphErrors::AtTopLevel => json!({"success": false, "error": error["error"]}),
@@ -220,19 +220,19 @@ impl FakeProvider for State {
     }
 }
 
-/// The templates that a new account has.
+/// The templates of a new account.
 #[cfg(test)]
 pub(super) fn seeded_templates() -> Vec<Value> {
     seed::templates()
 }
 
-/// Why a template message is not sent.
+/// Why a template message is refused.
 #[derive(Debug)]
-enum Refused {
-    /// The request is wrong before Meta comes in.
-    Plainly(Box<Reply>),
-    /// Meta says no.
-    ByGraph(GraphError),
+enum SendError {
+    /// ConnectBy refuses the request before it calls Meta.
+    ConnectBy(Box<Reply>),
+    /// Meta refuses the request.
+    Graph(GraphError),
 }
 
 /// Meta's error object.
@@ -275,12 +275,12 @@ impl GraphError {
     }
 }
 
-/// ConnectBy's own way to say no.
+/// A reply in which ConnectBy itself refuses a request.
 fn refusal(status: u16, message: &str) -> Reply {
     Reply::json(status, &json!({"success": false, "message": message}))
 }
 
-/// A body that must be a JSON object.
+/// Reads a body that must be a JSON object.
 fn object(request: &Request) -> Result<Value, Reply> {
     match serde_json::from_slice::<Value>(&request.body) {
         Ok(value) if value.is_object() => Ok(value),
@@ -288,7 +288,7 @@ fn object(request: &Request) -> Result<Value, Reply> {
     }
 }
 
-/// A text that must be there and not be empty.
+/// Reads a text that must exist and not be empty.
 fn required<'a>(body: &'a Value, key: &str) -> Result<&'a str, Reply> {
     match body[key].as_str().map(str::trim) {
         Some(text) if !text.is_empty() => Ok(text),
@@ -296,7 +296,7 @@ fn required<'a>(body: &'a Value, key: &str) -> Result<&'a str, Reply> {
     }
 }
 
-/// A recipient: digits with country code.
+/// Checks a recipient: digits with country code.
 fn recipient(number: &str) -> Result<&str, Reply> {
     if (7..=15).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit()) {
         Ok(number)
@@ -305,7 +305,7 @@ fn recipient(number: &str) -> Result<&str, Reply> {
     }
 }
 
-/// The items of the page that a request asks for, of 20 each.
+/// Returns the items of the requested page. A page has 20 items.
 fn page<'a, T>(items: &'a [T], request: &Request, past_the_end: PastTheEnd) -> Result<&'a [T], Reply> {
     const ITEMS: usize = 20;
     let number = match request.query("page").map(|page| page.parse::<usize>()) {

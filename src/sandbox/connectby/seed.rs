@@ -1,5 +1,5 @@
-//! The templates of a new ConnectBy account: Meta's template objects, with fields that a client may not
-//! know and must hand back all the same.
+//! The templates of a new ConnectBy account: Meta's template objects. They include fields that a client may not know
+//! and must return unchanged.
 
 use serde_json::{Value, json};
 

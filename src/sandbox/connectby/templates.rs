@@ -1,4 +1,4 @@
-//! Listing templates page by page, and the checks that a template message must pass.
+//! Lists templates page by page, and checks template messages.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,7 +7,7 @@ use url::Url;
 
 use super::super::exchange::Request;
 use super::super::reply::Reply;
-use super::{GraphError, Refused, object, recipient, refusal, required, seed};
+use super::{GraphError, SendError, object, recipient, refusal, required, seed};
 
 const PAGE: usize = 3;
 
@@ -22,10 +22,10 @@ impl Templates {
         Self { templates: seed::templates() }
     }
 
-    /// A page after or before a cursor; a cursor stands on an item, as Meta's do.
+    /// Returns a page after or before a cursor. A cursor identifies an item, as at Meta.
     pub(super) fn list(&self, request: &Request, base_url: &Url) -> Reply {
-        let place = |name| request.query(name).map(|cursor| position(&cursor));
-        let (start, end) = match (place("after"), place("before")) {
+        let position_of = |name| request.query(name).map(|cursor| position(&cursor));
+        let (start, end) = match (position_of("after"), position_of("before")) {
             (None, None) => (0, PAGE),
             (Some(Some(at)), None) => (at + 1, at + 1 + PAGE),
             (None, Some(Some(at))) => (at.saturating_sub(PAGE), at),
@@ -46,41 +46,41 @@ impl Templates {
         Reply::json(200, &json!({"success": true, "responseData": {"data": data, "paging": paging}}))
     }
 
-    /// Checks a template message and gives its recipient.
-    pub(super) fn check_send(&self, request: &Request) -> Result<String, Refused> {
-        let plainly = |reply| Refused::Plainly(Box::new(reply));
-        let body = object(request).map_err(plainly)?;
-        let to_number = required(&body, "to_number").and_then(recipient).map_err(plainly)?;
+    /// Checks a template message and returns its recipient.
+    pub(super) fn check_send(&self, request: &Request) -> Result<String, SendError> {
+        let connectby_error = |reply| SendError::ConnectBy(Box::new(reply));
+        let body = object(request).map_err(connectby_error)?;
+        let to_number = required(&body, "to_number").and_then(recipient).map_err(connectby_error)?;
         let given = &body["template"];
         if !given.is_object() {
-            return Err(plainly(refusal(400, "The template field is required")));
+            return Err(connectby_error(refusal(400, "The template field is required")));
         }
         let listed = self
             .templates
             .iter()
             .find(|listed| listed["name"] == given["name"] && listed["language"] == given["language"])
-            .ok_or_else(|| no(132001, "There is no such template in this language"))?;
+            .ok_or_else(|| graph_error(132001, "There is no such template in this language"))?;
         if listed != given {
-            return Err(plainly(refusal(400, "The template is not the object that the list gave")));
+            return Err(connectby_error(refusal(400, "The template is not the object that the list gave")));
         }
         match listed["status"].as_str().unwrap_or_default() {
             "APPROVED" => {}
-            "PAUSED" => return Err(no(132015, "The template is paused for its low quality")),
-            "DISABLED" => return Err(no(132016, "The template is disabled for its low quality")),
-            _ => return Err(no(132001, "The template is not approved")),
+            "PAUSED" => return Err(graph_error(132015, "The template is paused for its low quality")),
+            "DISABLED" => return Err(graph_error(132016, "The template is disabled for its low quality")),
+            _ => return Err(graph_error(132001, "The template is not approved")),
         }
         let components = match &body["components"] {
             Value::Null => &[][..],
             Value::Array(components) => components,
-            _ => return Err(plainly(refusal(400, "components must be an array"))),
+            _ => return Err(connectby_error(refusal(400, "components must be an array"))),
         };
         check_components(listed, components)?;
         Ok(to_number.to_owned())
     }
 }
 
-fn no(code: i64, details: impl Into<String>) -> Refused {
-    Refused::ByGraph(GraphError { code, details: details.into() })
+fn graph_error(code: i64, details: impl Into<String>) -> SendError {
+    SendError::Graph(GraphError { code, details: details.into() })
 }
 
 fn cursor(at: usize) -> String {
@@ -92,13 +92,13 @@ fn position(cursor: &str) -> Option<usize> {
     text.strip_prefix("item:")?.parse().ok()
 }
 
-fn check_components(template: &Value, components: &[Value]) -> Result<(), Refused> {
+fn check_components(template: &Value, components: &[Value]) -> Result<(), SendError> {
     let known = ["header", "body", "button"];
     let is = |component: &Value, kind: &str| {
         component["type"].as_str().is_some_and(|given| given.eq_ignore_ascii_case(kind))
     };
     if !components.iter().all(|component| known.iter().any(|kind| is(component, kind))) {
-        return Err(no(100, "components: unknown type"));
+        return Err(graph_error(100, "components: unknown type"));
     }
     let given = |kind| components.iter().find(|component| is(component, kind));
     let named = template["parameter_format"] == "NAMED";
@@ -111,7 +111,7 @@ fn check_components(template: &Value, components: &[Value]) -> Result<(), Refuse
         }
         Some(definition) => check_medium(definition, header)?,
         None if header.is_empty() => {}
-        None => return Err(no(132000, "header: the template has none")),
+        None => return Err(graph_error(132000, "header: the template has none")),
     }
     check_text("body", defined("BODY").unwrap_or(&Value::Null), parameters(given("body")), named)?;
 
@@ -120,7 +120,7 @@ fn check_components(template: &Value, components: &[Value]) -> Result<(), Refuse
     check_buttons(buttons, &given)
 }
 
-fn check_text(part: &str, definition: &Value, given: &[Value], named: bool) -> Result<(), Refused> {
+fn check_text(part: &str, definition: &Value, given: &[Value], named: bool) -> Result<(), SendError> {
     let variables = variables(definition["text"].as_str().unwrap_or_default());
     if given.len() != variables.len() {
         let details = format!(
@@ -128,27 +128,27 @@ fn check_text(part: &str, definition: &Value, given: &[Value], named: bool) -> R
             given.len(),
             variables.len()
         );
-        return Err(no(132000, details));
+        return Err(graph_error(132000, details));
     }
     for parameter in given {
         let filled = match parameter["type"].as_str() {
             Some("text") => parameter["text"].as_str().is_some_and(|text| !text.is_empty()),
             Some("currency") => parameter["currency"]["fallback_value"].is_string(),
             Some("date_time") => parameter["date_time"]["fallback_value"].is_string(),
-            _ => return Err(no(132012, format!("{part}: expected a text"))),
+            _ => return Err(graph_error(132012, format!("{part}: expected a text"))),
         };
         if !filled {
-            return Err(no(131008, format!("{part}: a parameter has no value")));
+            return Err(graph_error(131008, format!("{part}: a parameter has no value")));
         }
         let name = parameter["parameter_name"].as_str();
         if named && !name.is_some_and(|name| variables.contains(&name)) {
-            return Err(no(100, format!("{part}: parameter name is missing or unknown")));
+            return Err(graph_error(100, format!("{part}: parameter name is missing or unknown")));
         }
     }
     Ok(())
 }
 
-fn check_medium(definition: &Value, given: &[Value]) -> Result<(), Refused> {
+fn check_medium(definition: &Value, given: &[Value]) -> Result<(), SendError> {
     let format = definition["format"].as_str().unwrap_or_default().to_lowercase();
     let fits = |parameter: &Value| {
         let medium = &parameter[&format];
@@ -157,18 +157,18 @@ fn check_medium(definition: &Value, given: &[Value]) -> Result<(), Refused> {
     };
     match given {
         [parameter] if fits(parameter) => Ok(()),
-        _ => Err(no(132012, format!("header: Format mismatch, expected {}", format.to_uppercase()))),
+        _ => Err(graph_error(132012, format!("header: Format mismatch, expected {}", format.to_uppercase()))),
     }
 }
 
-fn check_buttons(buttons: &[Value], given: &[&Value]) -> Result<(), Refused> {
-    // Meta takes the index as a text and as a number.
+fn check_buttons(buttons: &[Value], given: &[&Value]) -> Result<(), SendError> {
+    // Meta accepts the index as a string and as a number.
     let index = |component: &Value| match &component["index"] {
         Value::String(text) => text.parse::<usize>().ok(),
         other => other.as_u64().and_then(|index| usize::try_from(index).ok()),
     };
     if let Some(stray) = given.iter().find(|c| index(c).is_none_or(|index| index >= buttons.len())) {
-        return Err(no(100, format!("buttons: there is no button at index {}", stray["index"])));
+        return Err(graph_error(100, format!("buttons: there is no button at index {}", stray["index"])));
     }
     for (at, button) in buttons.iter().enumerate() {
         let variable = button["url"].as_str().is_some_and(|url| !variables(url).is_empty());
@@ -181,12 +181,17 @@ fn check_buttons(buttons: &[Value], given: &[&Value]) -> Result<(), Refused> {
             None if needed => {
                 let details =
                     format!("buttons: Button at index {at} of type {sub_type} requires a parameter");
-                return Err(no(131008, details));
+                return Err(graph_error(131008, details));
             }
             None => {}
             Some(component) => match parameters(Some(component)) {
                 [parameter] if component["sub_type"] == sub_type && parameter[key].is_string() => {}
-                _ => return Err(no(132012, format!("buttons: index {at} expects one {sub_type} {key}"))),
+                _ => {
+                    return Err(graph_error(
+                        132012,
+                        format!("buttons: index {at} expects one {sub_type} {key}"),
+                    ));
+                }
             },
         }
     }

@@ -25,7 +25,7 @@ pub(super) fn invalid(code: &str, message: &str) -> Reply {
     reply(400, "ERROR_TYPE_INVALID_REQUEST", code, message)
 }
 
-/// HTTP 400 for what the list of codes does not cover.
+/// HTTP 400 for errors without a documented code.
 pub(super) fn malformed(message: &str) -> Reply {
     invalid("ERROR_CODE_UNSPECIFIED", message)
 }
@@ -34,12 +34,12 @@ pub(super) fn not_found(message: &str) -> Reply {
     reply(404, "ERROR_TYPE_INVALID_REQUEST", "ERROR_CODE_UNSPECIFIED", message)
 }
 
-/// What stands behind a bare status.
+/// The error body for a bare status.
 pub(super) fn for_status(status: u16) -> Reply {
     match status {
         401 => reply(401, "ERROR_TYPE_AUTHENTICATION", "", "The API key is missing or invalid"),
         429 => reply(429, "ERROR_TYPE_UNSPECIFIED", "", "Too many requests"),
-        400..500 => reply(status, "ERROR_TYPE_INVALID_REQUEST", "ERROR_CODE_UNSPECIFIED", "Refused"),
+        400..500 => reply(status, "ERROR_TYPE_INVALID_REQUEST", "ERROR_CODE_UNSPECIFIED", "SendError"),
         _ => reply(status, "ERROR_TYPE_UNSPECIFIED", "ERROR_CODE_UNSPECIFIED", "Internal error"),
     }
 }

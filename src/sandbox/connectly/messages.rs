@@ -1,4 +1,4 @@
-//! The checks of a send, in the order in which their errors win.
+//! The checks of a send. If a send has several errors, the first check decides the reply.
 
 use std::time::Duration;
 
@@ -9,22 +9,22 @@ use url::Url;
 use super::super::exchange::Request;
 use super::super::reply::Reply;
 use super::error;
-use super::message_life::Person;
+use super::lifecycle::Customer;
 use super::state::State;
 
 const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 const MAX_CALLBACK_DATA_BYTES: usize = 1024;
 
-/// A send that was accepted.
+/// An accepted send.
 #[derive(Debug)]
 pub(super) struct Accepted {
     pub(super) id: String,
-    pub(super) customer: Person,
+    pub(super) customer: Customer,
     pub(super) channel: &'static str,
     pub(super) callback_data: Option<Value>,
     pub(super) campaign_name: Option<String>,
-    /// What the customer sees, in a word.
-    pub(super) gist: String,
+    /// A short description of what the customer sees.
+    pub(super) summary: String,
     /// The message as an echo shows it.
     pub(super) echo: Value,
 }
@@ -44,18 +44,18 @@ pub(super) fn session(state: &State, request: &Request) -> Result<Accepted, Repl
         _ => return Err(error::malformed("recipient.channelType must be whatsapp or sms")),
     };
     let message = &body["message"];
-    let gist = check_content(message, channel)?;
+    let summary = check_content(message, channel)?;
     let callback_data = callback_data(&body)?;
     if state.options.enforce_window && channel == "whatsapp" {
         check_window(state, &address)?;
     }
     Ok(Accepted {
         id: Ulid::generate().to_string(),
-        customer: Person::new(&address, recipient["name"].as_str()),
+        customer: Customer::new(&address, recipient["name"].as_str()),
         channel,
         callback_data,
         campaign_name: body["campaignName"].as_str().map(str::to_owned),
-        gist,
+        summary,
         echo: json!({
             "text": message["text"].as_str().unwrap_or_default(),
             "attachments": message["attachments"].as_array().cloned().unwrap_or_default(),
@@ -73,11 +73,11 @@ pub(super) fn templated(state: &State, request: &Request) -> Result<Accepted, Re
     state.templates.check_send(name, body["language"].as_str(), &body["parameters"])?;
     Ok(Accepted {
         id: Ulid::generate().to_string(),
-        customer: Person::new(&address, None),
+        customer: Customer::new(&address, None),
         channel: "whatsapp",
         callback_data: callback_data(&body)?,
         campaign_name: body["campaignName"].as_str().map(str::to_owned),
-        gist: name.to_owned(),
+        summary: name.to_owned(),
         echo: json!({"text": name, "attachments": [], "location": null}),
     })
 }
@@ -97,7 +97,7 @@ fn check_sender(state: &State, sender: &Value) -> Result<(), Reply> {
     }
 }
 
-/// A number in E.164, however it was punctuated, or a business-scoped user id behind its prefix.
+/// Reads a number in E.164, with any punctuation, or a business-scoped user id after its prefix.
 fn address(state: &State, given: &Value, user_id_prefix: &str) -> Result<String, Reply> {
     let given = given.as_str().unwrap_or_default();
     if let Some(user_id) = given.strip_prefix(user_id_prefix).filter(|id| is_user_id(id)) {
@@ -125,7 +125,7 @@ pub(super) fn is_user_id(text: &str) -> bool {
     })
 }
 
-/// Checks that there is content, and says what it is in a word.
+/// Checks that the message has content, and returns a short description of it.
 fn check_content(message: &Value, channel: &str) -> Result<String, Reply> {
     let text = message["text"].as_str().unwrap_or_default();
     let attachments = message["attachments"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -169,7 +169,7 @@ fn callback_data(body: &Value) -> Result<Option<Value>, Reply> {
 }
 
 fn check_window(state: &State, address: &str) -> Result<(), Reply> {
-    match state.customers.silent_for(address) {
+    match state.customers.since_last_message(address) {
         Some(silence) if silence <= WINDOW => Ok(()),
         Some(_) => Err(error::reply(
             400,

@@ -1,7 +1,7 @@
-//! Connectly, imitated: sends, templates, webhook registrations, and the signed webhooks that follow.
+//! The simulated Connectly: sends, templates, webhook registrations, and signed webhooks.
 
 mod error;
-mod message_life;
+mod lifecycle;
 mod messages;
 mod signature;
 mod state;
@@ -28,7 +28,7 @@ use super::endpoint::Endpoint;
 use super::exchange::FakeProvider;
 use super::listener::Stop;
 
-/// When the steps of a message's automatic life are due, counted from its acceptance.
+/// When the automatic webhooks of a message are due after it was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// The webhook `sent`.
@@ -37,12 +37,12 @@ pub struct Timing {
     pub delivered: Duration,
     /// The webhook `read`.
     pub read: Duration,
-    /// The customer's answer.
+    /// The customer's reply.
     pub reply: Duration,
 }
 
 impl Timing {
-    /// Everything at once, in order.
+    /// All webhooks at once, in order.
     pub const INSTANT: Self =
         Self { sent: Duration::ZERO, delivered: Duration::ZERO, read: Duration::ZERO, reply: Duration::ZERO };
 }
@@ -54,42 +54,42 @@ impl Default for Timing {
     }
 }
 
-/// What happens when a topic is registered that has an address already; the documentation says both.
+/// The reply to a registration of a topic that already has an address. The documentation describes both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DuplicateTopic {
-    /// HTTP 409, and the old registration stays.
+    /// HTTP 409, and the existing registration stays.
     #[default]
     Conflict,
-    /// The new registration takes the old one's place.
+    /// The new registration replaces the existing one.
     Replace,
 }
 
-/// What an imitated Connectly is started with.
+/// The options of a simulated Connectly.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where to listen; port 0 is any free one.
+    /// The address to listen on; port 0 takes any free one.
     pub listen: SocketAddr,
-    /// The `X-API-Key` that calls must carry.
+    /// The `X-API-Key` that calls must have.
     pub api_key: String,
-    /// The business id that must stand in the path.
+    /// The business id that must be in the path.
     pub business_id: String,
     /// The secret that webhooks are signed with.
     pub webhook_secret: String,
     /// The business's own number.
     pub business_number: String,
-    /// Registered at the start for `messages` and `delivery_status`.
+    /// If set, registered at the start for `messages` and `delivery_status`.
     pub webhook_url: Option<Url>,
-    /// When the steps of a message's life are due.
+    /// When the automatic webhooks of a message are due.
     pub timing: Timing,
-    /// Whether an accepted WhatsApp message is reported as sent, delivered and read.
+    /// Whether webhooks report an accepted WhatsApp message as sent, delivered and read.
     pub auto_status: bool,
-    /// Whether the customer answers an accepted WhatsApp message.
+    /// Whether the customer replies to an accepted WhatsApp message.
     pub auto_reply: bool,
-    /// Whether session messages need a customer who wrote within 24 hours.
+    /// Whether a session message is refused unless the customer wrote within 24 hours.
     pub enforce_window: bool,
-    /// What happens when a topic is registered twice.
+    /// The reply if a topic is registered twice.
     pub duplicate_topic: DuplicateTopic,
-    /// How long a webhook is tried again before it is given up.
+    /// How long the delivery of a webhook is retried.
     pub retry_for: Duration,
 }
 
@@ -112,18 +112,18 @@ impl Default for Options {
     }
 }
 
-/// What a webhook is about.
+/// The topic of a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Topic {
-    /// What customers write.
+pub enum ConnectlyTopic {
+    /// Messages from customers.
     Messages,
-    /// What became of our own messages.
+    /// Statuses of the business's own messages.
     DeliveryStatus,
-    /// Finished reports; the sandbox never makes one by itself.
+    /// Finished reports. The sandbox never creates one by itself.
     Report,
 }
 
-impl Topic {
+impl ConnectlyTopic {
     /// The topic's name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -134,78 +134,78 @@ impl Topic {
     }
 }
 
-impl fmt::Display for Topic {
+impl fmt::Display for ConnectlyTopic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-/// A string names no [`Topic`].
+/// The error for a string that is not a [`ConnectlyTopic`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be `messages`, `delivery_status` or `report`")]
-pub struct TopicUnknown;
+pub struct UnknownTopic;
 
-impl FromStr for Topic {
-    type Err = TopicUnknown;
+impl FromStr for ConnectlyTopic {
+    type Err = UnknownTopic;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         [Self::Messages, Self::DeliveryStatus, Self::Report]
             .into_iter()
             .find(|topic| topic.as_str() == s)
-            .ok_or(TopicUnknown)
+            .ok_or(UnknownTopic)
     }
 }
 
-/// An address that webhooks of one topic go to.
+/// The address that webhooks of one topic are sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
-    /// Made by the sandbox.
+    /// The id, generated by the sandbox.
     pub id: String,
-    /// What it is for; there is one registration per topic.
-    pub topic: Topic,
-    /// Where to.
+    /// The topic. Each topic has at most one registration.
+    pub topic: ConnectlyTopic,
+    /// The address.
     pub address: Url,
-    /// `echo`, `channelTypes`, `filters` as given.
+    /// `echo`, `channelTypes` and `filters` as given.
     pub configuration: Value,
 }
 
-/// How an injected webhook is signed.
+/// The signature of an injected webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signature {
-    /// With the webhook secret.
+    /// Signed with the webhook secret.
     Right,
-    /// With another secret.
+    /// Signed with another secret.
     Wrong,
-    /// Not at all.
+    /// Not signed.
     Missing,
 }
 
-/// How a customer answers a message in a way that names it.
+/// How a customer replies to one particular message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer<'a> {
+pub enum CustomerReply<'a> {
     /// With a text that quotes the message.
     Quote(&'a str),
     /// By pressing one of its buttons.
     Button {
-        /// What stands on the button.
+        /// The text on the button.
         text: &'a str,
-        /// What the button was filled with.
+        /// The payload of the button.
         payload: &'a str,
     },
 }
 
-/// What became of one injected webhook.
+/// The result of an injected webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// The id inside the message, where the sandbox made one.
+    /// The id inside the message, if the sandbox generated one.
     pub message_id: Option<String>,
-    /// Where it went; `None` if its topic has no address.
+    /// The address that it was sent to. `None` if its topic has no address.
     pub address: Option<Url>,
-    /// The receiver's answer; `None` if there was none, or if a fault dropped the webhook.
+    /// The status of the receiver's reply. `None` if the receiver did not reply, or if a fault dropped the webhook.
     pub status: Option<u16>,
 }
 
-/// The handle of the imitated Connectly; everything it shares with the other provider is on [`Endpoint`].
+/// The handle of the simulated Connectly. It dereferences to [`Endpoint`], which both providers have in common.
 #[derive(Clone, Debug)]
 pub struct Connectly {
     endpoint: Endpoint,
@@ -223,12 +223,12 @@ impl Connectly {
         Ok(Self { endpoint, state: Arc::new(state) })
     }
 
-    /// The `X-API-Key` that calls must carry.
+    /// The `X-API-Key` that calls must have.
     pub fn api_key(&self) -> &str {
         &self.state.options.api_key
     }
 
-    /// The business id that must stand in the path.
+    /// The business id that must be in the path.
     pub fn business_id(&self) -> &str {
         &self.state.options.business_id
     }
@@ -248,67 +248,68 @@ impl Connectly {
         self.state.registrations.list()
     }
 
-    /// Sends the webhooks of a topic to this address from now on, or nowhere. Webhooks that are being
-    /// tried again follow.
-    pub fn set_webhook_target(&self, topic: Topic, address: impl Into<Option<Url>>) {
+    /// Sends further webhooks of a topic to this address, or to none. Retries of earlier webhooks use it too.
+    pub fn set_webhook_target(&self, topic: ConnectlyTopic, address: impl Into<Option<Url>>) {
         self.state.registrations.set(topic, address.into());
     }
 
-    /// A customer writes: opens the window and delivers a signed `messages` webhook. The first attempt is
-    /// awaited and reported; if it fails, further ones follow in the background as for any webhook.
+    /// A customer writes: this opens the window and delivers a signed `messages` webhook. The method waits for the
+    /// first attempt and returns its result. If the attempt fails, retries follow in the background as for any webhook.
     pub async fn inject_message(&self, from: &str, text: &str) -> Delivery {
         self.state.inject_message(from, text).await
     }
 
-    /// The ids of the accepted messages, the oldest first; of very many, the last 10 000.
+    /// The ids of the last 10 000 accepted messages, oldest first.
     pub fn accepted(&self) -> Vec<String> {
-        self.state.sent.ids()
+        self.state.accepted_messages.ids()
     }
 
-    /// Reports a message that was accepted as `sent`, `delivered`, `read`, `delivery_failed` or with any other word.
-    /// Delivered like [`inject_message`](Self::inject_message); `None` if there is no such message.
-    pub async fn inject_status(&self, message_id: &str, word: &str) -> Option<Delivery> {
-        self.state.inject_about(message_id, |accepted, own| message_life::status(accepted, own, word)).await
+    /// Reports an accepted message as `sent`, `delivered`, `read`, `delivery_failed` or any other status. Delivered
+    /// like [`inject_message`](Self::inject_message). `None` if there is no such message.
+    pub async fn inject_status(&self, message_id: &str, status: &str) -> Option<Delivery> {
+        self.state
+            .inject_about(message_id, |accepted, business| lifecycle::status(accepted, business, status))
+            .await
     }
 
-    /// Reports a message that was accepted back as one of our own (`isEcho`), also to who has not asked for echoes.
-    /// Delivered like [`inject_message`](Self::inject_message); `None` if there is no such message.
+    /// Reports an accepted message as an echo (`isEcho`), even if the registration does not ask for echoes. Delivered
+    /// like [`inject_message`](Self::inject_message). `None` if there is no such message.
     pub async fn inject_echo(&self, message_id: &str) -> Option<Delivery> {
-        self.state.inject_about(message_id, message_life::own_message).await
+        self.state.inject_about(message_id, lifecycle::echo_webhook).await
     }
 
-    /// The customer answers a message that was accepted, in a way that names it. Delivered like
-    /// [`inject_message`](Self::inject_message); `None` if there is no such message.
-    pub async fn inject_answer(&self, message_id: &str, answer: Answer<'_>) -> Option<Delivery> {
+    /// The customer replies to an accepted message, and the reply names it. Delivered like
+    /// [`inject_message`](Self::inject_message). `None` if there is no such message.
+    pub async fn inject_reply(&self, message_id: &str, reply: CustomerReply<'_>) -> Option<Delivery> {
         let id = Ulid::generate().to_string();
-        let answered = |accepted: &_, own: &_| message_life::answer(&id, accepted, own, &answer);
-        let delivery = self.state.inject_about(message_id, answered).await?;
+        let webhook = |accepted: &_, business: &_| lifecycle::reply(&id, accepted, business, &reply);
+        let delivery = self.state.inject_about(message_id, webhook).await?;
         Some(Delivery { message_id: Some(id), ..delivery })
     }
 
-    /// Delivers these bytes once, whatever they are, and never again: to the address of the `topic` that
-    /// they name, or of `messages` if they name none. Faults do not apply.
+    /// Delivers these bytes once, without a retry. They may be anything. They are sent to the address of the `topic`
+    /// that they name, or of `messages` if they name none. Faults do not apply.
     pub async fn inject_webhook(&self, body: impl Into<Bytes>, signature: Signature) -> Delivery {
         self.state.inject_webhook(body.into(), signature).await
     }
 
-    /// Makes it so that the customer last wrote this long ago, without any webhook.
-    pub fn set_customer_wrote(&self, from: &str, ago: Duration) {
-        self.state.customers.wrote(from, ago);
+    /// Sets the time since the customer last wrote, without a webhook.
+    pub fn set_last_customer_message(&self, from: &str, ago: Duration) {
+        self.state.customers.record_message(from, ago);
     }
 
-    /// How many messages still have webhooks to be delivered.
-    pub fn messages_under_way(&self) -> usize {
-        self.state.courier.messages_under_way()
+    /// How many messages still have webhooks to deliver.
+    pub fn messages_in_progress(&self) -> usize {
+        self.state.webhook_sender.messages_in_progress()
     }
 
-    /// How many webhooks were lost because 10 000 messages were under way already, or because nobody took
-    /// them for [`Options::retry_for`].
+    /// How many webhooks were dropped, because 10 000 messages had webhooks to deliver, or because the receiver did not
+    /// accept them within [`Options::retry_for`].
     pub fn webhooks_given_up(&self) -> u64 {
-        self.state.courier.given_up()
+        self.state.webhook_sender.given_up()
     }
 
-    pub(super) fn imitation(&self) -> Arc<dyn FakeProvider> {
+    pub(super) fn fake_provider(&self) -> Arc<dyn FakeProvider> {
         self.state.clone()
     }
 }

@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_known_vector_is_signed_as_known() {
+    fn signature_matches_the_known_vector() {
         let body = concat!(
             r#"{"topic":"messages","timestamp":"1700000000","#,
             r#""sender":{"id":"+15550100001","channelType":"whatsapp","name":"Ada"},"#,

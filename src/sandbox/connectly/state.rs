@@ -1,4 +1,4 @@
-//! Everything the imitated Connectly knows, and its routes.
+//! The state of the simulated Connectly, and its routes.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -17,21 +17,21 @@ use super::super::fault::Fault;
 use super::super::listener::Stop;
 use super::super::operation::Operation;
 use super::super::reply::Reply;
-use super::message_life::{self, Person, Webhook};
+use super::lifecycle::{self, Customer, Webhook};
 use super::messages::Accepted;
 use super::templates::Templates;
 use super::webhook_sender::WebhookSender;
 use super::webhooks::Registrations;
-use super::{Delivery, Options, Signature, Topic, error, messages};
+use super::{ConnectlyTopic, Delivery, Options, Signature, error, messages};
 
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) options: Options,
     pub(super) registrations: Arc<Registrations>,
     pub(super) customers: Arc<Customers>,
-    pub(super) courier: Arc<WebhookSender>,
+    pub(super) webhook_sender: Arc<WebhookSender>,
     pub(super) templates: Templates,
-    pub(super) sent: Sent,
+    pub(super) accepted_messages: AcceptedMessages,
     endpoint: Endpoint,
 }
 
@@ -43,11 +43,11 @@ impl State {
         stop: &Stop,
     ) -> io::Result<Self> {
         let registrations = Arc::new(Registrations::default());
-        for topic in [Topic::Messages, Topic::DeliveryStatus] {
+        for topic in [ConnectlyTopic::Messages, ConnectlyTopic::DeliveryStatus] {
             registrations.set(topic, options.webhook_url.clone());
         }
         let customers = Arc::new(Customers::default());
-        let courier = WebhookSender::new(
+        let webhook_sender = WebhookSender::new(
             endpoint.clone(),
             &options,
             registrations.clone(),
@@ -60,45 +60,45 @@ impl State {
             options,
             registrations,
             customers,
-            courier: Arc::new(courier),
+            webhook_sender: Arc::new(webhook_sender),
             templates,
-            sent: Sent::default(),
+            accepted_messages: AcceptedMessages::default(),
             endpoint,
         })
     }
 
     pub(super) async fn inject_message(&self, from: &str, text: &str) -> Delivery {
         let id = Ulid::generate().to_string();
-        let customer = Person::new(from, Some("Ada"));
-        let webhook = message_life::customer_message(&id, &customer, &self.options.business_number, text);
-        if self.endpoint.board().take(None, |fault| *fault == Fault::DropWebhooks).is_some() {
-            self.customers.wrote(from, Duration::ZERO);
+        let customer = Customer::new(from, Some("Ada"));
+        let webhook = lifecycle::customer_message(&id, &customer, &self.options.business_number, text);
+        if self.endpoint.fault_rules().take(None, |fault| *fault == Fault::DropWebhooks).is_some() {
+            self.customers.record_message(from, Duration::ZERO);
             return Delivery { message_id: Some(id), address: None, status: None };
         }
         let address = self.registrations.address(webhook.topic);
-        let status = self.courier.deliver_now(webhook).await;
+        let status = self.webhook_sender.deliver_now(webhook).await;
         Delivery { message_id: Some(id), address, status }
     }
 
-    /// Delivers a webhook about a message that was accepted.
+    /// Delivers a webhook about an accepted message.
     pub(super) async fn inject_about(
         &self,
         message_id: &str,
         webhook: impl FnOnce(&Accepted, &str) -> Webhook,
     ) -> Option<Delivery> {
-        let accepted = self.sent.find(message_id)?;
+        let accepted = self.accepted_messages.find(message_id)?;
         let webhook = webhook(&accepted, &self.options.business_number);
         let address = self.registrations.address(webhook.topic);
-        let status = self.courier.deliver_now(webhook).await;
+        let status = self.webhook_sender.deliver_now(webhook).await;
         Some(Delivery { message_id: None, address, status })
     }
 
     pub(super) async fn inject_webhook(&self, body: Bytes, signature: Signature) -> Delivery {
         let named = serde_json::from_slice::<Value>(&body).ok();
         let named = named.as_ref().and_then(|body| body["topic"].as_str()).and_then(|t| t.parse().ok());
-        let address = self.registrations.address(named.unwrap_or(Topic::Messages));
+        let address = self.registrations.address(named.unwrap_or(ConnectlyTopic::Messages));
         let status = match &address {
-            Some(address) => self.courier.post(address.clone(), body, signature).await,
+            Some(address) => self.webhook_sender.post(address.clone(), body, signature).await,
             None => None,
         };
         Delivery { message_id: None, address, status }
@@ -108,14 +108,14 @@ impl State {
         match accepted {
             Ok(accepted) => {
                 let reorder = || {
-                    let board = self.endpoint.board();
-                    board.take(Some(operation), |fault| *fault == Fault::ReorderStatuses).is_some()
+                    let fault_rules = self.endpoint.fault_rules();
+                    fault_rules.take(Some(operation), |fault| *fault == Fault::ReorderStatuses).is_some()
                 };
                 let echo = self.registrations.wants_echo();
-                let life = message_life::of(&accepted, &self.options, echo, reorder);
-                self.courier.take_over(operation, life);
+                let webhooks = lifecycle::webhooks(&accepted, &self.options, echo, reorder);
+                self.webhook_sender.deliver_in_background(operation, webhooks);
                 let reply = Reply::json(201, &json!({"id": accepted.id}));
-                self.sent.note(accepted);
+                self.accepted_messages.push(accepted);
                 reply
             }
             Err(refusal) => refusal,
@@ -162,23 +162,23 @@ impl FakeProvider for State {
     }
 
     fn success_false(&self, _code: Option<i64>) -> Reply {
-        error::reply(200, "ERROR_TYPE_UNSPECIFIED", "ERROR_CODE_UNSPECIFIED", "Refused on demand")
+        error::reply(200, "ERROR_TYPE_UNSPECIFIED", "ERROR_CODE_UNSPECIFIED", "SendError on demand")
     }
 }
 
-/// The messages that were accepted, the oldest first. Of very many, the last ones.
+/// The last accepted messages, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Sent {
+pub(super) struct AcceptedMessages {
     messages: Mutex<VecDeque<Arc<Accepted>>>,
 }
 
-impl Sent {
-    /// How many messages are remembered.
-    const MOST: usize = 10_000;
+impl AcceptedMessages {
+    /// The maximum number of stored messages.
+    const CAPACITY: usize = 10_000;
 
-    fn note(&self, accepted: Accepted) {
+    fn push(&self, accepted: Accepted) {
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        if messages.len() == Self::MOST {
+        if messages.len() == Self::CAPACITY {
             messages.pop_front();
         }
         messages.push_back(Arc::new(accepted));
@@ -202,14 +202,14 @@ pub(super) struct Customers {
 }
 
 impl Customers {
-    pub(super) fn wrote(&self, address: &str, ago: Duration) {
+    pub(super) fn record_message(&self, address: &str, ago: Duration) {
         let now = SystemTime::now();
         let at = now.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH);
         self.wrote.lock().unwrap_or_else(PoisonError::into_inner).insert(address.to_owned(), at);
     }
 
-    /// How long ago the customer last wrote.
-    pub(super) fn silent_for(&self, address: &str) -> Option<Duration> {
+    /// The time since the customer last wrote.
+    pub(super) fn since_last_message(&self, address: &str) -> Option<Duration> {
         let wrote = self.wrote.lock().unwrap_or_else(PoisonError::into_inner);
         wrote.get(address).map(|at| at.elapsed().unwrap_or_default())
     }

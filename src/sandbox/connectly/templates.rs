@@ -1,4 +1,4 @@
-//! The templates of a new Connectly account: listing them and checking a template message.
+//! The templates of a new Connectly account: lists them, and checks template messages.
 
 use serde_json::{Value, json};
 use url::Url;
@@ -103,7 +103,7 @@ impl Templates {
         Self { templates: &SEEDED }
     }
 
-    /// All templates, translations grouped by name; there is no paging.
+    /// Lists all templates, with translations grouped by name. There is no paging.
     pub(super) fn list(&self) -> Reply {
         let groups: Vec<Value> = self
             .templates
@@ -118,7 +118,7 @@ impl Templates {
         Reply::json(200, &json!({"entity": {"templateGroups": groups}}))
     }
 
-    /// Checks a template message; without a language it is for `en`.
+    /// Checks a template message. Without a language, it is for `en`.
     pub(super) fn check_send(&self, name: &str, language: Option<&str>, given: &Value) -> Result<(), Reply> {
         let language = language.filter(|language| !language.is_empty()).unwrap_or("en");
         let found = self.templates.iter().find(|t| t.name == name && t.language == language);
@@ -153,7 +153,7 @@ impl Templates {
 }
 
 impl Template {
-    /// The names of the parameters that a send must give.
+    /// The names of the parameters that a send must contain.
     fn parameters(&self) -> Vec<String> {
         let header = self.header.map(|format| format!("header_{}", format.to_lowercase()));
         let body = variables(self.body).map(|name| match name.parse::<u32>() {

@@ -1,4 +1,4 @@
-//! Delivering webhooks: signed, in order within a message, again and again until they are taken.
+//! Delivers webhooks: signed, in order within a message, with retries until the receiver accepts them.
 
 use std::fmt;
 use std::io;
@@ -17,22 +17,22 @@ use super::super::endpoint::Endpoint;
 use super::super::fault::Fault;
 use super::super::listener::Stop;
 use super::super::operation::Operation;
-use super::message_life::Webhook;
+use super::lifecycle::Webhook;
 use super::signature;
 use super::state::Customers;
 use super::webhooks::Registrations;
 use super::{Options, Signature};
 
-/// How many webhooks are on the wire at once.
-const ON_THE_WIRE: usize = 64;
-/// How many messages may have webhooks to come.
-const MESSAGES: usize = 10_000;
+/// The maximum number of concurrent requests.
+const MAX_REQUESTS_IN_FLIGHT: usize = 64;
+/// The maximum number of messages with webhooks to deliver.
+const MAX_MESSAGES: usize = 10_000;
 const TIMEOUT: Duration = Duration::from_secs(10);
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(100);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 const USER_AGENT: &str = "go-resty/2.6.0 (https://github.com/go-resty/resty)";
 
-/// The one who delivers.
+/// Delivers webhooks.
 pub(super) struct WebhookSender {
     client: reqwest::Client,
     endpoint: Endpoint,
@@ -42,20 +42,20 @@ pub(super) struct WebhookSender {
     customers: Arc<Customers>,
     tasks: TaskTracker,
     stop: Stop,
-    wire: Semaphore,
-    places: Arc<Semaphore>,
+    request_slots: Semaphore,
+    message_slots: Arc<Semaphore>,
     given_up: AtomicU64,
 }
 
-/// What one attempt came to.
-enum Attempt {
-    Answered(u16),
-    Unanswered,
-    /// The topic has no address (any more).
-    Nowhere,
+/// The result of one attempt.
+enum AttemptResult {
+    Status(u16),
+    NoResponse,
+    /// The topic has no address.
+    NoAddress,
 }
 
-/// The sandbox is being stopped.
+/// The sandbox is shutting down.
 struct Stopped;
 
 impl WebhookSender {
@@ -84,39 +84,39 @@ impl WebhookSender {
             customers,
             tasks,
             stop,
-            wire: Semaphore::new(ON_THE_WIRE),
-            places: Arc::new(Semaphore::new(MESSAGES)),
+            request_slots: Semaphore::new(MAX_REQUESTS_IN_FLIGHT),
+            message_slots: Arc::new(Semaphore::new(MAX_MESSAGES)),
             given_up: AtomicU64::new(0),
         })
     }
 
-    /// Delivers the webhooks of one message in the background, each when it is due and not before the one
-    /// before it was taken.
-    pub(super) fn take_over(self: &Arc<Self>, operation: Operation, life: Vec<Webhook>) {
-        if !life.is_empty() {
-            self.in_background(Some(operation), life);
+    /// Delivers the webhooks of one message in the background. Each one is sent when it is due, and after the receiver
+    /// has accepted the one before it.
+    pub(super) fn deliver_in_background(self: &Arc<Self>, operation: Operation, webhooks: Vec<Webhook>) {
+        if !webhooks.is_empty() {
+            self.spawn_delivery(Some(operation), webhooks);
         }
     }
 
-    /// Delivers a webhook that belongs to no operation. The first attempt is awaited and its answer is
-    /// given; if it was not taken, the rest goes on in the background.
+    /// Delivers a webhook that belongs to no operation. Waits for the first attempt and returns its status. If the
+    /// receiver does not accept the webhook, retries follow in the background.
     pub(super) async fn deliver_now(self: &Arc<Self>, webhook: Webhook) -> Option<u16> {
-        self.opens_window(&webhook);
+        self.open_window(&webhook);
         let status = match self.attempt(None, &webhook).await {
-            Attempt::Answered(status) => Some(status),
-            Attempt::Unanswered => None,
-            Attempt::Nowhere => return None,
+            AttemptResult::Status(status) => Some(status),
+            AttemptResult::NoResponse => None,
+            AttemptResult::NoAddress => return None,
         };
         if status == Some(200) {
             let _ = self.duplicate(None, &webhook).await;
         } else {
-            let due = FIRST_PAUSE;
-            self.in_background(None, vec![Webhook { due, ..webhook }]);
+            let due = FIRST_RETRY_DELAY;
+            self.spawn_delivery(None, vec![Webhook { due, ..webhook }]);
         }
         status
     }
 
-    /// One signed POST; the answer's status, if one came.
+    /// Sends one POST request with this signature. Returns the reply's status, if there was a reply.
     pub(super) async fn post(&self, address: Url, body: Bytes, signature: Signature) -> Option<u16> {
         let mut request = self
             .client
@@ -128,95 +128,101 @@ impl WebhookSender {
             Signature::Wrong => request.header(signature::HEADER, signature::sign("another secret", &body)),
             Signature::Missing => request,
         };
-        let _permit = self.wire.acquire().await.ok()?;
+        let _permit = self.request_slots.acquire().await.ok()?;
         tokio::select! {
             () = self.stop.kill.cancelled() => None,
             answer = request.body(body).send() => answer.ok().map(|answer| answer.status().as_u16()),
         }
     }
 
-    pub(super) fn messages_under_way(&self) -> usize {
-        MESSAGES - self.places.available_permits()
+    pub(super) fn messages_in_progress(&self) -> usize {
+        MAX_MESSAGES - self.message_slots.available_permits()
     }
 
     pub(super) fn given_up(&self) -> u64 {
         self.given_up.load(Ordering::Relaxed)
     }
 
-    fn in_background(self: &Arc<Self>, operation: Option<Operation>, life: Vec<Webhook>) {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
-            self.given_up.fetch_add(life.len() as u64, Ordering::Relaxed);
+    fn spawn_delivery(self: &Arc<Self>, operation: Option<Operation>, webhooks: Vec<Webhook>) {
+        let Ok(slot) = self.message_slots.clone().try_acquire_owned() else {
+            self.given_up.fetch_add(webhooks.len() as u64, Ordering::Relaxed);
             return;
         };
-        let courier = self.clone();
+        let sender = self.clone();
         self.tasks.spawn(async move {
-            let _place = place;
+            let _slot = slot;
             let accepted = Instant::now();
-            for webhook in life {
-                if courier.pause(accepted + webhook.due).await.is_err() {
+            for webhook in webhooks {
+                if sender.wait_until(accepted + webhook.due).await.is_err() {
                     return;
                 }
-                let board = courier.endpoint.board();
-                courier.opens_window(&webhook);
-                if board.take(operation, |fault| *fault == Fault::DropWebhooks).is_some() {
+                let fault_rules = sender.endpoint.fault_rules();
+                sender.open_window(&webhook);
+                if fault_rules.take(operation, |fault| *fault == Fault::DropWebhooks).is_some() {
                     continue;
                 }
-                if courier.insist(operation, &webhook).await.is_err() {
+                if sender.deliver_with_retries(operation, &webhook).await.is_err() {
                     return;
                 }
             }
         });
     }
 
-    /// Tries until the webhook is taken or too much time has passed.
-    async fn insist(&self, operation: Option<Operation>, webhook: &Webhook) -> Result<(), Stopped> {
+    /// Retries until the receiver accepts the webhook or the retry time ends.
+    async fn deliver_with_retries(
+        &self,
+        operation: Option<Operation>,
+        webhook: &Webhook,
+    ) -> Result<(), Stopped> {
         let give_up = Instant::now() + self.retry_for;
-        let mut pause = FIRST_PAUSE;
+        let mut delay = FIRST_RETRY_DELAY;
         loop {
             match self.attempt(operation, webhook).await {
-                Attempt::Answered(200) => return self.duplicate(operation, webhook).await,
-                Attempt::Answered(_) | Attempt::Unanswered => {}
-                Attempt::Nowhere => return Ok(()),
+                AttemptResult::Status(200) => return self.duplicate(operation, webhook).await,
+                AttemptResult::Status(_) | AttemptResult::NoResponse => {}
+                AttemptResult::NoAddress => return Ok(()),
             }
-            let next = Instant::now() + pause;
+            let next = Instant::now() + delay;
             if next > give_up {
                 self.given_up.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
-            self.pause(next).await?;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            self.wait_until(next).await?;
+            delay = (delay * 2).min(MAX_RETRY_DELAY);
         }
     }
 
-    async fn attempt(&self, operation: Option<Operation>, webhook: &Webhook) -> Attempt {
-        let Some(address) = self.registrations.address(webhook.topic) else { return Attempt::Nowhere };
-        let board = self.endpoint.board();
-        let signature = match board.take(operation, |fault| *fault == Fault::WrongSignature) {
+    async fn attempt(&self, operation: Option<Operation>, webhook: &Webhook) -> AttemptResult {
+        let Some(address) = self.registrations.address(webhook.topic) else {
+            return AttemptResult::NoAddress;
+        };
+        let fault_rules = self.endpoint.fault_rules();
+        let signature = match fault_rules.take(operation, |fault| *fault == Fault::WrongSignature) {
             Some(_) => Signature::Wrong,
             None => Signature::Right,
         };
         match self.post(address, webhook.body.clone(), signature).await {
-            Some(status) => Attempt::Answered(status),
-            None => Attempt::Unanswered,
+            Some(status) => AttemptResult::Status(status),
+            None => AttemptResult::NoResponse,
         }
     }
 
-    /// The second copy of a webhook that was taken, if a rule asks for one.
+    /// Delivers an accepted webhook a second time, if a rule demands it.
     async fn duplicate(&self, operation: Option<Operation>, webhook: &Webhook) -> Result<(), Stopped> {
-        let board = self.endpoint.board();
-        if board.take(operation, |fault| *fault == Fault::DuplicateWebhook).is_some() {
+        let fault_rules = self.endpoint.fault_rules();
+        if fault_rules.take(operation, |fault| *fault == Fault::DuplicateWebhook).is_some() {
             self.attempt(operation, webhook).await;
         }
         if self.stop.graceful.is_cancelled() { Err(Stopped) } else { Ok(()) }
     }
 
-    fn opens_window(&self, webhook: &Webhook) {
-        if let Some(customer) = &webhook.written_by {
-            self.customers.wrote(customer, Duration::ZERO);
+    fn open_window(&self, webhook: &Webhook) {
+        if let Some(customer) = &webhook.opens_window_for {
+            self.customers.record_message(customer, Duration::ZERO);
         }
     }
 
-    async fn pause(&self, until: Instant) -> Result<(), Stopped> {
+    async fn wait_until(&self, until: Instant) -> Result<(), Stopped> {
         tokio::select! {
             biased;
             () = self.stop.graceful.cancelled() => Err(Stopped),
@@ -227,8 +233,8 @@ impl WebhookSender {
 
 impl fmt::Debug for WebhookSender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Courier")
-            .field("messages_under_way", &self.messages_under_way())
+        f.debug_struct("WebhookSender")
+            .field("messages_in_progress", &self.messages_in_progress())
             .field("given_up", &self.given_up())
             .finish_non_exhaustive()
     }

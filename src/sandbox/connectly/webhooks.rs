@@ -7,9 +7,9 @@ use url::Url;
 
 use super::super::exchange::Request;
 use super::super::reply::Reply;
-use super::{DuplicateTopic, Registration, Topic, error};
+use super::{ConnectlyTopic, DuplicateTopic, Registration, error};
 
-/// Who is told what.
+/// All registrations.
 #[derive(Debug, Default)]
 pub(super) struct Registrations {
     registrations: Mutex<Vec<Registration>>,
@@ -20,20 +20,20 @@ impl Registrations {
         self.look(|registrations| registrations.clone())
     }
 
-    pub(super) fn address(&self, topic: Topic) -> Option<Url> {
+    pub(super) fn address(&self, topic: ConnectlyTopic) -> Option<Url> {
         self.look(|registrations| registrations.iter().find(|r| r.topic == topic).map(|r| r.address.clone()))
     }
 
-    /// Whether our own messages are to be reported back.
+    /// Whether echoes of the business's own messages are registered.
     pub(super) fn wants_echo(&self) -> bool {
         self.look(|registrations| {
-            let mut messages = registrations.iter().filter(|r| r.topic == Topic::Messages);
+            let mut messages = registrations.iter().filter(|r| r.topic == ConnectlyTopic::Messages);
             messages.any(|r| r.configuration["echo"] == true)
         })
     }
 
-    /// Moves a topic to an address, or takes it away; what else was configured stays.
-    pub(super) fn set(&self, topic: Topic, address: Option<Url>) {
+    /// Sets the address of a topic, or removes the registration. The rest of the configuration is unchanged.
+    pub(super) fn set(&self, topic: ConnectlyTopic, address: Option<Url>) {
         self.look(|registrations| {
             let index = registrations.iter().position(|r| r.topic == topic);
             match (index, address) {
@@ -47,7 +47,7 @@ impl Registrations {
 
     pub(super) fn create(&self, request: &Request, duplicate_topic: DuplicateTopic) -> Reply {
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-        let Ok(topic) = body["topic"].as_str().unwrap_or_default().parse::<Topic>() else {
+        let Ok(topic) = body["topic"].as_str().unwrap_or_default().parse::<ConnectlyTopic>() else {
             return error::malformed("The topic is unknown");
         };
         let Some(address) = address(&body["address"]) else {
@@ -80,7 +80,7 @@ impl Registrations {
         Reply::json(200, &json!({"entity": {"businessId": business_id, "webhooks": webhooks}}))
     }
 
-    /// Changes what is given; what is not stays.
+    /// Changes the given fields, and leaves the others as they are.
     pub(super) fn update(&self, request: &Request) -> Reply {
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let moved = address(&body["address"]);
@@ -121,17 +121,17 @@ impl Registrations {
     }
 }
 
-fn new(topic: Topic, address: Url, configuration: &Value) -> Registration {
+fn new(topic: ConnectlyTopic, address: Url, configuration: &Value) -> Registration {
     let mut complete = json!({"echo": false, "channelTypes": [], "filters": []});
     for (key, value) in configuration.as_object().into_iter().flatten() {
         complete[key] = value.clone();
     }
-    // There is one per topic, so its id can be one that examples may name.
+    // Each topic has one registration, so its id is constant and examples can use it.
     let id = format!("webhook-{}", topic.as_str().replace('_', "-"));
     Registration { id, topic, address, configuration: complete }
 }
 
-/// Connectly wants https; a sandbox on loopback cannot.
+/// Connectly requires https. The sandbox also accepts http, because a receiver on loopback has no certificate.
 fn address(given: &Value) -> Option<Url> {
     let url = Url::parse(given.as_str()?).ok()?;
     (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)

@@ -1,4 +1,4 @@
-//! ConnectBy's answers.
+//! The replies of ConnectBy.
 
 use reqwest::multipart::{Form, Part};
 
@@ -11,7 +11,7 @@ async fn with(connectby: connectby::Options) -> Sandbox {
 }
 
 #[tokio::test]
-async fn a_wrong_key_is_refused() {
+async fn wrong_key_is_refused() {
     within(async {
         let sandbox = started().await;
         let provider = sandbox.connectby();
@@ -27,7 +27,7 @@ async fn a_wrong_key_is_refused() {
 }
 
 #[tokio::test]
-async fn a_text_is_accepted_and_recorded() {
+async fn text_is_accepted_and_logged() {
     within(async {
         let sandbox = started().await;
         let provider = sandbox.connectby();
@@ -50,7 +50,7 @@ async fn a_text_is_accepted_and_recorded() {
 }
 
 #[tokio::test]
-async fn a_text_is_counted_in_code_points_and_its_recipient_in_digits() {
+async fn text_or_recipient_over_limit_is_refused() {
     within(async {
         let sandbox = started().await;
         for (to_number, message, expected) in [
@@ -68,7 +68,7 @@ async fn a_text_is_counted_in_code_points_and_its_recipient_in_digits() {
 }
 
 #[tokio::test]
-async fn contacts_come_in_pages_and_can_be_changed() {
+async fn contacts_are_paged_and_can_be_changed() {
     within(async {
         let sandbox = started().await;
         let (provider, client) = (sandbox.connectby(), client());
@@ -103,7 +103,7 @@ async fn contacts_come_in_pages_and_can_be_changed() {
 }
 
 #[tokio::test]
-async fn a_list_may_repeat_its_last_page_for_ever() {
+async fn page_after_end_repeats_last_page_if_configured() {
     within(async {
         let past_the_end = PastTheEnd::RepeatsLast;
         let sandbox = with(connectby::Options { past_the_end, ..Default::default() }).await;
@@ -114,7 +114,7 @@ async fn a_list_may_repeat_its_last_page_for_ever() {
 }
 
 #[tokio::test]
-async fn one_flow_answer_holds_an_illegal_escape() {
+async fn one_flow_response_has_illegal_escape() {
     within(async {
         let sandbox = started().await;
         let page = sandbox.connectby().get(&client(), "/v1.0/flowdata").send().await.unwrap();
@@ -135,7 +135,7 @@ async fn one_flow_answer_holds_an_illegal_escape() {
 }
 
 #[tokio::test]
-async fn media_is_measured_by_its_kind() {
+async fn media_over_limit_of_its_kind_is_refused() {
     within(async {
         let sandbox = started().await;
         let provider = sandbox.connectby();
@@ -159,7 +159,7 @@ async fn media_is_measured_by_its_kind() {
 }
 
 #[tokio::test]
-async fn uploaded_media_is_served_back_without_a_key() {
+async fn uploaded_media_is_served_without_key() {
     within(async {
         let sandbox = started().await;
         let provider = sandbox.connectby();
@@ -177,7 +177,7 @@ async fn uploaded_media_is_served_back_without_a_key() {
 }
 
 #[tokio::test]
-async fn templates_are_paged_by_links_in_both_directions() {
+async fn template_pages_link_in_both_directions() {
     within(async {
         let sandbox = started().await;
         let (provider, client) = (sandbox.connectby(), client());
@@ -204,7 +204,7 @@ async fn templates_are_paged_by_links_in_both_directions() {
 }
 
 #[tokio::test]
-async fn a_template_message_is_checked_as_meta_checks_it() {
+async fn template_message_is_checked_like_meta_does() {
     within(async {
         let sandbox = with(connectby::Options::default()).await;
         let (provider, client) = (sandbox.connectby(), client());
@@ -269,7 +269,7 @@ async fn a_template_message_is_checked_as_meta_checks_it() {
 }
 
 #[tokio::test]
-async fn graph_errors_can_stand_at_the_top() {
+async fn graph_error_is_at_top_level_if_configured() {
     within(async {
         let graph_errors = GraphErrors::AtTopLevel;
         let sandbox = with(connectby::Options { graph_errors, ..Default::default() }).await;

@@ -1,6 +1,6 @@
-//! Connectly's answers.
+//! The replies of Connectly.
 
-use super::super::connectly::{self, DuplicateTopic, Topic};
+use super::super::connectly::{self, ConnectlyTopic, DuplicateTopic};
 use super::super::{Operation, Options};
 use super::*;
 
@@ -13,7 +13,7 @@ fn message(to: &str, channel: &str, message: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_wrong_key_and_a_wrong_business_are_refused() {
+async fn wrong_key_and_wrong_business_are_refused() {
     within(async {
         let sandbox = started().await;
         let provider = sandbox.connectly();
@@ -30,7 +30,7 @@ async fn a_wrong_key_and_a_wrong_business_are_refused() {
 }
 
 #[tokio::test]
-async fn a_message_is_accepted_or_refused_with_the_documented_code() {
+async fn message_is_accepted_or_refused_with_documented_code() {
     within(async {
         let sandbox = started().await;
         let provider = sandbox.connectly();
@@ -72,13 +72,13 @@ async fn a_message_is_accepted_or_refused_with_the_documented_code() {
             assert_eq!(status.as_u16(), if expected.is_some() { 400 } else { 201 });
             assert_eq!(reply["id"].as_str().is_some_and(|id| id.len() == 26), expected.is_none());
         }
-        settled(provider).await; // at once, for nobody is registered
+        all_webhooks_delivered(provider).await; // immediately, because no address is registered
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_template_message_needs_its_parameters() {
+async fn template_message_without_its_parameters_is_refused() {
     within(async {
         let sandbox = started().await;
         let named = |pairs: &[(&str, &str)]| -> Value {
@@ -121,7 +121,7 @@ async fn a_template_message_needs_its_parameters() {
 }
 
 #[tokio::test]
-async fn the_window_is_kept_when_it_is_enforced() {
+async fn message_outside_enforced_window_is_refused() {
     within(async {
         let sandbox = with(connectly::Options { enforce_window: true, ..Default::default() }).await;
         let provider = sandbox.connectly();
@@ -129,14 +129,14 @@ async fn the_window_is_kept_when_it_is_enforced() {
         assert_eq!(code().await, "ERROR_CODE_MESSAGE_CUSTOMER_NO_CONVERSATION_INITIATION");
         provider.inject_message("+15550100001", "hi").await;
         assert_eq!(code().await, Value::Null);
-        provider.set_customer_wrote("+15550100001", Duration::from_secs(25 * 3600));
+        provider.set_last_customer_message("+15550100001", Duration::from_secs(25 * 3600));
         assert_eq!(code().await, "ERROR_CODE_MESSAGE_OUTSIDE_OF_ELIGIBILITY_WINDOW");
     })
     .await;
 }
 
 #[tokio::test]
-async fn webhooks_are_registered_changed_and_deleted() {
+async fn webhook_registration_is_created_changed_and_deleted() {
     within(async {
         let sandbox = started().await;
         let (provider, client) = (sandbox.connectly(), client());
@@ -164,7 +164,7 @@ async fn webhooks_are_registered_changed_and_deleted() {
         let registration = provider.registrations().remove(0);
         assert_eq!(
             (registration.topic, registration.address.as_str()),
-            (Topic::Messages, "https://b.example.org/")
+            (ConnectlyTopic::Messages, "https://b.example.org/")
         );
         assert_eq!(registration.configuration["echo"], true);
         for expected in [200, 404] {

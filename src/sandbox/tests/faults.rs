@@ -6,7 +6,7 @@ use super::super::{Fault, FaultDetail, FaultMalformed, FaultRule, Operation};
 use super::*;
 
 #[tokio::test]
-async fn latency_holds_back_the_reply_and_goes_with_other_faults() {
+async fn latency_delays_reply_and_combines_with_other_faults() {
     within(async {
         let sandbox = started().await;
         let provider = sandbox.connectby();
@@ -21,7 +21,7 @@ async fn latency_holds_back_the_reply_and_goes_with_other_faults() {
 }
 
 #[tokio::test]
-async fn a_status_comes_as_often_and_for_what_the_rule_says() {
+async fn status_fault_applies_to_its_operation_and_times() {
     within(async {
         let sandbox = started().await;
         let (provider, client) = (sandbox.connectby(), client());
@@ -43,7 +43,7 @@ async fn a_status_comes_as_often_and_for_what_the_rule_says() {
 }
 
 #[tokio::test]
-async fn a_status_has_the_providers_own_body_unless_told() {
+async fn status_fault_without_body_has_the_providers_body() {
     within(async {
         let sandbox = started().await;
         sandbox.connectby().set_fault(FaultRule::once(Fault::status(429))).await;
@@ -60,7 +60,7 @@ async fn a_status_has_the_providers_own_body_unless_told() {
 }
 
 #[tokio::test]
-async fn a_reply_may_say_no_with_200_or_be_no_json() {
+async fn failure_with_http_200_and_non_json_body_are_sent() {
     within(async {
         let sandbox = started().await;
         let provider = sandbox.connectby();
@@ -89,7 +89,7 @@ async fn a_reply_may_say_no_with_200_or_be_no_json() {
 }
 
 #[tokio::test]
-async fn a_cut_before_reading_leaves_no_trace_on_new_and_on_pooled_connections() {
+async fn cut_before_reading_leaves_no_logged_call() {
     within(async {
         let sandbox = started().await;
         let (provider, client) = (sandbox.connectby(), client());
@@ -113,7 +113,7 @@ async fn a_cut_before_reading_leaves_no_trace_on_new_and_on_pooled_connections()
 }
 
 #[tokio::test]
-async fn a_cut_after_reading_leaves_a_call_that_was_acted_upon() {
+async fn cut_after_reading_leaves_an_executed_call() {
     within(async {
         let sandbox = started().await;
         let provider = sandbox.connectby();
@@ -128,7 +128,7 @@ async fn a_cut_after_reading_leaves_a_call_that_was_acted_upon() {
 }
 
 #[tokio::test]
-async fn a_cut_reply_ends_in_the_middle_of_its_body() {
+async fn cut_reply_ends_in_the_middle_of_its_body() {
     within(async {
         let sandbox = started().await;
         let provider = sandbox.connectby();
@@ -145,7 +145,7 @@ async fn a_cut_reply_ends_in_the_middle_of_its_body() {
 }
 
 #[tokio::test]
-async fn a_refusing_port_refuses_until_the_faults_are_cleared() {
+async fn refusing_port_refuses_until_faults_are_cleared() {
     within(async {
         let sandbox = started().await;
         let (provider, client) = (sandbox.connectly(), client());
@@ -166,7 +166,7 @@ async fn a_refusing_port_refuses_until_the_faults_are_cleared() {
 }
 
 #[tokio::test]
-async fn a_port_that_refuses_drops_calls_in_progress() {
+async fn refusing_port_drops_calls_in_progress() {
     within(async {
         let sandbox = started().await;
         let provider = sandbox.connectly();
@@ -186,7 +186,7 @@ async fn a_port_that_refuses_drops_calls_in_progress() {
 }
 
 #[tokio::test]
-async fn a_connection_may_close_after_a_reply_without_a_word() {
+async fn connection_closes_after_reply_without_announcement() {
     within(async {
         let sandbox = started().await;
         let provider = sandbox.connectby();
@@ -212,7 +212,7 @@ async fn a_connection_may_close_after_a_reply_without_a_word() {
 }
 
 #[tokio::test]
-async fn an_unknown_route_is_answered_plainly_and_recorded() {
+async fn unknown_route_gets_404_and_is_logged() {
     within(async {
         let sandbox = started().await;
         let provider = sandbox.connectly();
@@ -220,14 +220,14 @@ async fn an_unknown_route_is_answered_plainly_and_recorded() {
         assert_eq!(reply.status(), 404);
         assert_eq!(reply.headers()["content-type"], "text/plain; charset=utf-8");
         let calls = provider.calls();
-        assert_eq!((calls[0].operation, provider.unexpected_arrivals()), (None, 1));
+        assert_eq!((calls[0].operation, provider.unknown_route_arrivals()), (None, 1));
         assert!(calls[0].path.ends_with("/no/such/thing?x=1"));
     })
     .await;
 }
 
 #[test]
-fn faults_and_operations_go_through_plain_values_and_back() {
+fn faults_and_operations_round_trip_through_plain_values() {
     let detail = FaultDetail {
         latency: Some(Duration::from_millis(3)),
         status: Some(429),

@@ -1,4 +1,4 @@
-//! The sandbox as its clients see it: real sockets, a real HTTP client, a real webhook receiver.
+//! Tests of the sandbox with real sockets, a real HTTP client and a real webhook receiver.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing good should panic")]
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{ConnectBy, Connectly, Options, Sandbox};
 
-/// A client that does nothing by itself.
+/// A client without proxies, redirects and retries.
 fn client() -> Client {
     Client::builder()
         .no_proxy()
@@ -78,14 +78,14 @@ impl Connectly {
     }
 }
 
-/// Waits until no message has webhooks to come.
-async fn settled(provider: &Connectly) {
-    while provider.messages_under_way() > 0 {
+/// Waits until no message has webhooks to deliver.
+async fn all_webhooks_delivered(provider: &Connectly) {
+    while provider.messages_in_progress() > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// Runs a test against the clock on the wall, for real sockets know no other.
+/// Runs a test with a timeout in real time, because real sockets do not follow tokio's paused clock.
 async fn within<T>(test: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), test).await.expect("the test takes too long")
 }

@@ -1,4 +1,4 @@
-//! A webhook endpoint that writes down what it gets and answers what it is told.
+//! A webhook endpoint that records what it receives and replies with given statuses.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -60,7 +60,7 @@ impl Receiver {
         Self { url, received, answers, _server: server }
     }
 
-    /// The answers to the next webhooks; after these, 200.
+    /// Sets the statuses of the next replies. After these, it replies 200.
     pub(super) fn answer(&self, answers: &[u16]) {
         self.answers.lock().unwrap().extend(answers);
     }
@@ -77,7 +77,7 @@ impl Receiver {
         words
     }
 
-    /// Nothing more comes, as far as a short wait can tell.
+    /// Whether no webhook arrives within a short time.
     pub(super) async fn stays_quiet(&mut self) -> bool {
         tokio::time::timeout(Duration::from_millis(100), self.received.recv()).await.is_err()
     }

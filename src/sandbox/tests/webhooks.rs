@@ -1,8 +1,8 @@
-//! What comes back after a send.
+//! The webhooks that follow a send.
 
 use bytes::Bytes;
 
-use super::super::connectly::{self, Answer, Signature, Topic};
+use super::super::connectly::{self, ConnectlyTopic, CustomerReply, Signature};
 use super::super::{Fault, FaultRule, Operation, Options};
 use super::receiver::Receiver;
 use super::*;
@@ -16,7 +16,7 @@ async fn started_towards(receiver: &Receiver) -> Sandbox {
 }
 
 #[tokio::test]
-async fn the_life_of_a_message_comes_back_signed_and_in_order() {
+async fn webhooks_of_message_are_signed_and_in_order() {
     within(async {
         let mut receiver = Receiver::start().await;
         let sandbox = started_towards(&receiver).await;
@@ -39,14 +39,14 @@ async fn the_life_of_a_message_comes_back_signed_and_in_order() {
                 assert!(json.get("callbackData").is_none(), "a plain answer quotes nothing");
             }
         }
-        settled(provider).await;
+        all_webhooks_delivered(provider).await;
         assert!(receiver.stays_quiet().await);
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_webhook_that_was_not_taken_is_tried_again_in_its_place() {
+async fn refused_webhook_is_retried_in_order() {
     within(async {
         let mut receiver = Receiver::start().await;
         let sandbox = started_towards(&receiver).await;
@@ -64,7 +64,7 @@ async fn a_webhook_that_was_not_taken_is_tried_again_in_its_place() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_nobody_takes_is_given_up() {
+async fn webhook_is_given_up_after_the_retry_time() {
     within(async {
         let receiver = Receiver::start().await;
         let mut options = Options::instant();
@@ -82,7 +82,7 @@ async fn a_webhook_that_nobody_takes_is_given_up() {
 }
 
 #[tokio::test]
-async fn webhook_faults_do_as_their_names_say() {
+async fn webhook_faults_do_what_their_names_say() {
     within(async {
         let mut receiver = Receiver::start().await;
         let sandbox = started_towards(&receiver).await;
@@ -116,7 +116,7 @@ async fn webhook_faults_do_as_their_names_say() {
 }
 
 #[tokio::test]
-async fn a_webhook_can_be_injected_with_any_bytes_and_any_signature() {
+async fn webhook_is_injected_with_any_bytes_and_signature() {
     within(async {
         let mut receiver = Receiver::start().await;
         let sandbox = started().await;
@@ -124,7 +124,7 @@ async fn a_webhook_can_be_injected_with_any_bytes_and_any_signature() {
         let status = Bytes::from_static(br#"{"topic":"delivery_status","statusUpdate":{"status":"odd"}}"#);
         assert_eq!(provider.inject_webhook(status.clone(), Signature::Right).await.address, None);
 
-        provider.set_webhook_target(Topic::DeliveryStatus, receiver.url.clone());
+        provider.set_webhook_target(ConnectlyTopic::DeliveryStatus, receiver.url.clone());
         receiver.answer(&[200, 401, 401]);
         for (signature, expected) in
             [(Signature::Right, 200), (Signature::Wrong, 401), (Signature::Missing, 401)]
@@ -140,14 +140,14 @@ async fn a_webhook_can_be_injected_with_any_bytes_and_any_signature() {
             );
         }
         assert!(receiver.stays_quiet().await);
-        provider.set_webhook_target(Topic::DeliveryStatus, None);
+        provider.set_webhook_target(ConnectlyTopic::DeliveryStatus, None);
         assert_eq!(provider.registrations(), []);
     })
     .await;
 }
 
 #[tokio::test]
-async fn own_messages_are_echoed_to_whoever_asked() {
+async fn echo_registration_receives_own_messages() {
     within(async {
         let mut receiver = Receiver::start().await;
         let sandbox = started().await;
@@ -167,7 +167,7 @@ async fn own_messages_are_echoed_to_whoever_asked() {
 }
 
 #[tokio::test]
-async fn whatever_is_about_a_message_brings_its_callback_data_back() {
+async fn webhooks_about_a_message_contain_its_callback_data() {
     within(async {
         let mut options = Options::instant();
         (options.connectly.auto_status, options.connectly.auto_reply) = (false, false);
@@ -185,12 +185,12 @@ async fn whatever_is_about_a_message_brings_its_callback_data_back() {
         provider.inject_echo(id).await.unwrap();
         let echo = receiver.next().await.json();
         assert_eq!((&echo["message"]["id"], &echo["message"]["isEcho"]), (&json!(id), &json!(true)));
-        let quote = provider.inject_answer(id, Answer::Quote("this one?")).await.unwrap();
+        let quote = provider.inject_reply(id, CustomerReply::Quote("this one?")).await.unwrap();
         let quoted = receiver.next().await.json();
         assert_eq!(quoted["message"]["id"].as_str(), quote.message_id.as_deref());
         assert_eq!((&quoted["message"]["text"], quote.status), (&json!("this one?"), Some(200)));
-        let button = Answer::Button { text: "Yes", payload: "1" };
-        let press = provider.inject_answer(id, button).await.unwrap();
+        let button = CustomerReply::Button { text: "Yes", payload: "1" };
+        let press = provider.inject_reply(id, button).await.unwrap();
         let pressed = receiver.next().await.json();
         let expected = json!({"id": press.message_id.unwrap(), "text": "Yes", "payload": "1"});
         assert_eq!((&pressed["buttonResponse"], pressed.get("message")), (&expected, None));
@@ -211,7 +211,7 @@ async fn whatever_is_about_a_message_brings_its_callback_data_back() {
 }
 
 #[tokio::test]
-async fn a_text_message_by_sms_has_no_life() {
+async fn sms_message_has_no_webhooks() {
     within(async {
         let mut receiver = Receiver::start().await;
         let sandbox = started_towards(&receiver).await;
@@ -225,14 +225,14 @@ async fn a_text_message_by_sms_has_no_life() {
 }
 
 #[tokio::test]
-async fn shutting_down_does_not_wait_for_webhooks_that_are_not_due() {
+async fn shutdown_does_not_wait_for_webhooks_not_yet_due() {
     let mut options = Options::instant();
     let hour = Duration::from_secs(3600);
     options.connectly.timing = connectly::Timing { sent: hour, delivered: hour, read: hour, reply: hour };
     within(async {
         let sandbox = Sandbox::start(options).await.unwrap();
         sandbox.connectly().text(&client()).send().await.unwrap();
-        assert_eq!(sandbox.connectly().messages_under_way(), 1);
+        assert_eq!(sandbox.connectly().messages_in_progress(), 1);
         let url = sandbox.connectly().base_url();
         sandbox.shutdown().await;
         assert!(client().get(url).send().await.unwrap_err().is_connect());
@@ -241,7 +241,7 @@ async fn shutting_down_does_not_wait_for_webhooks_that_are_not_due() {
 }
 
 #[tokio::test]
-async fn dropping_the_sandbox_stops_it() {
+async fn dropped_sandbox_stops() {
     within(async {
         let sandbox = started().await;
         let provider = sandbox.connectby().clone();

@@ -47,7 +47,7 @@ pub(crate) struct Gateway {
 pub(crate) struct Start {
     options: Options,
     variables: BTreeMap<String, String>,
-    journal: fn(&mut config::Journal),
+    journal: fn(&mut config::JournalConfig),
     folder: Option<TempDir>,
 }
 
@@ -97,7 +97,7 @@ impl Start {
     }
 
     /// Sets journal options that the configuration rejects, such as a size of some kilobytes or a retention of zero.
-    pub(crate) fn journal(mut self, set: fn(&mut config::Journal)) -> Self {
+    pub(crate) fn journal(mut self, set: fn(&mut config::JournalConfig)) -> Self {
         self.journal = set;
         self
     }

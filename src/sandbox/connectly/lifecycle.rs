@@ -1,4 +1,4 @@
-//! What follows an accepted send: the webhooks of its life, in the documented shapes.
+//! The webhooks that follow an accepted send, in the documented shapes.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,26 +7,26 @@ use serde_json::{Value, json};
 use ulid::Ulid;
 
 use super::messages::{Accepted, is_user_id};
-use super::{Answer, Options, Topic};
+use super::{ConnectlyTopic, CustomerReply, Options};
 
-/// A webhook and when it is due, counted from the acceptance of its message.
+/// A webhook, and when it is due after its message was accepted.
 #[derive(Clone, Debug)]
 pub(super) struct Webhook {
     pub(super) due: Duration,
-    pub(super) topic: Topic,
+    pub(super) topic: ConnectlyTopic,
     pub(super) body: Bytes,
-    /// The customer for whom this opens the window.
-    pub(super) written_by: Option<String>,
+    /// The customer whose session window this webhook opens.
+    pub(super) opens_window_for: Option<String>,
 }
 
-/// The other side of a conversation.
+/// The customer in a conversation.
 #[derive(Clone, Debug)]
-pub(super) struct Person {
+pub(super) struct Customer {
     pub(super) address: String,
     name: Option<String>,
 }
 
-impl Person {
+impl Customer {
     pub(super) fn new(address: &str, name: Option<&str>) -> Self {
         Self { address: address.to_owned(), name: name.map(str::to_owned) }
     }
@@ -41,20 +41,20 @@ impl Person {
     }
 }
 
-/// Everything that follows an accepted send; empty unless it went to WhatsApp. `reorder` is asked only if
-/// there are statuses to reorder.
-pub(super) fn of(
+/// Returns all webhooks that follow an accepted send. There are none unless it was sent to WhatsApp. `reorder` is
+/// called only if there are statuses to reorder.
+pub(super) fn webhooks(
     accepted: &Accepted,
     options: &Options,
     echo: bool,
     reorder: impl FnOnce() -> bool,
 ) -> Vec<Webhook> {
-    let mut life = Vec::new();
+    let mut webhooks = Vec::new();
     if accepted.channel != "whatsapp" {
-        return life;
+        return webhooks;
     }
     if echo {
-        life.push(own_message(accepted, &options.business_number));
+        webhooks.push(echo_webhook(accepted, &options.business_number));
     }
     if options.auto_status {
         let timing = [options.timing.sent, options.timing.delivered, options.timing.read];
@@ -66,64 +66,64 @@ pub(super) fn of(
         if reorder() {
             statuses.reverse();
         }
-        let topic = Topic::DeliveryStatus;
-        life.extend(timing.into_iter().zip(statuses).map(|(due, body)| Webhook {
+        let topic = ConnectlyTopic::DeliveryStatus;
+        webhooks.extend(timing.into_iter().zip(statuses).map(|(due, body)| Webhook {
             due,
             topic,
             body,
-            written_by: None,
+            opens_window_for: None,
         }));
     }
     if options.auto_reply {
         let id = Ulid::generate().to_string();
-        let text = format!("Got it: {}", accepted.gist);
+        let text = format!("Got it: {}", accepted.summary);
         let due = options.timing.reply;
         let body = message_body(&id, &accepted.customer, &options.business_number, &text, due);
-        let written_by = Some(accepted.customer.address.clone());
-        life.push(Webhook { due, topic: Topic::Messages, body, written_by });
+        let opens_window_for = Some(accepted.customer.address.clone());
+        webhooks.push(Webhook { due, topic: ConnectlyTopic::Messages, body, opens_window_for });
     }
-    life
+    webhooks
 }
 
 /// A customer's text, due at once.
-pub(super) fn customer_message(id: &str, customer: &Person, business: &str, text: &str) -> Webhook {
+pub(super) fn customer_message(id: &str, customer: &Customer, business: &str, text: &str) -> Webhook {
     let due = Duration::ZERO;
     let body = message_body(id, customer, business, text, due);
-    Webhook { due, topic: Topic::Messages, body, written_by: Some(customer.address.clone()) }
+    Webhook { due, topic: ConnectlyTopic::Messages, body, opens_window_for: Some(customer.address.clone()) }
 }
 
 /// A status of a message, due at once.
-pub(super) fn status(accepted: &Accepted, business: &str, word: &str) -> Webhook {
+pub(super) fn status(accepted: &Accepted, business: &str, status: &str) -> Webhook {
     let due = Duration::ZERO;
-    let body = status_body(accepted, business, word, due);
-    Webhook { due, topic: Topic::DeliveryStatus, body, written_by: None }
+    let body = status_body(accepted, business, status, due);
+    Webhook { due, topic: ConnectlyTopic::DeliveryStatus, body, opens_window_for: None }
 }
 
-/// A customer's answer to a message of ours, due at once: it brings the message's `callbackData` back.
-pub(super) fn answer(id: &str, answered: &Accepted, business: &str, answer: &Answer<'_>) -> Webhook {
+/// A customer's reply to a message of the business, due at once. It contains the message's `callbackData`.
+pub(super) fn reply(id: &str, accepted: &Accepted, business: &str, reply: &CustomerReply<'_>) -> Webhook {
     let mut body = json!({
         "topic": "messages",
         "timestamp": timestamp(Duration::ZERO),
-        "sender": answered.customer.json("whatsapp"),
+        "sender": accepted.customer.json("whatsapp"),
         "recipient": business_json(business),
-        "context": {"replyToId": answered.id},
+        "context": {"replyToId": accepted.id},
         "metadata": null,
     });
-    match answer {
-        Answer::Quote(text) => {
+    match reply {
+        CustomerReply::Quote(text) => {
             body["message"] = json!({"id": id, "text": text, "attachments": [], "location": null});
         }
-        Answer::Button { text, payload } => {
+        CustomerReply::Button { text, payload } => {
             body["buttonResponse"] = json!({"id": id, "text": text, "payload": payload});
         }
     }
-    bring_back(answered, &mut body);
-    let written_by = Some(answered.customer.address.clone());
-    Webhook { due: Duration::ZERO, topic: Topic::Messages, body: encode(&body), written_by }
+    add_callback_data(accepted, &mut body);
+    let opens_window_for = Some(accepted.customer.address.clone());
+    Webhook { due: Duration::ZERO, topic: ConnectlyTopic::Messages, body: encode(&body), opens_window_for }
 }
 
-/// Plain text that quotes nothing: no `callbackData`.
-fn message_body(id: &str, customer: &Person, business: &str, text: &str, due: Duration) -> Bytes {
+/// A plain text that quotes no message, so it has no `callbackData`.
+fn message_body(id: &str, customer: &Customer, business: &str, text: &str, due: Duration) -> Bytes {
     encode(&json!({
         "topic": "messages",
         "timestamp": timestamp(due),
@@ -146,12 +146,12 @@ fn status_body(accepted: &Accepted, business: &str, status: &str, due: Duration)
     if let Some(campaign_name) = &accepted.campaign_name {
         body["statusUpdate"]["metadata"] = json!({"campaignName": campaign_name});
     }
-    bring_back(accepted, &mut body);
+    add_callback_data(accepted, &mut body);
     encode(&body)
 }
 
-/// Our own message, reported back to whoever asked for echoes.
-pub(super) fn own_message(accepted: &Accepted, business: &str) -> Webhook {
+/// The webhook that reports the business's own message as an echo.
+pub(super) fn echo_webhook(accepted: &Accepted, business: &str) -> Webhook {
     let mut message = accepted.echo.clone();
     message["id"] = json!(accepted.id);
     message["isEcho"] = json!(true);
@@ -163,12 +163,17 @@ pub(super) fn own_message(accepted: &Accepted, business: &str) -> Webhook {
         "message": message,
         "metadata": null,
     });
-    bring_back(accepted, &mut body);
-    Webhook { due: Duration::ZERO, topic: Topic::Messages, body: encode(&body), written_by: None }
+    add_callback_data(accepted, &mut body);
+    Webhook {
+        due: Duration::ZERO,
+        topic: ConnectlyTopic::Messages,
+        body: encode(&body),
+        opens_window_for: None,
+    }
 }
 
-/// What was sent with a message as its `callbackData`.
-fn bring_back(accepted: &Accepted, body: &mut Value) {
+/// Adds the `callbackData` of the message.
+fn add_callback_data(accepted: &Accepted, body: &mut Value) {
     if let Some(callback_data) = &accepted.callback_data {
         body["callbackData"] = callback_data.clone();
     }

@@ -1,4 +1,4 @@
-//! The record of every call that was read.
+//! The log of every call that was read.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -6,27 +6,27 @@ use bytes::Bytes;
 
 use super::operation::Operation;
 
-/// How many calls are kept; older ones are forgotten, though still counted.
-const CALLS_KEPT: usize = 10_000;
-/// How many bytes of bodies are kept.
-const BODY_BYTES_KEPT: usize = 64 << 20;
+/// The maximum number of stored calls. Older ones are deleted, but still counted.
+const MAX_CALLS: usize = 10_000;
+/// The maximum size of all stored bodies.
+const MAX_BODY_BYTES: usize = 64 << 20;
 
-/// A call as it arrived at an imitated provider.
+/// A call as it arrived at a simulated provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Counts from 1 over all calls to this provider.
+    /// The sequence number, from 1, over all calls to this provider.
     pub sequence: u64,
-    /// What the route stands for; `None` for a call that nobody expected.
+    /// The operation of the route. `None` if the route is unknown.
     pub operation: Option<Operation>,
     /// The HTTP method.
     pub method: String,
     /// Path and query.
     pub path: String,
-    /// Header names in lower case and their values, less the credentials.
+    /// Header names in lower case and their values, without credentials.
     pub headers: Vec<(String, String)>,
     /// The body, byte for byte.
     pub body: Bytes,
-    /// The status that the provider decided on, whether or not a fault then kept the answer back. `None` before that.
+    /// The status that the provider decided on, even if a fault then suppressed the reply. `None` before that.
     pub status: Option<u16>,
 }
 
@@ -47,7 +47,7 @@ impl Call {
     }
 }
 
-/// The newest calls of one provider, and how many there were of each operation.
+/// The newest calls of one provider, and the number of calls of each operation.
 #[derive(Debug, Default)]
 pub(super) struct CallLog {
     sequence: u64,
@@ -57,22 +57,22 @@ pub(super) struct CallLog {
 }
 
 impl CallLog {
-    /// Keeps a call, and gives its sequence number.
+    /// Stores a call and returns its sequence number.
     pub(super) fn record(&mut self, mut call: Call) -> u64 {
         self.sequence += 1;
         call.sequence = self.sequence;
         *self.arrivals.entry(call.operation).or_default() += 1;
         self.body_bytes += call.body.len();
         self.calls.push_back(call);
-        while self.calls.len() > CALLS_KEPT || (self.body_bytes > BODY_BYTES_KEPT && self.calls.len() > 1) {
-            let oldest = self.calls.pop_front().expect("there is more than one call");
+        while self.calls.len() > MAX_CALLS || (self.body_bytes > MAX_BODY_BYTES && self.calls.len() > 1) {
+            let oldest = self.calls.pop_front().expect("the log is not empty");
             self.body_bytes -= oldest.body.len();
         }
         self.sequence
     }
 
-    /// Notes what the call of that number is answered with, if it is still kept.
-    pub(super) fn answered(&mut self, sequence: u64, status: u16) {
+    /// Sets the status of the call with that sequence number, if the call is still stored.
+    pub(super) fn set_status(&mut self, sequence: u64, status: u16) {
         let at = self.calls.partition_point(|call| call.sequence < sequence);
         if let Some(call) = self.calls.get_mut(at).filter(|call| call.sequence == sequence) {
             call.status = Some(status);
@@ -87,7 +87,7 @@ impl CallLog {
         self.arrivals.get(&operation).copied().unwrap_or(0)
     }
 
-    /// Forgets calls and counts; sequence numbers go on.
+    /// Deletes calls and counts. Sequence numbers continue.
     pub(super) fn clear(&mut self) {
         self.calls.clear();
         self.body_bytes = 0;
