@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::config::{Config, Environment};
 use crate::store::{self, LogRange, Restored};
-use crate::telemetry::say;
+use crate::telemetry::print_line;
 
 /// For how long request_ids are remembered where no configuration says it.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -59,22 +59,22 @@ pub fn restore(store: StoreFile, from: &Path, accept_repeats: bool) -> Result<()
         store::restore(from, &path, (!accept_repeats).then_some(remembered))?;
     say_what_is_there(&log_range, &path);
     // It is done, whether it can be said or not.
-    let _ = say(format_args!(
+    let _ = print_line(format_args!(
         "what was received after {} is not: whoever goes on behind an earlier cursor, or by a subscription, is not told",
         backed_up.to_rfc3339()
     ));
     let _ = match replay_guard_until {
-        Some(until) => say(format_args!(
+        Some(until) => print_line(format_args!(
             "until {}, a request_id that is not known is answered SEND_OUTCOME_UNKNOWN: it may have been used after \
              the backup",
             until.to_rfc3339()
         )),
-        None => say("what was sent after the backup may be sent again"),
+        None => print_line("what was sent after the backup may be sent again"),
     };
     Ok(())
 }
 
 fn say_what_is_there(LogRange { oldest, newest }: &LogRange, path: &Path) {
     let events = newest + 1 - oldest;
-    let _ = say(format_args!("{events} events, up to number {newest}, are in {}", path.display()));
+    let _ = print_line(format_args!("{events} events, up to number {newest}, are in {}", path.display()));
 }

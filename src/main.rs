@@ -95,7 +95,9 @@ async fn run() -> ExitCode {
         Command::Check { config } => check(config),
         Command::Backup { store, to } => backup::back_up(store, &to),
         Command::Restore { store, from, accept_repeats } => backup::restore(store, &from, accept_repeats),
-        Command::Reference => telemetry::say(switchboard::config::REFERENCE.trim_end()).map_err(Into::into),
+        Command::Reference => {
+            telemetry::print_line(switchboard::config::REFERENCE.trim_end()).map_err(Into::into)
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -119,7 +121,7 @@ fn tell(error: &dyn Error) {
 
 fn check(config: PathBuf) -> Result<(), Box<dyn Error>> {
     let config = Config::load(Some(&config), &Environment)?;
-    telemetry::say(format_args!("{} accounts, no faults", config.accounts.len()))?;
+    telemetry::print_line(format_args!("{} accounts, no faults", config.accounts.len()))?;
     Ok(())
 }
 
@@ -141,7 +143,7 @@ async fn sandbox(store: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
     telemetry::log_to_stderr(&demo.config.log);
     let sandbox = Arc::new(demo.sandbox);
     let serving = |at| {
-        let _ = telemetry::say(demo::welcome(at));
+        let _ = telemetry::print_line(demo::welcome(at));
     };
     app::serve(&demo.config, demo.listeners, Some(Arc::clone(&sandbox)), signalled()?, serving).await?;
     if let Some(sandbox) = Arc::into_inner(sandbox) {

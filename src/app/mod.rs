@@ -39,14 +39,14 @@ use crate::webhook::Ingress;
 pub use reopen::serve;
 
 /// How long a subscriber's connection may be silent before it is asked whether it is there, and then to answer.
-const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many connections may wait to be taken in.
 const BACKLOG: u32 = 4_096;
 
 /// The least time that the store is given to close.
-const CLOSING: Duration = Duration::from_secs(5);
+const STORE_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The most calls and streams on one connection.
 const MAX_STREAMS: u32 = 2_048;
@@ -88,7 +88,7 @@ pub struct App {
     addresses: Addresses,
     routes: Routes,
     /// Whether pages may call: they speak HTTP/1.1 too.
-    pages: bool,
+    grpc_web: bool,
     ingress: Router,
     webhook_limits: Limits,
     admin: Router,
@@ -105,7 +105,7 @@ struct StoreHandles {
     tail: Arc<Tail>,
     message_watchers: MessageWatchers,
     subscription_changes: SubscriptionChanges,
-    owner: ReplicaId,
+    replica_id: ReplicaId,
 }
 
 /// Why a server does not start, or stops by itself.
@@ -195,21 +195,21 @@ fn bind(section: &'static str, address: SocketAddr) -> Result<TcpListener, Error
 
 impl StoreHandles {
     fn open(path: &Path) -> Result<Self, store::Error> {
-        Self::by(path, Store::open)
+        Self::open_with(path, Store::open)
     }
 
     /// See [`Store::reopen`].
     fn reopen(path: &Path, newest: Cursor) -> Result<Self, store::Error> {
-        Self::by(path, |options| Store::reopen(options, newest))
+        Self::open_with(path, |options| Store::reopen(options, newest))
     }
 
-    fn by(
+    fn open_with(
         path: &Path,
         open: impl FnOnce(store::Options) -> Result<Store, store::Error>,
     ) -> Result<Self, store::Error> {
         let (tail, message_watchers, subscription_changes) =
             (Arc::new(Tail::new()), MessageWatchers::new(), SubscriptionChanges::new());
-        let owner = ReplicaId::generate();
+        let replica_id = ReplicaId::generate();
         let store = open(store::Options {
             path: path.to_owned(),
             encode: api::encode_event,
@@ -219,13 +219,13 @@ impl StoreHandles {
                 Box::new(move |changes| {
                     tail.push(changes.events);
                     message_watchers.notify_changed(changes.messages);
-                    subscription_changes.tell(changes.subscriptions);
+                    subscription_changes.notify(changes.subscriptions);
                 })
             },
-            owner,
+            owner: replica_id,
             max_pages: None,
         })?;
-        Ok(Self { store, tail, message_watchers, subscription_changes, owner })
+        Ok(Self { store, tail, message_watchers, subscription_changes, replica_id })
     }
 }
 
@@ -251,16 +251,16 @@ impl App {
         listeners: Listeners,
         sandbox: Option<Arc<Sandbox>>,
         accounts: Accounts,
-        opened: StoreHandles,
+        handles: StoreHandles,
     ) -> Result<Self, Error> {
-        let StoreHandles { store, tail, message_watchers, subscription_changes, owner } = opened;
+        let StoreHandles { store, tail, message_watchers, subscription_changes, replica_id } = handles;
         let addresses = listeners.addresses()?;
         let metrics = install();
         let stopping = CancellationToken::new();
         let journal = Journal::new(store.clone(), tail, subscription_changes);
         let policy = RetentionPolicy {
             events: config.journal.retention,
-            held_events: config.journal.subscription_retention,
+            unacknowledged_events: config.journal.subscription_retention,
             event_bytes: config.journal.retention_bytes,
             requests: config.sends.request_id_retention,
             messages: config.sends.retention,
@@ -270,7 +270,7 @@ impl App {
         let dispatch = Dispatch::new(
             accounts.clone(),
             store.clone(),
-            owner,
+            replica_id,
             OnNotDone::new({
                 let message_watchers = message_watchers.clone();
                 move |message_id, failure| message_watchers.notify_not_done(message_id, failure)
@@ -288,7 +288,7 @@ impl App {
         };
         let ingress = Ingress::new(&config.webhook, accounts, journal.clone()).router();
         let admin = Admin { store: health.clone(), stopping: stopping.clone(), metrics }.router();
-        let (routes, keep_health) = Api {
+        let (routes, health_task) = Api {
             dispatch: dispatch.clone(),
             messages,
             journal: journal.clone(),
@@ -297,20 +297,20 @@ impl App {
             sandbox,
         }
         .routes();
-        let pages = !config.grpc.web_origins.is_empty();
-        let routes = if pages { api::for_pages(routes, &config.grpc.web_origins) } else { routes };
+        let grpc_web = !config.grpc.web_origins.is_empty();
+        let routes = if grpc_web { api::for_pages(routes, &config.grpc.web_origins) } else { routes };
 
         let mut background = JoinSet::new();
-        background.spawn(until(stopping.clone(), retention.run()));
-        background.spawn(until(stopping.clone(), gauges.run()));
-        background.spawn(keep_health);
-        background.spawn(until(stopping.clone(), show_health(health)));
+        background.spawn(run_until_stopped(stopping.clone(), retention.run()));
+        background.spawn(run_until_stopped(stopping.clone(), gauges.run()));
+        background.spawn(health_task);
+        background.spawn(run_until_stopped(stopping.clone(), update_writable_gauge(health)));
         let grace = config.shutdown.grace;
         Ok(Self {
             listeners,
             addresses,
             routes,
-            pages,
+            grpc_web,
             ingress,
             webhook_limits,
             admin,
@@ -337,7 +337,7 @@ impl App {
         let Self {
             listeners,
             routes,
-            pages,
+            grpc_web,
             ingress,
             webhook_limits,
             admin,
@@ -349,7 +349,7 @@ impl App {
             ..
         } = self;
         let mut servers = JoinSet::new();
-        servers.spawn(serve_grpc(listeners.grpc, routes, pages, stopping.clone()));
+        servers.spawn(serve_grpc(listeners.grpc, routes, grpc_web, stopping.clone()));
         let webhooks = listener::serve(listeners.webhook, ingress, webhook_limits, stopping.clone());
         servers.spawn(async {
             webhooks.await;
@@ -357,26 +357,26 @@ impl App {
         });
         // The operator may look on until the very end.
         let stopped = CancellationToken::new();
-        let mut operator = JoinSet::new();
-        operator.spawn(listener::serve(listeners.admin, admin, ADMIN_LIMITS, stopped.clone()));
+        let mut admin_server = JoinSet::new();
+        admin_server.spawn(listener::serve(listeners.admin, admin, ADMIN_LIMITS, stopped.clone()));
 
         let mut health = store.health();
         let failure = tokio::select! {
             () = stop.cancelled() => None,
-            () = died(&mut health) => Some(Error::StoreFailed { newest: store.newest() }),
-            Some(ended) = servers.join_next() => Some(ended_by_itself(ended)),
-            Some(ended) = operator.join_next() => Some(ended_by_itself(ended.map(Ok))),
-            Some(ended) = background.join_next() => Some(ended_by_itself(ended.map(Ok))),
+            () = wait_until_dead(&mut health) => Some(Error::StoreFailed { newest: store.newest() }),
+            Some(ended) = servers.join_next() => Some(unexpected_end(ended)),
+            Some(ended) = admin_server.join_next() => Some(unexpected_end(ended.map(Ok))),
+            Some(ended) = background.join_next() => Some(unexpected_end(ended.map(Ok))),
         };
 
         tracing::info!("stopping");
         stopping.cancel();
-        let orderly = async {
+        let drained = async {
             while servers.join_next().await.is_some() {}
             dispatch.drain().await;
             while background.join_next().await.is_some() {}
         };
-        if tokio::time::timeout(grace, orderly).await.is_err() {
+        if tokio::time::timeout(grace, drained).await.is_err() {
             tracing::warn!(
                 grace_seconds = grace.as_secs(),
                 "not everything ended in time: the rest is cut off"
@@ -385,14 +385,14 @@ impl App {
         servers.shutdown().await;
         background.shutdown().await;
         stopped.cancel();
-        operator.shutdown().await;
+        admin_server.shutdown().await;
         // Connections that were cut off may hold handles to the store still; so it is told to close, and does not wait
         // for the last of them.
         let closed = async {
             store.close().await;
             while health.changed().await.is_ok() {}
         };
-        let stuck = tokio::time::timeout(grace.max(CLOSING), closed).await.is_err();
+        let stuck = tokio::time::timeout(grace.max(STORE_CLOSE_TIMEOUT), closed).await.is_err();
         if stuck {
             tracing::warn!("the store did not close in time");
         }
@@ -409,12 +409,12 @@ impl App {
 async fn serve_grpc(
     listener: TcpListener,
     routes: Routes,
-    pages: bool,
+    grpc_web: bool,
     stopping: CancellationToken,
 ) -> Result<(), ServeError> {
     Server::builder()
-        .accept_http1(pages)
-        .http2_keepalive_interval(Some(KEEPALIVE))
+        .accept_http1(grpc_web)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(Some(MAX_STREAMS))
         .layer(MapRequestLayer::new(api::reject_truncated_bodies))
@@ -429,7 +429,7 @@ async fn serve_grpc(
 
 type ServeError = Box<dyn std::error::Error + Send + Sync>;
 
-fn ended_by_itself(ended: Result<Result<(), ServeError>, JoinError>) -> Error {
+fn unexpected_end(ended: Result<Result<(), ServeError>, JoinError>) -> Error {
     Error::Ended(match ended {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error),
@@ -438,17 +438,17 @@ fn ended_by_itself(ended: Result<Result<(), ServeError>, JoinError>) -> Error {
 }
 
 /// Runs a task until the server stops. Only a task that ends before that is a failure.
-async fn until(stopping: CancellationToken, task: impl Future<Output = ()>) {
+async fn run_until_stopped(stopping: CancellationToken, task: impl Future<Output = ()>) {
     stopping.run_until_cancelled(task).await;
 }
 
 /// Waits until the store can no longer be trusted.
-async fn died(store: &mut watch::Receiver<Health>) {
+async fn wait_until_dead(store: &mut watch::Receiver<Health>) {
     // A channel that has closed is a writer that is gone.
     let _ = store.wait_for(|health| *health == Health::Dead).await;
 }
 
-async fn show_health(mut store: watch::Receiver<Health>) {
+async fn update_writable_gauge(mut store: watch::Receiver<Health>) {
     loop {
         let writable = *store.borrow_and_update() == Health::Writable;
         gauge!(STORE_WRITABLE).set(if writable { 1.0 } else { 0.0 });

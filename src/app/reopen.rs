@@ -41,59 +41,63 @@ pub async fn serve(
 ) -> Result<(), Error> {
     install();
     counter!(STORE_REOPENED).absolute(0);
-    let mut held = Some(RetainedSockets::by(&listeners)?);
+    let mut retained = Some(RetainedSockets::new(&listeners)?);
     let app = App::build(config, listeners, sandbox.clone())?;
     serving(app.addresses());
     let mut running = Box::pin(app.run(stop.clone()));
-    let ended = tokio::select! {
-        ended = &mut running => ended,
+    let result = tokio::select! {
+        result = &mut running => result,
         () = stop.cancelled() => {
             // Whoever comes now must not be kept waiting for nothing.
-            held = None;
+            retained = None;
             running.await
         }
     };
-    let newest = match ended {
+    let newest = match result {
         Err(Error::StoreFailed { newest }) if !stop.is_cancelled() => newest,
-        ended => return ended,
+        result => return result,
     };
-    let Some(held) = held else { return Err(Error::StoreFailed { newest }) };
+    let Some(retained) = retained else { return Err(Error::StoreFailed { newest }) };
     tracing::error!(
         "the store's disk failed: the store is opened again, and verified before it is served from"
     );
     gauge!(STORE_WRITABLE).set(0.0);
     let accounts = Accounts::new(&config.accounts)?;
-    let Some(opened) = stop.run_until_cancelled(reopened(config, &held, newest)).await else {
+    let Some(handles) = stop.run_until_cancelled(reopen_store(config, &retained, newest)).await else {
         return Err(Error::StoreFailed { newest });
     };
-    let app = App::assemble(config, held.listeners()?, sandbox, accounts, opened?)?;
-    drop(held);
+    let app = App::assemble(config, retained.listeners()?, sandbox, accounts, handles?)?;
+    drop(retained);
     counter!(STORE_REOPENED).increment(1);
     tracing::warn!("the store was verified: serving again");
     match app.run(stop).await {
         Err(Error::StoreFailed { .. }) => Err(Error::StoreFailedAgain),
-        ended => ended,
+        result => result,
     }
 }
 
 /// Opens the store again and verifies it, which takes as long as reading all of it does. The operator may look on.
-async fn reopened(config: &Config, held: &RetainedSockets, newest: Cursor) -> Result<StoreHandles, Error> {
+async fn reopen_store(
+    config: &Config,
+    retained: &RetainedSockets,
+    newest: Cursor,
+) -> Result<StoreHandles, Error> {
     let path = config.journal.path.clone();
-    let (done, opened) = oneshot::channel();
+    let (sender, receiver) = oneshot::channel();
     // A thread that nobody waits for: whoever stops the server does not wait for the disk.
     std::thread::Builder::new()
         .name("store-verify".to_owned())
-        .spawn(move || drop(done.send(StoreHandles::reopen(&path, newest))))
+        .spawn(move || drop(sender.send(StoreHandles::reopen(&path, newest))))
         .map_err(|source| Error::Ended(Some(source.into())))?;
-    let operator = listener::serve(
-        listening(&held.admin)?,
+    let admin_server = listener::serve(
+        from_std(&retained.admin)?,
         admin::without_store(install()),
         ADMIN_LIMITS,
         CancellationToken::new(),
     );
     tokio::select! {
-        opened = opened => opened.map_err(|_| Error::Ended(None))?.map_err(Error::NotReopened),
-        () = operator => Err(Error::Ended(None)),
+        opened = receiver => opened.map_err(|_| Error::Ended(None))?.map_err(Error::NotReopened),
+        () = admin_server => Err(Error::Ended(None)),
     }
 }
 
@@ -105,27 +109,27 @@ struct RetainedSockets {
 }
 
 impl RetainedSockets {
-    fn by(listeners: &Listeners) -> Result<Self, Error> {
-        let held = |listener: &TcpListener| {
+    fn new(listeners: &Listeners) -> Result<Self, Error> {
+        let retained = |listener: &TcpListener| {
             listener.as_fd().try_clone_to_owned().map(std::net::TcpListener::from).map_err(Error::Socket)
         };
         Ok(Self {
-            grpc: held(&listeners.grpc)?,
-            webhook: held(&listeners.webhook)?,
-            admin: held(&listeners.admin)?,
+            grpc: retained(&listeners.grpc)?,
+            webhook: retained(&listeners.webhook)?,
+            admin: retained(&listeners.admin)?,
         })
     }
 
     fn listeners(&self) -> Result<Listeners, Error> {
         Ok(Listeners {
-            grpc: listening(&self.grpc)?,
-            webhook: listening(&self.webhook)?,
-            admin: listening(&self.admin)?,
+            grpc: from_std(&self.grpc)?,
+            webhook: from_std(&self.webhook)?,
+            admin: from_std(&self.admin)?,
         })
     }
 }
 
 /// The same socket, to accept from.
-fn listening(held: &std::net::TcpListener) -> Result<TcpListener, Error> {
-    held.try_clone().and_then(TcpListener::from_std).map_err(Error::Socket)
+fn from_std(retained: &std::net::TcpListener) -> Result<TcpListener, Error> {
+    retained.try_clone().and_then(TcpListener::from_std).map_err(Error::Socket)
 }

@@ -8,7 +8,7 @@ use crate::domain::{Cursor, UnixMillis};
 use crate::store::{StoredEvent, TimeLocation};
 
 /// How many of the store's pages one piece may look through.
-const STEPS: usize = 16;
+const MAX_STORE_PAGES: usize = 16;
 
 /// What an event costs in an answer beside its bytes: keys and lengths.
 const EVENT_OVERHEAD: usize = 16;
@@ -61,102 +61,100 @@ impl Journal {
     /// When the place cannot be read from, or the store cannot be read.
     pub async fn list(
         &self,
-        place: ListStart,
-        bounds: PageLimits,
+        start: ListStart,
+        limits: PageLimits,
         with_raw: bool,
-        wanted: impl Fn(&StoredEvent) -> bool + Send,
+        matches: impl Fn(&StoredEvent) -> bool + Send,
     ) -> Result<EventPage, Error> {
-        let collected = Collected { wanted, bounds, bytes: 0, events: Vec::new() };
+        let builder = PageBuilder { matches, limits, bytes: 0, events: Vec::new() };
         let log_range = self.store.log_range();
-        match place {
-            ListStart::Oldest => self.list_after(log_range.oldest - 1, true, with_raw, collected).await,
-            ListStart::After(cursor) => self.list_after(self.kept(cursor)?, false, with_raw, collected).await,
+        match start {
+            ListStart::Oldest => self.list_after(log_range.oldest - 1, true, with_raw, builder).await,
+            ListStart::After(cursor) => self.list_after(self.kept(cursor)?, false, with_raw, builder).await,
             ListStart::Since(moment) => match self.store.since(moment).await? {
                 TimeLocation { after, trimmed: false } => {
-                    self.list_after(after, false, with_raw, collected).await
+                    self.list_after(after, false, with_raw, builder).await
                 }
                 TimeLocation { after, trimmed: true } => {
                     Err(Error::CursorExpired { oldest: self.cursor(after) })
                 }
             },
-            ListStart::Newest => self.list_before(log_range.newest, true, with_raw, collected).await,
-            ListStart::Before(cursor) => {
-                self.list_before(self.kept(cursor)?, false, with_raw, collected).await
-            }
+            ListStart::Newest => self.list_before(log_range.newest, true, with_raw, builder).await,
+            ListStart::Before(cursor) => self.list_before(self.kept(cursor)?, false, with_raw, builder).await,
         }
     }
 
     /// Looks through what is behind a place. With `any_oldest`, a place whose events were trimmed meanwhile moves on.
     async fn list_after<W: Fn(&StoredEvent) -> bool>(
         &self,
-        mut place: u64,
-        any_oldest: bool,
+        mut start: u64,
+        from_oldest: bool,
         with_raw: bool,
-        mut collected: Collected<W>,
+        mut builder: PageBuilder<W>,
     ) -> Result<EventPage, Error> {
         // Only what has been told: the cursors that go out are good at once.
         let newest = self.store.log_range().newest;
-        let mut at = place;
-        'looking: for _ in 0..STEPS {
-            if at >= newest || collected.is_full() {
+        let mut position = start;
+        'scan: for _ in 0..MAX_STORE_PAGES {
+            if position >= newest || builder.is_full() {
                 break;
             }
-            let page = self.store.read(at, with_raw).await?;
+            let page = self.store.read(position, with_raw).await?;
             let first = page.events.first().map(|first| first.sequence);
-            if first != Some(at + 1) {
+            if first != Some(position + 1) {
                 // What is not there was trimmed.
-                let left = first.map_or(newest, |first| first - 1);
-                if at != place {
+                let trimmed = first.map_or(newest, |first| first - 1);
+                if position != start {
                     // What was looked through is a piece. Whoever goes on from there is told.
                     break;
-                } else if any_oldest {
-                    (place, at) = (left, left);
+                } else if from_oldest {
+                    (start, position) = (trimmed, trimmed);
                     continue;
                 }
-                return Err(Error::CursorExpired { oldest: self.cursor(left) });
+                return Err(Error::CursorExpired { oldest: self.cursor(trimmed) });
             }
             for event in page.events.iter().take_while(|event| event.sequence <= newest) {
-                if !collected.take(event) {
-                    break 'looking;
+                if !builder.add(event) {
+                    break 'scan;
                 }
-                at = event.sequence;
+                position = event.sequence;
             }
         }
-        Ok(self.piece(collected.events, place, at, newest))
+        Ok(self.page(builder.events, start, position, newest))
     }
 
     /// Looks through what is before a place, backwards. With `any_newest`, it may be that nothing is left there.
     async fn list_before<W: Fn(&StoredEvent) -> bool>(
         &self,
-        place: u64,
-        any_newest: bool,
+        start: u64,
+        from_newest: bool,
         with_raw: bool,
-        mut collected: Collected<W>,
+        mut builder: PageBuilder<W>,
     ) -> Result<EventPage, Error> {
         let newest = self.store.log_range().newest;
-        let mut at = place;
-        'looking: for _ in 0..STEPS {
-            if at < self.store.log_range().oldest || collected.is_full() {
+        let mut position = start;
+        'scan: for _ in 0..MAX_STORE_PAGES {
+            if position < self.store.log_range().oldest || builder.is_full() {
                 break;
             }
-            let page = self.store.read_before(at, with_raw).await?;
-            if page.events.is_empty() && at == place && !any_newest {
+            let page = self.store.read_before(position, with_raw).await?;
+            if page.events.is_empty() && position == start && !from_newest {
                 return Err(Error::CursorExpired { oldest: self.cursor(self.store.log_range().oldest - 1) });
             } else if page.events.is_empty() {
                 break;
             }
             for event in page.events.iter().rev() {
-                if !collected.take(event) {
-                    break 'looking;
+                if !builder.add(event) {
+                    break 'scan;
                 }
-                at = event.sequence - 1;
+                position = event.sequence - 1;
             }
         }
-        collected.events.reverse();
-        Ok(self.piece(collected.events, at, place, newest))
+        builder.events.reverse();
+        Ok(self.page(builder.events, position, start, newest))
     }
 
-    fn piece(&self, events: Vec<StoredEvent>, previous: u64, next: u64, newest: u64) -> EventPage {
+    fn page(&self, events: Vec<StoredEvent>, previous: u64, next: u64, newest: u64) -> EventPage {
         EventPage {
             events,
             previous: self.cursor(previous),
@@ -168,30 +166,30 @@ impl Journal {
 }
 
 /// What was found so far.
-struct Collected<W> {
-    wanted: W,
-    bounds: PageLimits,
+struct PageBuilder<W> {
+    matches: W,
+    limits: PageLimits,
     bytes: usize,
     events: Vec<StoredEvent>,
 }
 
-impl<W: Fn(&StoredEvent) -> bool> Collected<W> {
+impl<W: Fn(&StoredEvent) -> bool> PageBuilder<W> {
     fn is_full(&self) -> bool {
-        self.events.len() >= self.bounds.events
+        self.events.len() >= self.limits.events
     }
 
     /// Takes an event, or passes it over when it is not wanted. False when there is no room for more: then the piece
     /// ends before it.
-    fn take(&mut self, event: &StoredEvent) -> bool {
+    fn add(&mut self, event: &StoredEvent) -> bool {
         if self.is_full() {
             return false;
         }
-        if !(self.wanted)(event) {
+        if !(self.matches)(event) {
             return true;
         }
         let raw = event.raw.as_ref().map_or(0, bytes::Bytes::len);
         let bytes = self.bytes + EVENT_OVERHEAD + event.event.len() + raw;
-        let fits = self.events.is_empty() || bytes <= self.bounds.bytes;
+        let fits = self.events.is_empty() || bytes <= self.limits.bytes;
         if fits {
             self.bytes = bytes;
             self.events.push(event.clone());

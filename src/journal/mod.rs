@@ -108,7 +108,7 @@ impl Journal {
         match start {
             Start::Latest => Ok(reader(newest)),
             // What is the oldest may be trimmed before it is read. Whoever asked for the oldest takes the next.
-            Start::Earliest => Ok(reader(oldest - 1).from_earliest_left()),
+            Start::Earliest => Ok(reader(oldest - 1).from_oldest()),
             // A reader that skips comes to what is gone by itself, and tells.
             Start::After(cursor) => match (self.kept(cursor), on_expired) {
                 (Ok(sequence), _) => Ok(reader(sequence)),

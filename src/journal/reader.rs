@@ -19,7 +19,7 @@ pub struct Reader {
     /// It began at the place of this subscription.
     from_subscription: Option<SubscriptionId>,
     /// Something was read.
-    begun: bool,
+    has_read: bool,
     on_expired: OnExpired,
     /// What was found missing when the place was looked for, and is not told yet.
     initial_gap: Option<Gap>,
@@ -68,10 +68,10 @@ impl Gap {
 }
 
 /// What the store has behind a place.
-enum Behind {
+enum StoreRead {
     Events(Arc<[StoredEvent]>),
     /// The events behind the place are gone, up to this number at least.
-    Gone(u64),
+    Trimmed(u64),
 }
 
 impl Reader {
@@ -83,7 +83,7 @@ impl Reader {
             position,
             from_earliest: false,
             from_subscription: None,
-            begun: false,
+            has_read: false,
             on_expired,
             initial_gap: None,
             with_raw,
@@ -91,7 +91,7 @@ impl Reader {
     }
 
     /// Takes whatever is the oldest event when it is read.
-    pub(super) fn from_earliest_left(mut self) -> Self {
+    pub(super) fn from_oldest(mut self) -> Self {
         self.from_earliest = true;
         self
     }
@@ -131,53 +131,53 @@ impl Reader {
                 self.newest.changed().await.map_err(|_| store::Error::Closed)?;
                 continue;
             }
-            let run = match self.journal.tail.batch_after(self.position) {
-                Some(events) => EventBatch { skip: skip(&events, self.position), events },
-                None => match self.catch_up(newest).await? {
-                    Behind::Events(events) => EventBatch { events, skip: 0 },
-                    Behind::Gone(sequence) if self.from_earliest => return Ok(self.move_on(sequence)),
-                    Behind::Gone(sequence) => {
-                        return match self.moved_on(sequence).await? {
-                            Some(place) => Ok(self.move_on(place)),
-                            None => self.miss(sequence).map(Next::Gap),
+            let batch = match self.journal.tail.batch_after(self.position) {
+                Some(events) => EventBatch { skip: count_up_to(&events, self.position), events },
+                None => match self.read_store(newest).await? {
+                    StoreRead::Events(events) => EventBatch { events, skip: 0 },
+                    StoreRead::Trimmed(sequence) if self.from_earliest => return Ok(self.move_to(sequence)),
+                    StoreRead::Trimmed(sequence) => {
+                        return match self.position_after_trim(sequence).await? {
+                            Some(position) => Ok(self.move_to(position)),
+                            None => self.skip_trimmed(sequence).map(Next::Gap),
                         };
                     }
                 },
             };
             self.from_earliest = false;
-            self.begun = true;
-            self.position = run.events().last().map_or(self.position, |event| event.sequence);
-            return Ok(Next::Events(run));
+            self.has_read = true;
+            self.position = batch.events().last().map_or(self.position, |event| event.sequence);
+            return Ok(Next::Events(batch));
         }
     }
 
     /// Reads what is behind the place. `newest` is on disk, and behind the place too.
-    async fn catch_up(&self, newest: u64) -> Result<Behind, Error> {
+    async fn read_store(&self, newest: u64) -> Result<StoreRead, Error> {
         let page = self.journal.store.read(self.position, self.with_raw).await?;
         // Numbers have no holes, and there was an event behind this place: what is not there was trimmed.
         Ok(match page.events.first().map(|first| first.sequence) {
-            Some(first) if first == self.position + 1 => Behind::Events(told(page.events, newest)),
-            Some(first) => Behind::Gone(newest.min(first - 1)),
-            None => Behind::Gone(newest),
+            Some(first) if first == self.position + 1 => StoreRead::Events(up_to(page.events, newest)),
+            Some(first) => StoreRead::Trimmed(newest.min(first - 1)),
+            None => StoreRead::Trimmed(newest),
         })
     }
 
-    fn move_on(&mut self, sequence: u64) -> Next {
+    fn move_to(&mut self, sequence: u64) -> Next {
         self.position = sequence;
         Next::MovedOn(self.cursor())
     }
 
     /// Where the subscription stands by now from whose place this began, if it did not want what is gone. What another
     /// has acknowledged meanwhile it did want: that is missed, unless the reader can begin behind it.
-    async fn moved_on(&self, gone: u64) -> Result<Option<u64>, Error> {
+    async fn position_after_trim(&self, trimmed: u64) -> Result<Option<u64>, Error> {
         let Some(id) = &self.from_subscription else { return Ok(None) };
         let state = self.journal.store.subscription(id).await?;
-        let state = state.filter(|state| !self.begun || state.acknowledged <= self.position);
-        Ok(state.map(|state| state.sequence).filter(|&sequence| sequence >= gone))
+        let state = state.filter(|state| !self.has_read || state.acknowledged <= self.position);
+        Ok(state.map(|state| state.sequence).filter(|&sequence| sequence >= trimmed))
     }
 
     /// The events up to that number are gone.
-    fn miss(&mut self, sequence: u64) -> Result<Gap, Error> {
+    fn skip_trimmed(&mut self, sequence: u64) -> Result<Gap, Error> {
         let resume = self.journal.cursor(sequence);
         match self.on_expired {
             OnExpired::Fail => Err(Error::CursorExpired { oldest: resume }),
@@ -191,15 +191,15 @@ impl Reader {
 }
 
 /// Without what is on disk and not told yet: a place there is not one that the journal is known to have come to.
-fn told(events: Arc<[StoredEvent]>, newest: u64) -> Arc<[StoredEvent]> {
-    match skip(&events, newest) {
-        all if all == events.len() => events,
-        some => events[..some].into(),
+fn up_to(events: Arc<[StoredEvent]>, newest: u64) -> Arc<[StoredEvent]> {
+    match count_up_to(&events, newest) {
+        count if count == events.len() => events,
+        count => events[..count].into(),
     }
 }
 
-fn skip(events: &[StoredEvent], position: u64) -> usize {
-    events.partition_point(|event| event.sequence <= position)
+fn count_up_to(events: &[StoredEvent], sequence: u64) -> usize {
+    events.partition_point(|event| event.sequence <= sequence)
 }
 
 #[cfg(test)]
@@ -209,13 +209,13 @@ mod tests {
 
     /// What is on disk may be read a moment before the journal is told to have come to it.
     #[tokio::test]
-    async fn what_is_not_told_yet_is_not_given() {
+    async fn committed_events_are_hidden_until_published() {
         let opened = open();
         append(&opened.journal, 4, 10).await;
         let reader = Reader::new(opened.journal.clone(), 0, OnExpired::Skip, false);
-        let sequences = async |newest| match reader.catch_up(newest).await.expect("readable") {
-            Behind::Events(events) => events.iter().map(|event| event.sequence).collect(),
-            Behind::Gone(sequence) => vec![sequence],
+        let sequences = async |newest| match reader.read_store(newest).await.expect("readable") {
+            StoreRead::Events(events) => events.iter().map(|event| event.sequence).collect(),
+            StoreRead::Trimmed(sequence) => vec![sequence],
         };
         assert_eq!(sequences(4).await, [1, 2, 3, 4]);
         assert_eq!(sequences(2).await, [1, 2]);

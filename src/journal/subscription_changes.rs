@@ -20,17 +20,17 @@ pub struct SubscriptionChanges {
 
 #[derive(Debug)]
 struct Watchers {
-    end: Arc<End>,
+    invalidation: Arc<Invalidation>,
     count: usize,
 }
 
 /// The end of a subscription as it stands.
 #[derive(Debug, Default)]
-struct End {
+struct Invalidation {
     /// Why, and the generation that it had come to.
-    over: OnceLock<(Invalidated, u64)>,
+    reason: OnceLock<(Invalidated, u64)>,
     /// Wakes, once it is known.
-    told: CancellationToken,
+    token: CancellationToken,
 }
 
 /// Why a subscription is no longer what it was.
@@ -48,7 +48,7 @@ pub struct SubscriptionWatch {
     id: SubscriptionId,
     /// The generation that was found, once it is known.
     generation: Option<u64>,
-    end: Arc<End>,
+    invalidation: Arc<Invalidation>,
     subscription_changes: SubscriptionChanges,
 }
 
@@ -59,40 +59,46 @@ impl SubscriptionChanges {
     }
 
     /// Tells of subscriptions whose filter or place was set, and of those that were deleted.
-    pub fn tell(&self, altered: Vec<SubscriptionChange>) {
-        if altered.is_empty() {
+    pub fn notify(&self, changes: Vec<SubscriptionChange>) {
+        if changes.is_empty() {
             return;
         }
-        let mut ends = Vec::new();
+        let mut invalidations = Vec::new();
         {
             let mut entries = self.entries();
-            for altered in altered {
-                let (over, subscription) = match altered {
+            for change in changes {
+                let (reason, subscription) = match change {
                     SubscriptionChange::Set(subscription) => (Invalidated::Changed, subscription),
                     SubscriptionChange::Deleted(subscription) => (Invalidated::Deleted, subscription),
                 };
                 // Whoever comes later reads the store later, and finds there what is told here.
-                if let Some(Watchers { end, .. }) = entries.remove(&subscription.id) {
-                    ends.push((end, (over, subscription.generation)));
+                if let Some(Watchers { invalidation, .. }) = entries.remove(&subscription.id) {
+                    invalidations.push((invalidation, (reason, subscription.generation)));
                 }
             }
         }
         // Whoever is woken may let go of what it watches at once, so not under the lock.
-        for (end, over) in ends {
-            end.over.set(over).expect("an entry that is taken out is told once");
-            end.told.cancel();
+        for (invalidation, reason) in invalidations {
+            invalidation.reason.set(reason).expect("an entry that is taken out is told once");
+            invalidation.token.cancel();
         }
     }
 
     /// Begins to watch a subscription. How it stands is to be read after this, not before.
     pub(super) fn watch(&self, id: &SubscriptionId) -> SubscriptionWatch {
         let mut entries = self.entries();
-        let watchers =
-            entries.entry(id.clone()).or_insert_with(|| Watchers { end: Arc::new(End::default()), count: 0 });
+        let watchers = entries
+            .entry(id.clone())
+            .or_insert_with(|| Watchers { invalidation: Arc::new(Invalidation::default()), count: 0 });
         watchers.count += 1;
-        let end = Arc::clone(&watchers.end);
+        let invalidation = Arc::clone(&watchers.invalidation);
         drop(entries);
-        SubscriptionWatch { id: id.clone(), generation: None, end, subscription_changes: self.clone() }
+        SubscriptionWatch {
+            id: id.clone(),
+            generation: None,
+            invalidation,
+            subscription_changes: self.clone(),
+        }
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<SubscriptionId, Watchers>> {
@@ -108,24 +114,24 @@ impl SubscriptionWatch {
     }
 
     /// Says which generation was found.
-    pub(super) fn found(&mut self, generation: u64) {
+    pub(super) fn set_generation(&mut self, generation: u64) {
         self.generation = Some(generation);
     }
 
     /// Why it is no longer what it was, if that is so. It is from before the change is answered.
-    pub fn over(&self) -> Option<Invalidated> {
-        self.end.over.get().map(|&(over, generation)| match over {
+    pub fn invalidation(&self) -> Option<Invalidated> {
+        self.invalidation.reason.get().map(|&(reason, generation)| match reason {
             // What was deleted was an earlier one of its id: what was found stands.
             Invalidated::Deleted if self.generation.is_some_and(|found| generation < found) => {
                 Invalidated::Changed
             }
-            over => over,
+            reason => reason,
         })
     }
 
     /// Waits until it is no longer what it was.
-    pub fn told(&self) -> WaitForCancellationFutureOwned {
-        self.end.told.clone().cancelled_owned()
+    pub fn invalidated(&self) -> WaitForCancellationFutureOwned {
+        self.invalidation.token.clone().cancelled_owned()
     }
 }
 
@@ -133,7 +139,7 @@ impl Drop for SubscriptionWatch {
     fn drop(&mut self) {
         // By now others may watch it as it stands later.
         if let Entry::Occupied(mut entry) = self.subscription_changes.entries().entry(self.id.clone())
-            && Arc::ptr_eq(&entry.get().end, &self.end)
+            && Arc::ptr_eq(&entry.get().invalidation, &self.invalidation)
         {
             entry.get_mut().count -= 1;
             if entry.get().count == 0 {
@@ -176,38 +182,44 @@ mod tests {
     }
 
     #[test]
-    fn all_who_watch_a_subscription_hear_of_its_change_and_others_do_not() {
+    fn change_invalidates_all_watches_of_that_subscription_only() {
         let subscription_changes = SubscriptionChanges::new();
-        subscription_changes.tell(changed("billing"));
+        subscription_changes.notify(changed("billing"));
         let (first, second, other) = (
             subscription_changes.watch(&id("billing")),
             subscription_changes.watch(&id("billing")),
             subscription_changes.watch(&id("crm")),
         );
-        assert_eq!(first.over(), None, "what was told before is in the store");
-        let told = first.told();
-        subscription_changes.tell(changed("billing"));
-        assert_eq!((first.over(), second.over()), (Some(Invalidated::Changed), Some(Invalidated::Changed)));
-        assert!(told.now_or_never().is_some() && second.told().now_or_never().is_some());
-        assert_eq!(other.over(), None);
-        subscription_changes.tell(deleted("crm"));
-        assert_eq!((other.over(), first.over()), (Some(Invalidated::Deleted), Some(Invalidated::Changed)));
+        assert_eq!(first.invalidation(), None, "what was told before is in the store");
+        let invalidated = first.invalidated();
+        subscription_changes.notify(changed("billing"));
+        assert_eq!(
+            (first.invalidation(), second.invalidation()),
+            (Some(Invalidated::Changed), Some(Invalidated::Changed))
+        );
+        assert!(invalidated.now_or_never().is_some() && second.invalidated().now_or_never().is_some());
+        assert_eq!(other.invalidation(), None);
+        subscription_changes.notify(deleted("crm"));
+        assert_eq!(
+            (other.invalidation(), first.invalidation()),
+            (Some(Invalidated::Deleted), Some(Invalidated::Changed))
+        );
     }
 
     #[test]
-    fn whoever_comes_after_a_change_watches_what_stands_since() {
+    fn watch_after_a_change_tracks_the_new_state() {
         let subscription_changes = SubscriptionChanges::new();
         let before = subscription_changes.watch(&id("billing"));
-        subscription_changes.tell(changed("billing"));
+        subscription_changes.notify(changed("billing"));
         let after = subscription_changes.watch(&id("billing"));
         drop(before);
-        assert_eq!(after.over(), None);
-        subscription_changes.tell(deleted("billing"));
-        assert_eq!(after.over(), Some(Invalidated::Deleted));
+        assert_eq!(after.invalidation(), None);
+        subscription_changes.notify(deleted("billing"));
+        assert_eq!(after.invalidation(), Some(Invalidated::Deleted));
     }
 
     #[test]
-    fn whoever_leaves_leaves_nothing_behind() {
+    fn dropping_the_last_watch_removes_the_entry() {
         let subscription_changes = SubscriptionChanges::new();
         let (first, second, other) = (
             subscription_changes.watch(&id("billing")),
@@ -219,7 +231,7 @@ mod tests {
         assert_eq!(subscription_changes.entries().len(), 2, "somebody else watches it still");
         drop(second);
         assert_eq!(subscription_changes.entries().len(), 1);
-        subscription_changes.tell(changed("crm"));
+        subscription_changes.notify(changed("crm"));
         assert_eq!(subscription_changes.entries().len(), 0, "nobody watches it as it stands now");
         drop(other);
         assert_eq!(subscription_changes.entries().len(), 0);
@@ -227,13 +239,16 @@ mod tests {
 
     /// It is on disk before it is told, and may be found in between.
     #[test]
-    fn whoever_has_found_what_was_made_anew_is_not_told_that_it_was_deleted() {
+    fn watch_of_a_recreated_subscription_sees_no_deletion() {
         let subscription_changes = SubscriptionChanges::new();
         let (mut old, mut new) =
             (subscription_changes.watch(&id("billing")), subscription_changes.watch(&id("billing")));
-        old.found(2);
-        new.found(3);
-        subscription_changes.tell(deleted("billing"));
-        assert_eq!((old.over(), new.over()), (Some(Invalidated::Deleted), Some(Invalidated::Changed)));
+        old.set_generation(2);
+        new.set_generation(3);
+        subscription_changes.notify(deleted("billing"));
+        assert_eq!(
+            (old.invalidation(), new.invalidation()),
+            (Some(Invalidated::Deleted), Some(Invalidated::Changed))
+        );
     }
 }

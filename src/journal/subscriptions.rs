@@ -31,7 +31,7 @@ pub struct FollowedSubscription {
     /// Reads from its place.
     pub reader: Reader,
     /// Hears when it is changed.
-    pub watching: SubscriptionWatch,
+    pub watch: SubscriptionWatch,
 }
 
 /// Why nothing was done with a subscription.
@@ -72,8 +72,8 @@ impl Journal {
         filter: Filter,
         start: Start,
     ) -> Result<Progress, SubscriptionError> {
-        let place = match self.place(start).await {
-            Ok(place) => place,
+        let position = match self.seek_position(start).await {
+            Ok(position) => position,
             // Whoever makes it at every start may name a place that was good only for the first time.
             Err(error) => {
                 return Err(match self.store.subscription(&id).await.map_err(Error::from)? {
@@ -82,7 +82,7 @@ impl Journal {
                 });
             }
         };
-        self.change_and_look(id, Change::Create { filter, place }).await
+        self.change_and_measure(id, Change::Create { filter, place: position }).await
     }
 
     /// Gives a subscription another filter. Whoever reads from it has heard of it when this returns.
@@ -95,7 +95,7 @@ impl Journal {
         id: SubscriptionId,
         filter: Filter,
     ) -> Result<Progress, SubscriptionError> {
-        self.change_and_look(id, Change::Update(filter)).await
+        self.change_and_measure(id, Change::Update(filter)).await
     }
 
     /// Moves a subscription. Whoever reads from it has heard of it when this returns.
@@ -108,8 +108,8 @@ impl Journal {
         id: SubscriptionId,
         start: Start,
     ) -> Result<Progress, SubscriptionError> {
-        let place = self.place(start).await?;
-        self.change_and_look(id, Change::Seek(place)).await
+        let position = self.seek_position(start).await?;
+        self.change_and_measure(id, Change::Seek(position)).await
     }
 
     /// Removes a subscription. Whoever reads from it has heard of it when this returns.
@@ -157,10 +157,10 @@ impl Journal {
     pub async fn subscriptions(
         &self,
         after: Option<&SubscriptionId>,
-        most: u32,
+        limit: u32,
     ) -> Result<Vec<Progress>, Error> {
         let LogRange { oldest, .. } = self.log_range();
-        let subscriptions = self.store.subscriptions(after, most).await?;
+        let subscriptions = self.store.subscriptions(after, limit).await?;
         self.progress_of(subscriptions, oldest).await
     }
 
@@ -176,14 +176,14 @@ impl Journal {
         with_raw: bool,
     ) -> Result<FollowedSubscription, SubscriptionError> {
         loop {
-            let mut watching = self.subscription_changes.watch(id);
+            let mut watch = self.subscription_changes.watch(id);
             let LogRange { oldest, .. } = self.log_range();
             let subscription = self.find(id).await?;
-            if watching.over().is_some() {
+            if watch.invalidation().is_some() {
                 // It may be what stands since that was found: then it must be watched from there.
                 continue;
             }
-            watching.found(subscription.generation);
+            watch.set_generation(subscription.generation);
             if on_expired == OnExpired::Fail && is_expired(&subscription, oldest) {
                 return Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) }.into());
             }
@@ -191,13 +191,13 @@ impl Journal {
             return Ok(FollowedSubscription {
                 reader: reader.from_subscription(id.clone()),
                 subscription,
-                watching,
+                watch,
             });
         }
     }
 
     /// Where a subscription is to start.
-    async fn place(&self, start: Start) -> Result<SeekPosition, Error> {
+    async fn seek_position(&self, start: Start) -> Result<SeekPosition, Error> {
         Ok(match start {
             Start::Latest => SeekPosition::Newest,
             Start::Earliest => SeekPosition::Oldest,
@@ -213,8 +213,8 @@ impl Journal {
 
     async fn change(&self, id: SubscriptionId, change: Change) -> Result<Subscription, SubscriptionError> {
         let op = Op::Subscription(id, Box::new(change));
-        let mut done = self.store.commit(vec![op]).await.map_err(SubscriptionError::NotWritten)?;
-        let Some(OpResult::Changed(changed)) = done.pop() else {
+        let mut results = self.store.commit(vec![op]).await.map_err(SubscriptionError::NotWritten)?;
+        let Some(OpResult::Changed(changed)) = results.pop() else {
             unreachable!("what was asked for is answered")
         };
         match *changed {
@@ -229,7 +229,7 @@ impl Journal {
         }
     }
 
-    async fn change_and_look(
+    async fn change_and_measure(
         &self,
         id: SubscriptionId,
         change: Change,
@@ -242,7 +242,7 @@ impl Journal {
     async fn find(&self, id: &SubscriptionId) -> Result<Subscription, SubscriptionError> {
         let subscription = self.store.subscription(id).await.map_err(Error::from)?;
         let subscription = subscription.ok_or(SubscriptionError::Absent)?;
-        self.come_to(subscription.sequence).await?;
+        self.wait_for_sequence(subscription.sequence).await?;
         Ok(subscription)
     }
 
@@ -259,12 +259,12 @@ impl Journal {
         oldest: u64,
     ) -> Result<Vec<Progress>, Error> {
         let sequences: Vec<u64> = subscriptions.iter().map(|subscription| subscription.sequence).collect();
-        let newest = self.come_to(sequences.iter().copied().max().unwrap_or(0)).await?;
+        let newest = self.wait_for_sequence(sequences.iter().copied().max().unwrap_or(0)).await?;
         let received = self.store.received_after(sequences).await?;
         let now = UnixMillis::now();
         let progress = subscriptions.into_iter().zip(received).map(|(subscription, received)| Progress {
             lag_events: newest.saturating_sub(subscription.sequence),
-            lag_time: received.map_or(Duration::ZERO, |at| since(at, now)),
+            lag_time: received.map_or(Duration::ZERO, |at| elapsed(at, now)),
             expired: is_expired(&subscription, oldest),
             subscription,
         });
@@ -273,9 +273,9 @@ impl Journal {
 
     /// What is on disk may be found before it is told: waits until the journal is told to have come to a number, and
     /// says where it ends.
-    async fn come_to(&self, sequence: u64) -> Result<u64, Error> {
-        let mut extents = self.store.log_ranges();
-        let log_range = extents.wait_for(|log_range| log_range.newest >= sequence).await;
+    async fn wait_for_sequence(&self, sequence: u64) -> Result<u64, Error> {
+        let mut log_ranges = self.store.log_ranges();
+        let log_range = log_ranges.wait_for(|log_range| log_range.newest >= sequence).await;
         Ok(log_range.map_err(|_| store::Error::Closed)?.newest)
     }
 }
@@ -285,6 +285,6 @@ fn is_expired(subscription: &Subscription, oldest: u64) -> bool {
 }
 
 /// How long ago that was. The machine's clock may have gone back since.
-fn since(at: UnixMillis, now: UnixMillis) -> Duration {
+fn elapsed(at: UnixMillis, now: UnixMillis) -> Duration {
     Duration::from_millis(u64::try_from(now.0.saturating_sub(at.0)).unwrap_or(0))
 }

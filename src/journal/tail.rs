@@ -16,13 +16,13 @@ const EVENT_OVERHEAD: usize = 128;
 /// The newest runs of events, each one commit of the writer, shared by all readers.
 #[derive(Debug)]
 pub struct Tail {
-    runs: RwLock<Runs>,
+    batches: RwLock<Batches>,
     newest: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
-struct Runs {
-    runs: VecDeque<Arc<[StoredEvent]>>,
+struct Batches {
+    batches: VecDeque<Arc<[StoredEvent]>>,
     bytes: usize,
 }
 
@@ -35,7 +35,7 @@ impl Default for Tail {
 impl Tail {
     /// An empty one.
     pub fn new() -> Self {
-        Self { runs: RwLock::default(), newest: watch::Sender::new(0) }
+        Self { batches: RwLock::default(), newest: watch::Sender::new(0) }
     }
 
     /// Says where the journal ended when it was opened.
@@ -44,15 +44,15 @@ impl Tail {
     }
 
     /// Takes what has just become durable.
-    pub fn push(&self, run: Arc<[StoredEvent]>) {
-        let Some(newest) = run.last().map(|event| event.sequence) else { return };
+    pub fn push(&self, batch: Arc<[StoredEvent]>) {
+        let Some(newest) = batch.last().map(|event| event.sequence) else { return };
         {
-            let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
-            runs.bytes += size(&run);
-            runs.runs.push_back(run);
-            while runs.bytes > TAIL_BYTES && runs.runs.len() > 1 {
-                if let Some(oldest) = runs.runs.pop_front() {
-                    runs.bytes -= size(&oldest);
+            let mut batches = self.batches.write().unwrap_or_else(PoisonError::into_inner);
+            batches.bytes += size(&batch);
+            batches.batches.push_back(batch);
+            while batches.bytes > TAIL_BYTES && batches.batches.len() > 1 {
+                if let Some(oldest) = batches.batches.pop_front() {
+                    batches.bytes -= size(&oldest);
                 }
             }
         }
@@ -67,15 +67,18 @@ impl Tail {
 
     /// The run that holds the event behind a number, if it is still here.
     pub(super) fn batch_after(&self, sequence: u64) -> Option<Arc<[StoredEvent]>> {
-        let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
-        let at = runs.runs.partition_point(|run| run.last().is_none_or(|last| last.sequence <= sequence));
-        let run = runs.runs.get(at)?;
-        (run.first()?.sequence <= sequence + 1).then(|| Arc::clone(run))
+        let batches = self.batches.read().unwrap_or_else(PoisonError::into_inner);
+        let at = batches
+            .batches
+            .partition_point(|batch| batch.last().is_none_or(|last| last.sequence <= sequence));
+        let batch = batches.batches.get(at)?;
+        (batch.first()?.sequence <= sequence + 1).then(|| Arc::clone(batch))
     }
 }
 
-fn size(run: &[StoredEvent]) -> usize {
-    run.iter()
+fn size(batch: &[StoredEvent]) -> usize {
+    batch
+        .iter()
         .map(|event| EVENT_OVERHEAD + event.event.len() + event.raw.as_ref().map_or(0, bytes::Bytes::len))
         .sum()
 }
@@ -87,7 +90,7 @@ mod tests {
     use super::*;
     use crate::domain::EventType;
 
-    fn run(sequences: std::ops::RangeInclusive<u64>, bytes: usize) -> Arc<[StoredEvent]> {
+    fn batch(sequences: std::ops::RangeInclusive<u64>, bytes: usize) -> Arc<[StoredEvent]> {
         sequences
             .map(|sequence| StoredEvent {
                 sequence,
@@ -99,15 +102,15 @@ mod tests {
             .collect()
     }
 
-    fn first(run: Option<Arc<[StoredEvent]>>) -> Option<u64> {
-        run.map(|run| run[0].sequence)
+    fn first(batch: Option<Arc<[StoredEvent]>>) -> Option<u64> {
+        batch.map(|batch| batch[0].sequence)
     }
 
     #[test]
-    fn the_run_behind_a_number_is_the_one_that_holds_the_next_event() {
+    fn batch_after_returns_the_batch_with_the_next_event() {
         let tail = Tail::new();
-        tail.push(run(5..=7, 10));
-        tail.push(run(8..=8, 10));
+        tail.push(batch(5..=7, 10));
+        tail.push(batch(8..=8, 10));
         assert_eq!(first(tail.batch_after(3)), None, "event 4 is not here");
         assert_eq!(first(tail.batch_after(4)), Some(5));
         assert_eq!(first(tail.batch_after(6)), Some(5));
@@ -117,15 +120,15 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_stays_within_its_bytes_but_always_keeps_the_newest_run() {
+    fn tail_respects_its_byte_limit_but_keeps_the_newest_batch() {
         let tail = Tail::new();
-        tail.push(run(1..=1, TAIL_BYTES / 2));
-        tail.push(run(2..=2, TAIL_BYTES / 2 - 1_000));
+        tail.push(batch(1..=1, TAIL_BYTES / 2));
+        tail.push(batch(2..=2, TAIL_BYTES / 2 - 1_000));
         assert_eq!(first(tail.batch_after(0)), Some(1));
-        tail.push(run(3..=3, 2_000));
+        tail.push(batch(3..=3, 2_000));
         assert_eq!(first(tail.batch_after(0)), None);
         assert_eq!(first(tail.batch_after(1)), Some(2));
-        tail.push(run(4..=4, 2 * TAIL_BYTES));
+        tail.push(batch(4..=4, 2 * TAIL_BYTES));
         assert_eq!(first(tail.batch_after(2)), None);
         assert_eq!(first(tail.batch_after(3)), Some(4));
     }

@@ -26,7 +26,7 @@ use idle_queue::IdleQueue;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How often the log tells of the same.
-const SPARINGLY: Duration = Duration::from_secs(10);
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What peers may hold.
 #[derive(Clone, Copy, Debug)]
@@ -45,31 +45,31 @@ pub struct Limits {
 /// Serves until `stopping` is cancelled. Then connections without a request are closed at once, and this ends when the
 /// others have got their answers. Dropping it cuts all of them off.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stopping: CancellationToken) {
-    let mut doors = Acceptor {
+    let mut acceptor = Acceptor {
         section: limits.section,
-        most: limits.connections,
-        line: Arc::new(IdleQueue::default()),
+        max_connections: limits.connections,
+        idle_queue: Arc::new(IdleQueue::default()),
         connections: JoinSet::new(),
-        pushed_out: LogThrottle::new(SPARINGLY),
-        short: LogThrottle::new(SPARINGLY),
+        eviction_log: LogThrottle::new(LOG_INTERVAL),
+        accept_error_log: LogThrottle::new(LOG_INTERVAL),
     };
     loop {
         let accepted = tokio::select! {
             biased;
             () = stopping.cancelled() => break,
-            Some(_) = doors.connections.join_next() => continue,
+            Some(_) = acceptor.connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
         let ready = async {
             match accepted {
                 Ok((stream, _)) => {
-                    doors.make_room().await;
-                    let turn = Arc::new(ConnectionState::new(Arc::clone(&doors.line), limits));
-                    let conversation = connection::converse(stream, router.clone(), turn, stopping.clone());
-                    doors.connections.spawn(conversation);
+                    acceptor.wait_for_slot().await;
+                    let state = Arc::new(ConnectionState::new(Arc::clone(&acceptor.idle_queue), limits));
+                    let serving = connection::serve(stream, router.clone(), state, stopping.clone());
+                    acceptor.connections.spawn(serving);
                 }
-                Err(error) if is_of_the_peer(&error) => {}
-                Err(error) => doors.fall_short(&error).await,
+                Err(error) if is_peer_error(&error) => {}
+                Err(error) => acceptor.on_accept_error(&error).await,
             }
         };
         if stopping.run_until_cancelled(ready).await.is_none() {
@@ -77,30 +77,30 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stoppi
         }
     }
     drop(listener);
-    while doors.connections.join_next().await.is_some() {}
+    while acceptor.connections.join_next().await.is_some() {}
 }
 
 /// What is open, and how more gets in.
 struct Acceptor {
     section: &'static str,
-    most: usize,
-    line: Arc<IdleQueue>,
+    max_connections: usize,
+    idle_queue: Arc<IdleQueue>,
     connections: JoinSet<()>,
-    pushed_out: LogThrottle,
-    short: LogThrottle,
+    eviction_log: LogThrottle,
+    accept_error_log: LogThrottle,
 }
 
 impl Acceptor {
     /// Waits until there is room for one more. When requests of all connections are worked on, that is when the first
     /// of them ends or waits for its peer again.
-    async fn make_room(&mut self) {
-        while self.connections.len() >= self.most {
-            let joined = self.line.joined();
-            if self.line.cut_first() {
-                if let Some(suppressed) = self.pushed_out.now() {
+    async fn wait_for_slot(&mut self) {
+        while self.connections.len() >= self.max_connections {
+            let inserted = self.idle_queue.inserted();
+            if self.idle_queue.evict_oldest() {
+                if let Some(suppressed) = self.eviction_log.allow() {
                     tracing::warn!(
                         listener = self.section,
-                        most = self.most,
+                        max_connections = self.max_connections,
                         suppressed,
                         "all connections are taken: the one that waited longest for its peer was closed"
                     );
@@ -109,16 +109,16 @@ impl Acceptor {
             } else {
                 tokio::select! {
                     _ = self.connections.join_next() => {}
-                    () = joined => {}
+                    () = inserted => {}
                 }
             }
         }
     }
 
     /// There are too few file descriptors, or too little memory. Those who wait are the ones to make room, here too.
-    async fn fall_short(&self, error: &io::Error) {
-        self.line.cut_first();
-        if let Some(suppressed) = self.short.now() {
+    async fn on_accept_error(&self, error: &io::Error) {
+        self.idle_queue.evict_oldest();
+        if let Some(suppressed) = self.accept_error_log.allow() {
             tracing::warn!(listener = self.section, %error, suppressed, "a connection could not be taken in");
         }
         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -126,7 +126,7 @@ impl Acceptor {
 }
 
 /// Whether only the connection that was to be accepted is broken.
-fn is_of_the_peer(error: &io::Error) -> bool {
+fn is_peer_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted

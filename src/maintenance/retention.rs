@@ -17,22 +17,22 @@ use crate::store::{Health, LogRange, Op, OpResult, Store, SubscriptionPosition, 
 use crate::telemetry::metrics::SUBSCRIPTIONS_EXPIRED;
 
 /// How often old events are looked for.
-const EVERY: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_secs(60);
 
 /// How often a store that cannot write is tried, so that its health does not wait for the next webhook.
-const PROBE: Duration = Duration::from_secs(1);
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The most rows in one step, where not more than that comes meanwhile: few, for the writer does nothing else.
-const STEP: u32 = 200;
+const STEP_ROWS: u32 = 200;
 
 /// The most bytes of events in one step, where not more than that comes meanwhile.
 const STEP_BYTES: u64 = 1 << 20;
 
 /// How many times more than came meanwhile a step takes, so that the journal gets shorter.
-const FASTER: u32 = 2;
+const GROWTH_FACTOR: u32 = 2;
 
 /// How many bytes too many make events go at once. Not each single one: each step is a commit.
-const SLACK: u64 = 1 << 20;
+const SIZE_SLACK: u64 = 1 << 20;
 
 /// How long things are kept.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,7 @@ pub struct RetentionPolicy {
     /// Events, after they were received.
     pub events: Duration,
     /// Events that a subscription has not acknowledged, after they were received.
-    pub held_events: Duration,
+    pub unacknowledged_events: Duration,
     /// The most bytes of events, whoever has not acknowledged them.
     pub event_bytes: Option<u64>,
     /// Requests that can be repeated, after their attempt ended.
@@ -66,13 +66,14 @@ impl Retention {
     pub async fn run(self) {
         let mut health = self.store.health();
         let mut bytes = self.store.bytes();
-        let too_much = self.policy.event_bytes.map_or(u64::MAX, |most| most.saturating_add(SLACK));
-        let mut due = time::interval(EVERY);
-        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let trim_above = self.policy.event_bytes.map_or(u64::MAX, |max| max.saturating_add(SIZE_SLACK));
+        let mut ticks = time::interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Nothing that is kept is from later than that, so nothing is too old before it.
-        let newest = self.store.time_range().await.ok().flatten().map_or(UnixMillis(0), |ends| ends.newest);
-        let mut clock = JumpTolerantClock::starting_at(newest);
-        self.tell_expired().await;
+        let newest_receive_time =
+            self.store.time_range().await.ok().flatten().map_or(UnixMillis(0), |range| range.newest);
+        let mut clock = JumpTolerantClock::starting_at(newest_receive_time);
+        self.log_expired().await;
         loop {
             let (writable, failing) = match *health.borrow_and_update() {
                 Health::Writable => (true, false),
@@ -80,55 +81,55 @@ impl Retention {
                 Health::Dead => (false, false),
             };
             tokio::select! {
-                _ = due.tick() => {}
-                () = time::sleep(PROBE), if failing => {}
+                _ = ticks.tick() => {}
+                () = time::sleep(PROBE_INTERVAL), if failing => {}
                 changed = health.changed() => match changed {
                     Ok(()) => continue,
                     Err(_) => return,
                 },
-                open = grown_beyond(&mut bytes, too_much), if writable => if !open {
+                open = wait_until_above(&mut bytes, trim_above), if writable => if !open {
                     return;
                 },
             }
-            self.let_go(&mut clock).await;
+            self.expire_old_data(&mut clock).await;
         }
     }
 
     /// Lets go of all that is too old or too much, in small steps. A failure is known to the store's health, and told
     /// there.
-    async fn let_go(&self, clock: &mut JumpTolerantClock) {
-        let (mut step_events, mut step_bytes) = (STEP, STEP_BYTES);
+    async fn expire_old_data(&self, clock: &mut JumpTolerantClock) {
+        let (mut step_events, mut step_bytes) = (STEP_ROWS, STEP_BYTES);
         loop {
             let now = clock.now(UnixMillis::now());
             let trim = Trim {
                 before: now.minus(self.policy.events),
-                held_before: now.minus(self.policy.held_events),
+                held_before: now.minus(self.policy.unacknowledged_events),
                 most_bytes: self.policy.event_bytes,
                 step_events,
                 step_bytes,
             };
-            let forget = Op::Expire {
+            let expire = Op::Expire {
                 now,
                 requests: now.minus(self.policy.requests),
                 messages: now.minus(self.policy.messages),
-                most: STEP,
+                most: STEP_ROWS,
             };
             let (newest, bytes) = (self.store.log_range().newest, *self.store.bytes().borrow());
-            let Some((trimmed, forgotten)) = self.step(trim, forget).await else { return };
-            tell(&trimmed.expired);
-            if !trimmed.more && forgotten < u64::from(STEP) {
+            let Some((trimmed, expired_rows)) = self.step(trim, expire).await else { return };
+            report_expired(&trimmed.expired);
+            if !trimmed.more && expired_rows < u64::from(STEP_ROWS) {
                 return;
             }
             // What came while that was written.
             let events = u32::try_from(self.store.log_range().newest - newest).unwrap_or(u32::MAX);
             let grown = (*self.store.bytes().borrow() + trimmed.bytes).saturating_sub(bytes);
-            step_events = STEP.max(events.saturating_mul(FASTER));
-            step_bytes = STEP_BYTES.max(grown.saturating_mul(FASTER.into()));
+            step_events = STEP_ROWS.max(events.saturating_mul(GROWTH_FACTOR));
+            step_bytes = STEP_BYTES.max(grown.saturating_mul(GROWTH_FACTOR.into()));
         }
     }
 
     /// Tells of the subscriptions that have lost events before.
-    async fn tell_expired(&self) {
+    async fn log_expired(&self) {
         let Ok(subscription_positions) = self.store.subscription_positions().await else { return };
         let LogRange { oldest, .. } = self.store.log_range();
         for SubscriptionPosition { id, sequence, .. } in subscription_positions {
@@ -143,8 +144,8 @@ impl Retention {
 
     /// Has one step written, and does not hurry it: what others commit takes it along, or it waits a moment for them.
     /// Says how many rows were forgotten, of the kind of which there were most.
-    async fn step(&self, trim: Trim, forget: Op) -> Option<(Trimmed, u64)> {
-        let pending = self.store.submit(vec![Op::Trim(trim), forget]).await.ok()?;
+    async fn step(&self, trim: Trim, expire: Op) -> Option<(Trimmed, u64)> {
+        let pending = self.store.submit(vec![Op::Trim(trim), expire]).await.ok()?;
         match <[OpResult; 2]>::try_from(pending.durable().await.ok()?) {
             Ok([OpResult::Trimmed(trimmed), OpResult::Expired(rows)]) => Some((trimmed, rows)),
             _ => unreachable!("what was asked for is answered"),
@@ -153,7 +154,7 @@ impl Retention {
 }
 
 /// Tells of subscriptions that have lost events now.
-fn tell(expired: &[SubscriptionId]) {
+fn report_expired(expired: &[SubscriptionId]) {
     for id in expired {
         tracing::error!(
             subscription = %id,
@@ -164,6 +165,6 @@ fn tell(expired: &[SubscriptionId]) {
 }
 
 /// Waits until events take more than so many bytes. False when the store has closed.
-async fn grown_beyond(bytes: &mut watch::Receiver<u64>, most: u64) -> bool {
-    bytes.wait_for(|bytes| *bytes > most).await.is_ok()
+async fn wait_until_above(bytes: &mut watch::Receiver<u64>, max: u64) -> bool {
+    bytes.wait_for(|bytes| *bytes > max).await.is_ok()
 }

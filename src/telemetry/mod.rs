@@ -15,11 +15,11 @@ pub fn log_to_stderr(config: &config::Log) {
     let filter =
         EnvFilter::try_new(&config.filter).expect("the configuration lets only good filters through");
     // That nobody takes the log any more is no reason to panic, which telling of it on the same way would be.
-    let lines =
+    let subscriber =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     let _ = match config.format {
-        config::Format::Text => lines.with_ansi(io::stderr().is_terminal()).try_init(),
-        config::Format::Json => lines.json().try_init(),
+        config::Format::Text => subscriber.with_ansi(io::stderr().is_terminal()).try_init(),
+        config::Format::Json => subscriber.json().try_init(),
     };
 }
 
@@ -28,10 +28,10 @@ pub fn log_to_stderr(config: &config::Log) {
 /// # Errors
 ///
 /// When it cannot be written.
-pub fn say(text: impl Display) -> io::Result<()> {
+pub fn print_line(text: impl Display) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        said => said,
+        result => result,
     }
 }

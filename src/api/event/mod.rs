@@ -83,9 +83,9 @@ impl EventService for Api {
             }
             From::Subscription(id) => {
                 let following = self.journal.follow(&id, gone, wanted.include_raw).await;
-                let FollowedSubscription { subscription, reader, watching } =
+                let FollowedSubscription { subscription, reader, watch } =
                     following.map_err(|error| status::subscription(&id, error))?;
-                let followed = Followed::new(subscription.generation, watching);
+                let followed = Followed::new(subscription.generation, watch);
                 (reader, Wanted { filter: subscription.filter, ..wanted }, Some(followed))
             }
         };

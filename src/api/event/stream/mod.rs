@@ -48,7 +48,7 @@ pub(in crate::api) struct Followed {
 
 impl Followed {
     pub(in crate::api) fn new(generation: u64, watching: SubscriptionWatch) -> Self {
-        Self { generation, told: Box::pin(watching.told()), watching }
+        Self { generation, told: Box::pin(watching.invalidated()), watching }
     }
 }
 
@@ -175,7 +175,7 @@ impl EventStream {
     /// Ends the stream when the subscription that it reads is not what it was.
     fn heed_changes(&mut self) {
         let Some(Followed { watching, .. }) = &self.followed else { return };
-        let (reason, status) = match watching.over() {
+        let (reason, status) = match watching.invalidation() {
             None => return,
             Some(Invalidated::Changed) => {
                 (ClosingReason::SubscriptionChanged, status::subscription_changed(watching.id()))

@@ -41,7 +41,7 @@ async fn open() -> Opened {
             if !held_back.load(Ordering::SeqCst) {
                 fed.push(changes.events);
             }
-            told.tell(changes.subscriptions);
+            told.notify(changes.subscriptions);
         }),
         owner: ReplicaId::generate(),
         max_pages: None,
@@ -95,8 +95,8 @@ impl Opened {
 
     async fn follow(&self, id: &SubscriptionId) -> EventStream {
         let following = self.journal.follow(id, OnExpired::Fail, true).await.expect("it starts");
-        let FollowedSubscription { subscription, reader, watching } = following;
-        let followed = Some(Followed::new(subscription.generation, watching));
+        let FollowedSubscription { subscription, reader, watch } = following;
+        let followed = Some(Followed::new(subscription.generation, watch));
         EventStream::new(&self.journal, reader, wanted(), followed, CancellationToken::new())
     }
 
@@ -234,7 +234,7 @@ async fn once_a_change_is_answered_nothing_that_was_at_hand_is_put_on_a_stream()
     ended(&mut other, ClosingReason::SubscriptionChanged, Code::Unavailable).await;
 
     let following = opened.journal.follow(&id, OnExpired::Fail, true).await.expect("it starts");
-    assert_eq!((following.subscription.generation, following.watching.over()), (2, None));
+    assert_eq!((following.subscription.generation, following.watch.invalidation()), (2, None));
 }
 
 #[tokio::test]
