@@ -3,9 +3,9 @@
 //! **Invariants.** A piece holds every wanted event between its two places, in order. It is made with bounded work and
 //! of bounded size, and leads on: unless it has come to the journal's end, it has moved.
 
-use super::{Error, Journal};
+use super::{Error, Journal, OnExpired};
 use crate::domain::{Cursor, UnixMillis};
-use crate::store::{StoredEvent, TimeLocation};
+use crate::store::StoredEvent;
 
 /// How many of the store's pages one piece may look through.
 const MAX_STORE_PAGES: usize = 16;
@@ -66,21 +66,20 @@ impl Journal {
         with_raw: bool,
         matches: impl Fn(&StoredEvent) -> bool + Send,
     ) -> Result<EventPage, Error> {
-        let builder = PageBuilder { matches, limits, bytes: 0, events: Vec::new() };
+        let builder = PageBuilder { matches, limits, with_raw, bytes: 0, events: Vec::new() };
         let log_range = self.store.log_range();
         match start {
-            ListStart::Oldest => self.list_after(log_range.oldest - 1, true, with_raw, builder).await,
-            ListStart::After(cursor) => self.list_after(self.kept(cursor)?, false, with_raw, builder).await,
-            ListStart::Since(moment) => match self.store.since(moment).await? {
-                TimeLocation { after, trimmed: false } => {
-                    self.list_after(after, false, with_raw, builder).await
-                }
-                TimeLocation { after, trimmed: true } => {
-                    Err(Error::CursorExpired { oldest: self.cursor(after) })
-                }
-            },
-            ListStart::Newest => self.list_before(log_range.newest, true, with_raw, builder).await,
-            ListStart::Before(cursor) => self.list_before(self.kept(cursor)?, false, with_raw, builder).await,
+            ListStart::Oldest => self.list_after(log_range.oldest - 1, true, builder).await,
+            ListStart::After(cursor) => {
+                self.list_after(self.sequence_of(cursor, OnExpired::Fail)?, false, builder).await
+            }
+            ListStart::Since(moment) => {
+                self.list_after(self.sequence_at(moment).await?, false, builder).await
+            }
+            ListStart::Newest => self.list_before(log_range.newest, true, builder).await,
+            ListStart::Before(cursor) => {
+                self.list_before(self.sequence_of(cursor, OnExpired::Fail)?, false, builder).await
+            }
         }
     }
 
@@ -89,7 +88,6 @@ impl Journal {
         &self,
         mut start: u64,
         from_oldest: bool,
-        with_raw: bool,
         mut builder: PageBuilder<W>,
     ) -> Result<EventPage, Error> {
         // Only what has been told: the cursors that go out are good at once.
@@ -99,7 +97,7 @@ impl Journal {
             if position >= newest || builder.is_full() {
                 break;
             }
-            let page = self.store.read(position, with_raw).await?;
+            let page = self.store.read(position, builder.with_raw).await?;
             let first = page.events.first().map(|first| first.sequence);
             if first != Some(position + 1) {
                 // What is not there was trimmed.
@@ -111,7 +109,7 @@ impl Journal {
                     (start, position) = (trimmed, trimmed);
                     continue;
                 }
-                return Err(Error::CursorExpired { oldest: self.cursor(trimmed) });
+                return Err(self.cursor_expired(trimmed));
             }
             for event in page.events.iter().take_while(|event| event.sequence <= newest) {
                 if !builder.add(event) {
@@ -128,7 +126,6 @@ impl Journal {
         &self,
         start: u64,
         from_newest: bool,
-        with_raw: bool,
         mut builder: PageBuilder<W>,
     ) -> Result<EventPage, Error> {
         let newest = self.store.log_range().newest;
@@ -137,9 +134,9 @@ impl Journal {
             if position < self.store.log_range().oldest || builder.is_full() {
                 break;
             }
-            let page = self.store.read_before(position, with_raw).await?;
+            let page = self.store.read_before(position, builder.with_raw).await?;
             if page.events.is_empty() && position == start && !from_newest {
-                return Err(Error::CursorExpired { oldest: self.cursor(self.store.log_range().oldest - 1) });
+                return Err(self.cursor_expired(self.store.log_range().oldest - 1));
             } else if page.events.is_empty() {
                 break;
             }
@@ -169,6 +166,7 @@ impl Journal {
 struct PageBuilder<W> {
     matches: W,
     limits: PageLimits,
+    with_raw: bool,
     bytes: usize,
     events: Vec<StoredEvent>,
 }

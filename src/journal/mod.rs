@@ -109,52 +109,47 @@ impl Journal {
             Start::Latest => Ok(reader(newest)),
             // What is the oldest may be trimmed before it is read. Whoever asked for the oldest takes the next.
             Start::Earliest => Ok(reader(oldest - 1).from_oldest()),
-            // A reader that skips comes to what is gone by itself, and tells.
-            Start::After(cursor) => match (self.kept(cursor), on_expired) {
-                (Ok(sequence), _) => Ok(reader(sequence)),
-                (Err(Error::CursorExpired { .. }), OnExpired::Skip) => Ok(reader(cursor.sequence)),
-                (Err(error), _) => Err(error),
-            },
+            // A reader that skips finds trimmed events by itself, and reports them as a gap.
+            Start::After(cursor) => Ok(reader(self.sequence_of(cursor, on_expired)?)),
             Start::Since(moment) => match (self.store.since(moment).await?, on_expired) {
                 (TimeLocation { after, trimmed: false }, _) => Ok(reader(after)),
                 (TimeLocation { after, trimmed: true }, OnExpired::Skip) => {
                     Ok(reader(after).with_initial_gap())
                 }
-                (TimeLocation { after, trimmed: true }, OnExpired::Fail) => {
-                    Err(Error::CursorExpired { oldest: self.cursor(after) })
-                }
+                (TimeLocation { after, trimmed: true }, OnExpired::Fail) => Err(self.cursor_expired(after)),
             },
         }
     }
 
-    /// The number of a cursor's event, if the cursor is of this journal and not before or ahead of what is left.
-    fn kept(&self, cursor: Cursor) -> Result<u64, Error> {
-        let sequence = self.reached(cursor)?;
-        let LogRange { oldest, .. } = self.store.log_range();
-        if sequence + 1 < oldest {
-            Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) })
-        } else {
-            Ok(sequence)
-        }
-    }
-
-    /// The number of a cursor's event, if the cursor is of this journal and not ahead of it.
-    fn reached(&self, cursor: Cursor) -> Result<u64, Error> {
-        let LogRange { newest, .. } = self.store.log_range();
-        match self.store.locate(cursor) {
-            CursorLocation::Foreign => Err(Error::ForeignCursor),
-            // From there on, all is new.
-            CursorLocation::Lost(last) => Err(Error::CursorLost { newest: self.cursor(last) }),
-            CursorLocation::At(sequence) if sequence > newest => {
+    /// Returns the sequence number of a cursor's event. If later events were trimmed, fails unless `on_expired` is
+    /// [`OnExpired::Skip`].
+    fn sequence_of(&self, cursor: Cursor, on_expired: OnExpired) -> Result<u64, Error> {
+        let LogRange { oldest, newest } = self.store.log_range();
+        match (self.store.locate(cursor), on_expired) {
+            (CursorLocation::Foreign, _) => Err(Error::ForeignCursor),
+            // Every event after `last` differs from those that the cursor's owner has seen.
+            (CursorLocation::Lost(last), _) => Err(Error::CursorLost { newest: self.cursor(last) }),
+            (CursorLocation::At(sequence), _) if sequence > newest => {
                 Err(Error::CursorLost { newest: self.cursor(newest) })
             }
-            CursorLocation::At(sequence) => Ok(sequence),
+            (CursorLocation::At(sequence), OnExpired::Fail) if sequence + 1 < oldest => {
+                Err(self.cursor_expired(oldest - 1))
+            }
+            (CursorLocation::At(sequence), _) => Ok(sequence),
         }
     }
 
-    /// Writes what is waiting, then no more. [`health`](Self::health) closes when the store has closed.
-    pub async fn close(&self) {
-        self.store.close().await;
+    /// Returns the position before the first event that was received at `time` or later. If such events were trimmed,
+    /// fails.
+    async fn sequence_at(&self, time: UnixMillis) -> Result<u64, Error> {
+        match self.store.since(time).await? {
+            TimeLocation { after, trimmed: false } => Ok(after),
+            TimeLocation { after, trimmed: true } => Err(self.cursor_expired(after)),
+        }
+    }
+
+    fn cursor_expired(&self, oldest: u64) -> Error {
+        Error::CursorExpired { oldest: self.cursor(oldest) }
     }
 
     #[cfg(test)]

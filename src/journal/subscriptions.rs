@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::subscription_changes::SubscriptionWatch;
 use super::{Error, Journal, OnExpired, Reader, Start};
 use crate::domain::{Cursor, Filter, Subscription, SubscriptionId, UnixMillis};
-use crate::store::{self, Change, Changed, LogRange, Op, OpResult, SeekPosition, TimeLocation};
+use crate::store::{self, Change, Changed, LogRange, Op, OpResult, SeekPosition};
 
 /// A subscription, and how far it is behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl Journal {
         cursor: Cursor,
         generation: Option<u64>,
     ) -> Result<Cursor, SubscriptionError> {
-        let sequence = self.reached(cursor)?;
+        let sequence = self.sequence_of(cursor, OnExpired::Skip)?;
         let state = self.change(id, Change::Acknowledge { sequence, generation }).await?;
         Ok(self.cursor(state.sequence))
     }
@@ -185,7 +185,7 @@ impl Journal {
             }
             watch.set_generation(subscription.generation);
             if on_expired == OnExpired::Fail && is_expired(&subscription, oldest) {
-                return Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) }.into());
+                return Err(self.cursor_expired(oldest - 1).into());
             }
             let reader = Reader::new(self.clone(), subscription.sequence, on_expired, with_raw);
             return Ok(FollowedSubscription {
@@ -201,13 +201,8 @@ impl Journal {
         Ok(match start {
             Start::Latest => SeekPosition::Newest,
             Start::Earliest => SeekPosition::Oldest,
-            Start::After(cursor) => SeekPosition::After(self.kept(cursor)?),
-            Start::Since(moment) => match self.store.since(moment).await? {
-                TimeLocation { after, trimmed: false } => SeekPosition::After(after),
-                TimeLocation { after, trimmed: true } => {
-                    return Err(Error::CursorExpired { oldest: self.cursor(after) });
-                }
-            },
+            Start::After(cursor) => SeekPosition::After(self.sequence_of(cursor, OnExpired::Fail)?),
+            Start::Since(moment) => SeekPosition::After(self.sequence_at(moment).await?),
         })
     }
 
@@ -221,9 +216,7 @@ impl Journal {
             Changed::Stands(subscription) => Ok(subscription),
             Changed::Exists(_) => Err(SubscriptionError::Exists),
             Changed::Absent => Err(SubscriptionError::Absent),
-            Changed::Expired { oldest } => {
-                Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) }.into())
-            }
+            Changed::Expired { oldest } => Err(self.cursor_expired(oldest - 1).into()),
             Changed::Stale(Subscription { generation, .. }) => Err(SubscriptionError::Stale { generation }),
             Changed::TooMany => Err(SubscriptionError::TooMany),
         }

@@ -49,6 +49,40 @@ pub struct RetentionPolicy {
     pub messages: Duration,
 }
 
+/// The limits of the next step. They grow with what was appended since the previous step was measured.
+#[derive(Debug)]
+pub(super) struct StepLimits {
+    events: u32,
+    bytes: u64,
+    /// The newest sequence number at the last measurement.
+    newest: u64,
+    /// The bytes of all events at the last measurement.
+    journal_bytes: u64,
+}
+
+impl StepLimits {
+    pub(super) fn new(store: &Store) -> Self {
+        let (newest, journal_bytes) = measure(store);
+        Self { events: STEP_ROWS, bytes: STEP_BYTES, newest, journal_bytes }
+    }
+
+    /// Measures again after a step that deleted `trimmed`. It counts from the previous measurement and not from the
+    /// start of the step, so that no append between two steps is missed.
+    fn adapt(&mut self, store: &Store, trimmed: &Trimmed) {
+        let (newest, journal_bytes) = measure(store);
+        let events = u32::try_from(newest - self.newest).unwrap_or(u32::MAX);
+        let bytes = (journal_bytes + trimmed.bytes).saturating_sub(self.journal_bytes);
+        self.events = STEP_ROWS.max(events.saturating_mul(GROWTH_FACTOR));
+        self.bytes = STEP_BYTES.max(bytes.saturating_mul(GROWTH_FACTOR.into()));
+        (self.newest, self.journal_bytes) = (newest, journal_bytes);
+    }
+}
+
+/// Returns the newest sequence number and the bytes of all events.
+fn measure(store: &Store) -> (u64, u64) {
+    (store.log_range().newest, *store.bytes().borrow())
+}
+
 /// Trims the store by age, by a clock whose jumps ahead must last, and by size.
 #[derive(Debug)]
 pub struct Retention {
@@ -95,37 +129,33 @@ impl Retention {
         }
     }
 
-    /// Lets go of all that is too old or too much, in small steps. A failure is known to the store's health, and told
-    /// there.
+    /// Deletes everything that exceeds a limit, in small steps.
     async fn expire_old_data(&self, clock: &mut JumpTolerantClock) {
-        let (mut step_events, mut step_bytes) = (STEP_ROWS, STEP_BYTES);
-        loop {
-            let now = clock.now(UnixMillis::now());
-            let trim = Trim {
-                before: now.minus(self.policy.events),
-                held_before: now.minus(self.policy.unacknowledged_events),
-                most_bytes: self.policy.event_bytes,
-                step_events,
-                step_bytes,
-            };
-            let expire = Op::Expire {
-                now,
-                requests: now.minus(self.policy.requests),
-                messages: now.minus(self.policy.messages),
-                most: STEP_ROWS,
-            };
-            let (newest, bytes) = (self.store.log_range().newest, *self.store.bytes().borrow());
-            let Some((trimmed, expired_rows)) = self.step(trim, expire).await else { return };
-            report_expired(&trimmed.expired);
-            if !trimmed.more && expired_rows < u64::from(STEP_ROWS) {
-                return;
-            }
-            // What came while that was written.
-            let events = u32::try_from(self.store.log_range().newest - newest).unwrap_or(u32::MAX);
-            let grown = (*self.store.bytes().borrow() + trimmed.bytes).saturating_sub(bytes);
-            step_events = STEP_ROWS.max(events.saturating_mul(GROWTH_FACTOR));
-            step_bytes = STEP_BYTES.max(grown.saturating_mul(GROWTH_FACTOR.into()));
-        }
+        let mut limits = StepLimits::new(&self.store);
+        while self.step(clock, &mut limits).await {}
+    }
+
+    /// Commits one step. Returns whether another step would find more. A failure also ends the steps; the store's
+    /// health reports it and the store logs it.
+    pub(super) async fn step(&self, clock: &mut JumpTolerantClock, limits: &mut StepLimits) -> bool {
+        let now = clock.now(UnixMillis::now());
+        let trim = Trim {
+            before: now.minus(self.policy.events),
+            held_before: now.minus(self.policy.unacknowledged_events),
+            most_bytes: self.policy.event_bytes,
+            step_events: limits.events,
+            step_bytes: limits.bytes,
+        };
+        let expire = Op::Expire {
+            now,
+            requests: now.minus(self.policy.requests),
+            messages: now.minus(self.policy.messages),
+            most: STEP_ROWS,
+        };
+        let Some((trimmed, expired_rows)) = self.commit_step(trim, expire).await else { return false };
+        report_expired(&trimmed.expired);
+        limits.adapt(&self.store, &trimmed);
+        trimmed.more || expired_rows >= u64::from(STEP_ROWS)
     }
 
     /// Tells of the subscriptions that have lost events before.
@@ -144,7 +174,7 @@ impl Retention {
 
     /// Has one step written, and does not hurry it: what others commit takes it along, or it waits a moment for them.
     /// Says how many rows were forgotten, of the kind of which there were most.
-    async fn step(&self, trim: Trim, expire: Op) -> Option<(Trimmed, u64)> {
+    async fn commit_step(&self, trim: Trim, expire: Op) -> Option<(Trimmed, u64)> {
         let pending = self.store.submit(vec![Op::Trim(trim), expire]).await.ok()?;
         match <[OpResult; 2]>::try_from(pending.durable().await.ok()?) {
             Ok([OpResult::Trimmed(trimmed), OpResult::Expired(rows)]) => Some((trimmed, rows)),
