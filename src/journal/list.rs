@@ -1,64 +1,64 @@
-//! Pieces of the journal, forward and back from a place.
+//! Listing: pages of the journal, forward or backward from a position.
 //!
-//! **Invariants.** A piece holds every wanted event between its two places, in order. It is made with bounded work and
-//! of bounded size, and leads on: unless it has come to the journal's end, it has moved.
+//! **Invariants.** A page holds every matching event between its two positions, in order. One call does bounded work
+//! and returns a page of bounded size. A page that has not reached the end of the journal has advanced.
 
 use super::{Error, Journal, OnExpired};
 use crate::domain::{Cursor, UnixMillis};
 use crate::store::StoredEvent;
 
-/// How many of the store's pages one piece may look through.
+/// The maximum number of store pages that one call reads.
 const MAX_STORE_PAGES: usize = 16;
 
-/// What an event costs in an answer beside its bytes: keys and lengths.
+/// The bytes of keys and lengths that an event adds to a response.
 const EVENT_OVERHEAD: usize = 16;
 
-/// Which piece of the journal.
+/// Where a page starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListStart {
-    /// From the oldest event on.
+    /// At the oldest event, forward.
     Oldest,
-    /// The newest events.
+    /// At the newest event, backward.
     Newest,
-    /// The events behind a place.
+    /// After a cursor, forward.
     After(Cursor),
-    /// The events before a place.
+    /// Before a cursor, backward.
     Before(Cursor),
-    /// The events that were received at a moment or later.
+    /// At the first event that was received at this time or later, forward.
     Since(UnixMillis),
 }
 
-/// How much a piece may hold.
+/// The limits of one page.
 #[derive(Clone, Copy, Debug)]
 pub struct PageLimits {
-    /// The most events; one at least.
+    /// The maximum number of events, at least 1.
     pub events: usize,
-    /// The most bytes of events, as they go over the wire. A larger event comes alone.
+    /// The maximum number of bytes of events on the wire. A larger event is returned alone.
     pub bytes: usize,
 }
 
-/// All that is wanted between two places.
+/// All matching events between two positions.
 #[derive(Clone, Debug)]
 pub struct EventPage {
-    /// The wanted events, in order.
+    /// The matching events, in order.
     pub events: Vec<StoredEvent>,
-    /// The place before them.
+    /// The position before them.
     pub previous: Cursor,
-    /// The place behind them.
+    /// The position after them.
     pub next: Cursor,
-    /// Nothing is left before them.
+    /// Whether the page reaches the oldest event.
     pub reached_oldest: bool,
-    /// Nothing was behind them.
+    /// Whether the page reaches the newest event.
     pub reached_newest: bool,
 }
 
 impl Journal {
-    /// Looks through the journal from a place, and collects what is wanted. With `with_raw`, events come with the
+    /// Scans the journal from a position and collects the matching events. With `with_raw`, events include the
     /// webhook's body.
     ///
     /// # Errors
     ///
-    /// When the place cannot be read from, or the store cannot be read.
+    /// If the start cannot be read from, or the store cannot be read.
     pub async fn list(
         &self,
         start: ListStart,
@@ -83,14 +83,15 @@ impl Journal {
         }
     }
 
-    /// Looks through what is behind a place. With `any_oldest`, a place whose events were trimmed meanwhile moves on.
+    /// Scans forward from `start`. With `from_oldest`, the start moves forward if its events are trimmed during the
+    /// scan.
     async fn list_after<W: Fn(&StoredEvent) -> bool>(
         &self,
         mut start: u64,
         from_oldest: bool,
         mut builder: PageBuilder<W>,
     ) -> Result<EventPage, Error> {
-        // Only what has been told: the cursors that go out are good at once.
+        // Events that are committed but not published yet are left out, so every returned cursor is valid at once.
         let newest = self.store.log_range().newest;
         let mut position = start;
         'scan: for _ in 0..MAX_STORE_PAGES {
@@ -100,10 +101,10 @@ impl Journal {
             let page = self.store.read(position, builder.with_raw).await?;
             let first = page.events.first().map(|first| first.sequence);
             if first != Some(position + 1) {
-                // What is not there was trimmed.
+                // The events up to here were trimmed.
                 let trimmed = first.map_or(newest, |first| first - 1);
                 if position != start {
-                    // What was looked through is a piece. Whoever goes on from there is told.
+                    // The events so far form a page. A call that continues from its end fails with `CursorExpired`.
                     break;
                 } else if from_oldest {
                     (start, position) = (trimmed, trimmed);
@@ -121,7 +122,7 @@ impl Journal {
         Ok(self.page(builder.events, start, position, newest))
     }
 
-    /// Looks through what is before a place, backwards. With `any_newest`, it may be that nothing is left there.
+    /// Scans backward from `start`. With `from_newest`, an empty result is valid.
     async fn list_before<W: Fn(&StoredEvent) -> bool>(
         &self,
         start: u64,
@@ -162,7 +163,7 @@ impl Journal {
     }
 }
 
-/// What was found so far.
+/// The events that were found so far.
 struct PageBuilder<W> {
     matches: W,
     limits: PageLimits,
@@ -176,8 +177,7 @@ impl<W: Fn(&StoredEvent) -> bool> PageBuilder<W> {
         self.events.len() >= self.limits.events
     }
 
-    /// Takes an event, or passes it over when it is not wanted. False when there is no room for more: then the piece
-    /// ends before it.
+    /// Adds an event if it matches. Returns false if the page is full; the page then ends before this event.
     fn add(&mut self, event: &StoredEvent) -> bool {
         if self.is_full() {
             return false;

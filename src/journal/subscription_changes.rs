@@ -1,7 +1,8 @@
-//! Who reads from a subscription, and must hear when it was changed or deleted.
+//! Notifies readers of a subscription that it was changed or deleted.
 //!
-//! **Invariants.** A subscription has an entry exactly as long as somebody watches it as it stands. Whoever began to
-//! watch before a change was durable hears of it: at once, before the change is answered. Telling waits for no watcher.
+//! **Invariants.** A subscription has an entry exactly while a watch of its current state exists. A watch that began
+//! before a change was durable is notified before the change returns to its caller. A notification never waits for a
+//! watch.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,7 +13,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::domain::SubscriptionId;
 use crate::store::SubscriptionChange;
 
-/// Tells those who read from subscriptions that these were changed or deleted. Cheap to clone.
+/// Notifies the readers of subscriptions about changes and deletions. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct SubscriptionChanges {
     entries: Arc<Mutex<HashMap<SubscriptionId, Watchers>>>,
@@ -24,41 +25,41 @@ struct Watchers {
     count: usize,
 }
 
-/// The end of a subscription as it stands.
+/// The end of one state of a subscription.
 #[derive(Debug, Default)]
 struct Invalidation {
-    /// Why, and the generation that it had come to.
+    /// The reason, and the subscription's generation at that time.
     reason: OnceLock<(Invalidated, u64)>,
-    /// Wakes, once it is known.
+    /// Is cancelled after the reason is set.
     token: CancellationToken,
 }
 
-/// Why a subscription is no longer what it was.
+/// Why a watched state of a subscription is no longer current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Invalidated {
-    /// Its filter or place was set.
+    /// The filter or the position was set.
     Changed,
-    /// It was deleted.
+    /// The subscription was deleted.
     Deleted,
 }
 
-/// A subscription as it stands, for one who reads from it.
+/// A watch of one state of a subscription.
 #[derive(Debug)]
 pub struct SubscriptionWatch {
     id: SubscriptionId,
-    /// The generation that was found, once it is known.
+    /// The generation that the reader found in the store, once it is known.
     generation: Option<u64>,
     invalidation: Arc<Invalidation>,
     subscription_changes: SubscriptionChanges,
 }
 
 impl SubscriptionChanges {
-    /// Nobody watches anything yet.
+    /// Makes an empty registry.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Tells of subscriptions whose filter or place was set, and of those that were deleted.
+    /// Notifies the watches of subscriptions whose filter or position was set, and of deleted subscriptions.
     pub fn notify(&self, changes: Vec<SubscriptionChange>) {
         if changes.is_empty() {
             return;
@@ -71,20 +72,20 @@ impl SubscriptionChanges {
                     SubscriptionChange::Set(subscription) => (Invalidated::Changed, subscription),
                     SubscriptionChange::Deleted(subscription) => (Invalidated::Deleted, subscription),
                 };
-                // Whoever comes later reads the store later, and finds there what is told here.
+                // A later watch reads the store after this and finds the change there.
                 if let Some(Watchers { invalidation, .. }) = entries.remove(&subscription.id) {
                     invalidations.push((invalidation, (reason, subscription.generation)));
                 }
             }
         }
-        // Whoever is woken may let go of what it watches at once, so not under the lock.
+        // A notified watch may be dropped at once, which takes the lock. So the lock must not be held here.
         for (invalidation, reason) in invalidations {
-            invalidation.reason.set(reason).expect("an entry that is taken out is told once");
+            invalidation.reason.set(reason).expect("a removed entry is notified once");
             invalidation.token.cancel();
         }
     }
 
-    /// Begins to watch a subscription. How it stands is to be read after this, not before.
+    /// Begins to watch a subscription. The caller must read the subscription's state after this call.
     pub(super) fn watch(&self, id: &SubscriptionId) -> SubscriptionWatch {
         let mut entries = self.entries();
         let watchers = entries
@@ -102,26 +103,27 @@ impl SubscriptionChanges {
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<SubscriptionId, Watchers>> {
-        // Nothing is done under the lock that could leave half of it.
+        // No code under the lock can panic halfway through a change, so a poisoned lock is safe to use.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl SubscriptionWatch {
-    /// Which subscription it is.
+    /// Returns the subscription's id.
     pub fn id(&self) -> &SubscriptionId {
         &self.id
     }
 
-    /// Says which generation was found.
+    /// Sets the generation that the reader found in the store.
     pub(super) fn set_generation(&mut self, generation: u64) {
         self.generation = Some(generation);
     }
 
-    /// Why it is no longer what it was, if that is so. It is from before the change is answered.
+    /// Returns why the watched state is no longer current, or `None`. It is set before the change returns to its
+    /// caller.
     pub fn invalidation(&self) -> Option<Invalidated> {
         self.invalidation.reason.get().map(|&(reason, generation)| match reason {
-            // What was deleted was an earlier one of its id: what was found stands.
+            // The deleted subscription was an earlier one with the same id. The one that the reader found exists.
             Invalidated::Deleted if self.generation.is_some_and(|found| generation < found) => {
                 Invalidated::Changed
             }
@@ -129,7 +131,7 @@ impl SubscriptionWatch {
         })
     }
 
-    /// Waits until it is no longer what it was.
+    /// Waits until the watched state is no longer current.
     pub fn invalidated(&self) -> WaitForCancellationFutureOwned {
         self.invalidation.token.clone().cancelled_owned()
     }
@@ -137,7 +139,7 @@ impl SubscriptionWatch {
 
 impl Drop for SubscriptionWatch {
     fn drop(&mut self) {
-        // By now others may watch it as it stands later.
+        // The entry may belong to a later state of the subscription by now.
         if let Entry::Occupied(mut entry) = self.subscription_changes.entries().entry(self.id.clone())
             && Arc::ptr_eq(&entry.get().invalidation, &self.invalidation)
         {
@@ -190,7 +192,7 @@ mod tests {
             subscription_changes.watch(&id("billing")),
             subscription_changes.watch(&id("crm")),
         );
-        assert_eq!(first.invalidation(), None, "what was told before is in the store");
+        assert_eq!(first.invalidation(), None, "an earlier change is in the store");
         let invalidated = first.invalidated();
         subscription_changes.notify(changed("billing"));
         assert_eq!(
@@ -228,16 +230,16 @@ mod tests {
         );
         assert_eq!(subscription_changes.entries().len(), 2);
         drop(first);
-        assert_eq!(subscription_changes.entries().len(), 2, "somebody else watches it still");
+        assert_eq!(subscription_changes.entries().len(), 2, "another watch exists");
         drop(second);
         assert_eq!(subscription_changes.entries().len(), 1);
         subscription_changes.notify(changed("crm"));
-        assert_eq!(subscription_changes.entries().len(), 0, "nobody watches it as it stands now");
+        assert_eq!(subscription_changes.entries().len(), 0, "no watch of the current state exists");
         drop(other);
         assert_eq!(subscription_changes.entries().len(), 0);
     }
 
-    /// It is on disk before it is told, and may be found in between.
+    /// A recreated subscription is durable before its deletion is published, so a reader can find it in between.
     #[test]
     fn watch_of_a_recreated_subscription_sees_no_deletion() {
         let subscription_changes = SubscriptionChanges::new();

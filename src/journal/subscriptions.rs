@@ -1,7 +1,8 @@
-//! Subscriptions: named places that the store keeps, how far they are behind, and reading from them.
+//! Subscriptions: named positions in the store, their lag, and reading from them.
 //!
-//! **Invariants.** A place that is told is one that the journal was told to have come to: it is good as a cursor at once.
-//! A subscription is called expired only if it is. Whoever reads from one hears when its filter or place is set.
+//! **Invariants.** Every returned position is one that the journal has published, so it is valid as a cursor at once. A
+//! subscription is reported as expired only if it is. A reader of a subscription is notified when its filter or
+//! position is set.
 
 use std::time::Duration;
 
@@ -10,62 +11,62 @@ use super::{Error, Journal, OnExpired, Reader, Start};
 use crate::domain::{Cursor, Filter, Subscription, SubscriptionId, UnixMillis};
 use crate::store::{self, Change, Changed, LogRange, Op, OpResult, SeekPosition};
 
-/// A subscription, and how far it is behind.
+/// A subscription and its lag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// The subscription.
     pub subscription: Subscription,
-    /// How many events lie behind its place, those that are gone included.
+    /// The number of events after its position, including trimmed ones.
     pub lag_events: u64,
-    /// How long ago the first event behind its place was received, of those that are left. Zero if there is none.
+    /// The time since the first stored event after its position was received. Zero if there is none.
     pub lag_time: Duration,
-    /// Whether it lost events that it had not acknowledged.
+    /// Whether it has lost events that it had not acknowledged.
     pub expired: bool,
 }
 
-/// What reads from a subscription.
+/// A reader of a subscription.
 #[derive(Debug)]
 pub struct FollowedSubscription {
-    /// The subscription as it stood.
+    /// The subscription at the time of the call.
     pub subscription: Subscription,
-    /// Reads from its place.
+    /// Reads from the subscription's position.
     pub reader: Reader,
-    /// Hears when it is changed.
+    /// Is notified when the subscription changes.
     pub watch: SubscriptionWatch,
 }
 
-/// Why nothing was done with a subscription.
+/// Why an operation on a subscription failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SubscriptionError {
-    /// There is none of that id.
-    #[error("there is no such subscription")]
+    /// No subscription has this id.
+    #[error("the subscription does not exist")]
     Absent,
-    /// There is one of that id already.
-    #[error("the subscription exists already")]
+    /// A subscription with this id already exists.
+    #[error("the subscription already exists")]
     Exists,
-    /// There are as many as there may be.
-    #[error("there are as many subscriptions as there may be")]
+    /// The maximum number of subscriptions exists.
+    #[error("the maximum number of subscriptions exists")]
     TooMany,
-    /// It was changed since.
-    #[error("the subscription was changed since")]
+    /// The subscription has another generation.
+    #[error("the subscription has another generation")]
     Stale {
-        /// What its generation is now.
+        /// Its current generation.
         generation: u64,
     },
-    /// The change cannot be written.
-    #[error("the change cannot be written")]
+    /// The store could not write the change.
+    #[error("the store cannot write the change")]
     NotWritten(#[source] store::Error),
-    /// The place cannot be read from, or the store cannot be read.
+    /// The position cannot be read from, or the store cannot be read.
     #[error(transparent)]
     Journal(#[from] Error),
 }
 
 impl Journal {
-    /// Makes a subscription; it is on disk when this returns.
+    /// Creates a subscription, and returns after it is durable.
     ///
     /// # Errors
     ///
-    /// When there is one of that id, which is told first, there are too many, or the place cannot be read from.
+    /// If the id exists, which is checked first, there are too many subscriptions, or the position cannot be read from.
     pub async fn create_subscription(
         &self,
         id: SubscriptionId,
@@ -74,7 +75,8 @@ impl Journal {
     ) -> Result<Progress, SubscriptionError> {
         let position = match self.seek_position(start).await {
             Ok(position) => position,
-            // Whoever makes it at every start may name a place that was good only for the first time.
+            // A client that creates its subscription at every start may name a position that was valid only the first
+            // time.
             Err(error) => {
                 return Err(match self.store.subscription(&id).await.map_err(Error::from)? {
                     Some(_) => SubscriptionError::Exists,
@@ -85,11 +87,11 @@ impl Journal {
         self.change_and_measure(id, Change::Create { filter, place: position }).await
     }
 
-    /// Gives a subscription another filter. Whoever reads from it has heard of it when this returns.
+    /// Replaces a subscription's filter. Its readers are notified before this returns.
     ///
     /// # Errors
     ///
-    /// When there is none of that id.
+    /// If no subscription has this id.
     pub async fn update_subscription(
         &self,
         id: SubscriptionId,
@@ -98,11 +100,11 @@ impl Journal {
         self.change_and_measure(id, Change::Update(filter)).await
     }
 
-    /// Moves a subscription. Whoever reads from it has heard of it when this returns.
+    /// Moves a subscription. Its readers are notified before this returns.
     ///
     /// # Errors
     ///
-    /// When there is none of that id, or the place cannot be read from.
+    /// If no subscription has this id, or the position cannot be read from.
     pub async fn seek_subscription(
         &self,
         id: SubscriptionId,
@@ -112,21 +114,20 @@ impl Journal {
         self.change_and_measure(id, Change::Seek(position)).await
     }
 
-    /// Removes a subscription. Whoever reads from it has heard of it when this returns.
+    /// Deletes a subscription. Its readers are notified before this returns.
     ///
     /// # Errors
     ///
-    /// When there is none of that id.
+    /// If no subscription has this id.
     pub async fn delete_subscription(&self, id: SubscriptionId) -> Result<(), SubscriptionError> {
         self.change(id, Change::Delete).await.map(drop)
     }
 
-    /// Moves a subscription forward to a cursor, unless it is there already, and says where it stands; that is on disk.
+    /// Moves a subscription forward to a cursor, unless it is already there or further. Returns its durable position.
     ///
     /// # Errors
     ///
-    /// When there is none of that id, its generation is not the one that was given, or the journal has not come to the
-    /// cursor.
+    /// If no subscription has this id, its generation is not `generation`, or the cursor is ahead of the journal.
     pub async fn acknowledge(
         &self,
         id: SubscriptionId,
@@ -138,22 +139,22 @@ impl Journal {
         Ok(self.cursor(state.sequence))
     }
 
-    /// How a subscription stands.
+    /// Returns a subscription and its lag.
     ///
     /// # Errors
     ///
-    /// When there is none of that id.
+    /// If no subscription has this id.
     pub async fn subscription(&self, id: &SubscriptionId) -> Result<Progress, SubscriptionError> {
         let LogRange { oldest, .. } = self.log_range();
         let subscription = self.find(id).await?;
         self.progress(subscription, oldest).await
     }
 
-    /// How subscriptions stand, in the order of their ids: those behind one, at most so many.
+    /// Returns at most `limit` subscriptions and their lags, in the order of their ids, starting after `after`.
     ///
     /// # Errors
     ///
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub async fn subscriptions(
         &self,
         after: Option<&SubscriptionId>,
@@ -164,11 +165,11 @@ impl Journal {
         self.progress_of(subscriptions, oldest).await
     }
 
-    /// Starts reading from a subscription. With `with_raw`, events come with the webhook's body.
+    /// Starts reading from a subscription. With `with_raw`, events include the webhook's body.
     ///
     /// # Errors
     ///
-    /// When there is none of that id, or it has lost events and the reader does not skip them.
+    /// If no subscription has this id, or it has lost events and the reader does not skip them.
     pub async fn follow(
         &self,
         id: &SubscriptionId,
@@ -180,7 +181,7 @@ impl Journal {
             let LogRange { oldest, .. } = self.log_range();
             let subscription = self.find(id).await?;
             if watch.invalidation().is_some() {
-                // It may be what stands since that was found: then it must be watched from there.
+                // The state that was found may be the one after the change. Then the watch must begin at that state.
                 continue;
             }
             watch.set_generation(subscription.generation);
@@ -196,7 +197,7 @@ impl Journal {
         }
     }
 
-    /// Where a subscription is to start.
+    /// Resolves where a subscription starts.
     async fn seek_position(&self, start: Start) -> Result<SeekPosition, Error> {
         Ok(match start {
             Start::Latest => SeekPosition::Newest,
@@ -210,7 +211,7 @@ impl Journal {
         let op = Op::Subscription(id, Box::new(change));
         let mut results = self.store.commit(vec![op]).await.map_err(SubscriptionError::NotWritten)?;
         let Some(OpResult::Changed(changed)) = results.pop() else {
-            unreachable!("what was asked for is answered")
+            unreachable!("one op has one result of its kind")
         };
         match *changed {
             Changed::Stands(subscription) => Ok(subscription),
@@ -241,11 +242,11 @@ impl Journal {
 
     async fn progress(&self, subscription: Subscription, oldest: u64) -> Result<Progress, SubscriptionError> {
         let mut progress = self.progress_of(vec![subscription], oldest).await?;
-        Ok(progress.pop().expect("as many as were given"))
+        Ok(progress.pop().expect("one subscription has one lag"))
     }
 
-    /// How far subscriptions are behind that were read after `oldest` was the oldest event. In this order, for their
-    /// places may have moved on over what has gone since.
+    /// Computes the lag of subscriptions. `oldest` must be read before `subscriptions`, because a later trim may move
+    /// their positions.
     async fn progress_of(
         &self,
         subscriptions: Vec<Subscription>,
@@ -264,8 +265,8 @@ impl Journal {
         Ok(progress.collect())
     }
 
-    /// What is on disk may be found before it is told: waits until the journal is told to have come to a number, and
-    /// says where it ends.
+    /// Waits until the journal has published a sequence number, and returns the newest one. A read can find an event
+    /// before its commit is published.
     async fn wait_for_sequence(&self, sequence: u64) -> Result<u64, Error> {
         let mut log_ranges = self.store.log_ranges();
         let log_range = log_ranges.wait_for(|log_range| log_range.newest >= sequence).await;
@@ -277,7 +278,7 @@ fn is_expired(subscription: &Subscription, oldest: u64) -> bool {
     subscription.sequence + 1 < oldest
 }
 
-/// How long ago that was. The machine's clock may have gone back since.
+/// Returns the time since `at`. The system clock may have been set back since.
 fn elapsed(at: UnixMillis, now: UnixMillis) -> Duration {
     Duration::from_millis(u64::try_from(now.0.saturating_sub(at.0)).unwrap_or(0))
 }

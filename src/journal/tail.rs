@@ -1,4 +1,4 @@
-//! The journal's end, in memory: what readers that keep up are served from.
+//! The end of the journal in memory. Readers that keep up are served from it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -7,13 +7,13 @@ use tokio::sync::watch;
 
 use crate::store::StoredEvent;
 
-/// The most bytes of events that the tail holds; the newest run always stays, however large.
+/// The maximum number of bytes of events in the tail. The newest batch always stays, even if it is larger.
 const TAIL_BYTES: usize = 16 << 20;
 
-/// What an event costs beside its bytes, roughly: so that many tiny ones are counted too.
+/// The approximate cost of an event besides its bytes. It makes many tiny events count too.
 const EVENT_OVERHEAD: usize = 128;
 
-/// The newest runs of events, each one commit of the writer, shared by all readers.
+/// The newest batches of events, shared by all readers. Each batch is one commit of the writer.
 #[derive(Debug)]
 pub struct Tail {
     batches: RwLock<Batches>,
@@ -33,17 +33,17 @@ impl Default for Tail {
 }
 
 impl Tail {
-    /// An empty one.
+    /// Makes an empty tail.
     pub fn new() -> Self {
         Self { batches: RwLock::default(), newest: watch::Sender::new(0) }
     }
 
-    /// Says where the journal ended when it was opened.
+    /// Sets the newest sequence number of the journal that was opened.
     pub(super) fn start_at(&self, newest: u64) {
         self.newest.send_replace(newest);
     }
 
-    /// Takes what has just become durable.
+    /// Adds events that have become durable.
     pub fn push(&self, batch: Arc<[StoredEvent]>) {
         let Some(newest) = batch.last().map(|event| event.sequence) else { return };
         {
@@ -56,16 +56,16 @@ impl Tail {
                 }
             }
         }
-        // Only now: whoever is woken finds the run.
+        // The batch is in the tail by now, so a reader that wakes up finds it.
         self.newest.send_replace(newest);
     }
 
-    /// The number of the newest event, and every change of it.
+    /// Watches the sequence number of the newest event.
     pub(super) fn newest(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
     }
 
-    /// The run that holds the event behind a number, if it is still here.
+    /// Returns the batch that contains the event after `sequence`, if it is in the tail.
     pub(super) fn batch_after(&self, sequence: u64) -> Option<Arc<[StoredEvent]>> {
         let batches = self.batches.read().unwrap_or_else(PoisonError::into_inner);
         let at = batches
@@ -111,7 +111,7 @@ mod tests {
         let tail = Tail::new();
         tail.push(batch(5..=7, 10));
         tail.push(batch(8..=8, 10));
-        assert_eq!(first(tail.batch_after(3)), None, "event 4 is not here");
+        assert_eq!(first(tail.batch_after(3)), None, "event 4 is not in the tail");
         assert_eq!(first(tail.batch_after(4)), Some(5));
         assert_eq!(first(tail.batch_after(6)), Some(5));
         assert_eq!(first(tail.batch_after(7)), Some(8));

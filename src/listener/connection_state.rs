@@ -1,4 +1,4 @@
-//! Whose turn it is on a connection, and how long that may last.
+//! The state of one connection and its deadline.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::Limits;
 use super::idle_queue::{IdleQueue, Ticket};
 
-/// Where a connection stands. All know of it that see a part: the stream below HTTP, and the service above.
+/// The state of a connection. Both the TCP stream below HTTP and the service above it update it.
 #[derive(Debug)]
 pub(super) struct ConnectionState {
     idle_queue: Arc<IdleQueue>,
@@ -21,30 +21,30 @@ pub(super) struct ConnectionState {
 struct State {
     phase: Phase,
     since: Instant,
-    /// In the line, while it is the peer's turn.
+    /// The connection's entry in the idle queue, while it waits for its peer.
     ticket: Option<Ticket>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Nothing of a request is there.
+    /// No byte of a request has arrived.
     Idle,
-    /// Some of its header is there.
+    /// A part of the header has arrived.
     ReadingHead,
     /// The service has the header, and the body is arriving.
     ReadingBody,
-    /// The service has all that it wants.
+    /// The service has read as much of the body as it needs.
     Processing,
-    /// The answer is on its way, and the peer has to take it.
+    /// The response is being sent, and the peer must read it.
     Responding,
 }
 
-/// Held by a request's body: when the service drops it, the service has all that it wants.
+/// A guard in the request's body. When the service drops it, the service does not need the rest of the body.
 #[derive(Debug)]
 pub(super) struct RequestInFlight(Arc<ConnectionState>);
 
 impl ConnectionState {
-    /// A new connection: the peer has to begin.
+    /// A new connection waits for its peer.
     pub(super) fn new(idle_queue: Arc<IdleQueue>, limits: Limits) -> Self {
         let eviction = CancellationToken::new();
         let ticket = Some(idle_queue.insert(eviction.clone()));
@@ -52,12 +52,12 @@ impl ConnectionState {
         Self { idle_queue, limits, eviction, state: Mutex::new(state) }
     }
 
-    /// Ends when the connection has to make room.
+    /// Waits until the connection is evicted.
     pub(super) async fn evicted(&self) {
         self.eviction.cancelled().await;
     }
 
-    /// Bytes have come.
+    /// Records that bytes have arrived.
     pub(super) fn on_read(&self) {
         let mut state = self.state();
         if state.phase == Phase::Idle {
@@ -65,18 +65,18 @@ impl ConnectionState {
         }
     }
 
-    /// A request's header is there in full.
+    /// Records that a request's header is complete.
     pub(super) fn on_request(self: &Arc<Self>) -> RequestInFlight {
         self.enter(&mut self.state(), Phase::ReadingBody);
         RequestInFlight(Arc::clone(self))
     }
 
-    /// The service has answered.
+    /// Records that the service has responded.
     pub(super) fn on_response(&self) {
         self.enter(&mut self.state(), Phase::Responding);
     }
 
-    /// All that was written is on its way.
+    /// Records that all written bytes are in the socket.
     pub(super) fn on_flush(&self) {
         let mut state = self.state();
         if state.phase == Phase::Responding {
@@ -84,7 +84,7 @@ impl ConnectionState {
         }
     }
 
-    /// Whether a request is under way, and its answer may be waited for.
+    /// Returns whether a request is in progress and its response must still be sent.
     pub(super) fn has_request(&self) -> bool {
         match self.state().phase {
             Phase::Idle | Phase::ReadingHead => false,
@@ -92,7 +92,7 @@ impl ConnectionState {
         }
     }
 
-    /// Until when it may stay as it is.
+    /// Returns when the connection must have left its current phase.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let state = self.state();
         match state.phase {
@@ -102,7 +102,7 @@ impl ConnectionState {
         }
     }
 
-    /// Each phase is a wait of its own, but a byte of a header must not be enough to be new in the line.
+    /// Each phase has a new entry in the queue, except that bytes of a header must not move a connection to the end.
     fn enter(&self, state: &mut State, phase: Phase) {
         state.phase = phase;
         state.since = Instant::now();
@@ -162,7 +162,7 @@ mod tests {
         connection.on_read();
         let in_flight = connection.on_request();
         drop(in_flight);
-        assert!(!idle_queue.evict_oldest(), "what is worked on is not closed");
+        assert!(!idle_queue.evict_oldest(), "a request that is being processed is not evicted");
         connection.on_response();
         connection.on_flush();
         assert!(idle_queue.evict_oldest());
@@ -177,7 +177,7 @@ mod tests {
         let connection = Arc::new(ConnectionState::new(Arc::clone(&idle_queue), LIMITS));
         let other = ConnectionState::new(Arc::clone(&idle_queue), LIMITS);
         connection.on_read();
-        let deadline = connection.deadline().expect("a header has one");
+        let deadline = connection.deadline().expect("a header has a deadline");
         assert_eq!(deadline, Instant::now() + LIMITS.slow);
         tokio::time::advance(Duration::from_secs(9)).await;
         connection.on_read();

@@ -1,4 +1,4 @@
-//! The connections that wait for their peers, the longest wait first.
+//! The connections that wait for their peers, longest wait first.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,10 +7,10 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio_util::sync::CancellationToken;
 
-/// A place in the line; places of those who came later are larger.
+/// The key of an entry. Later entries have larger keys.
 pub(super) type Ticket = u64;
 
-/// Who waits for a peer, and how each is cut.
+/// The waiting connections and the tokens that evict them.
 #[derive(Debug, Default)]
 pub(super) struct IdleQueue {
     entries: Mutex<Entries>,
@@ -24,7 +24,7 @@ struct Entries {
 }
 
 impl IdleQueue {
-    /// Stands at the end of the line.
+    /// Adds an entry at the end.
     pub(super) fn insert(&self, eviction: CancellationToken) -> Ticket {
         let mut entries = self.entries();
         let ticket = entries.next;
@@ -35,12 +35,12 @@ impl IdleQueue {
         ticket
     }
 
-    /// Leaves the line; nothing, if the place has been taken away.
+    /// Removes an entry. Does nothing if it was evicted.
     pub(super) fn remove(&self, ticket: Ticket) {
         self.entries().tokens.remove(&ticket);
     }
 
-    /// Cuts the one at the front. False when nobody waits.
+    /// Evicts the connection that has waited the longest. Returns false if none waits.
     pub(super) fn evict_oldest(&self) -> bool {
         let first = self.entries().tokens.pop_first();
         first.is_some_and(|(_, eviction)| {
@@ -49,7 +49,7 @@ impl IdleQueue {
         })
     }
 
-    /// Ends when somebody has joined. There is one that asks for it.
+    /// Waits until an entry is inserted. Only one task may wait.
     pub(super) fn inserted(&self) -> Notified<'_> {
         self.inserted.notified()
     }
@@ -69,7 +69,7 @@ mod tests {
         let evictions: Vec<CancellationToken> = (0..4).map(|_| CancellationToken::new()).collect();
         let tickets: Vec<Ticket> = evictions.iter().map(|eviction| queue.insert(eviction.clone())).collect();
         queue.remove(tickets[0]);
-        // The second one's wait begins anew.
+        // The second connection starts a new wait.
         queue.remove(tickets[1]);
         queue.insert(evictions[1].clone());
         let evicted = || evictions.iter().map(CancellationToken::is_cancelled).collect::<Vec<_>>();

@@ -1,9 +1,9 @@
-//! An HTTP/1 listener that bounds what its peers can hold: time, connections, header bytes.
+//! An HTTP/1 listener that limits what its peers can hold: time, connections and header bytes.
 //!
-//! **Invariants.** A connection waits for its peer for a bounded time only. When all connections are taken, a newcomer
-//! gets the place of the one that has waited for its peer the longest, so that whoever holds many connections pushes out
-//! their own; a connection for whose request everything is there is never closed for a newcomer. A connection without a
-//! request does not delay the end.
+//! **Invariants.** A connection waits for its peer only for a bounded time. If all connections are in use, a new one
+//! replaces the one that has waited for its peer the longest. So a peer that holds many connections evicts its own. A
+//! connection whose request has arrived completely is never evicted. A connection without a request does not delay the
+//! shutdown.
 
 mod connection;
 mod connection_state;
@@ -22,28 +22,28 @@ use crate::telemetry::log_throttle::LogThrottle;
 use connection_state::ConnectionState;
 use idle_queue::IdleQueue;
 
-/// A pause after an `accept` that failed for a lack of something, which is nearly always file descriptors.
+/// The pause after an `accept` that failed for lack of a resource, nearly always file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often the log tells of the same.
+/// The minimum time between two log lines of the same kind.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What peers may hold.
+/// The limits for peers.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// The section of the configuration that the listener belongs to, for the log.
     pub section: &'static str,
-    /// The most open connections. One more waits until it has been given the place of another.
+    /// The maximum number of open connections. One more waits until another was evicted or has ended.
     pub connections: usize,
-    /// How long a connection may stand without a request.
+    /// How long a connection may stay open without a request.
     pub idle: Duration,
-    /// How long a request's header may take to arrive, and then its answer to be taken. The time of its body is for
-    /// the service to bound.
+    /// How long a request's header may take to arrive, and then how long its response may take to be read. The service
+    /// limits the time of the body.
     pub slow: Duration,
 }
 
-/// Serves until `stopping` is cancelled. Then connections without a request are closed at once, and this ends when the
-/// others have got their answers. Dropping it cuts all of them off.
+/// Serves until `stopping` is cancelled. Then it closes connections without a request at once, and returns when the
+/// others have sent their responses. Dropping the future aborts all connections.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stopping: CancellationToken) {
     let mut acceptor = Acceptor {
         section: limits.section,
@@ -80,7 +80,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stoppi
     while acceptor.connections.join_next().await.is_some() {}
 }
 
-/// What is open, and how more gets in.
+/// The open connections and their limit.
 struct Acceptor {
     section: &'static str,
     max_connections: usize,
@@ -91,8 +91,8 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    /// Waits until there is room for one more. When requests of all connections are worked on, that is when the first
-    /// of them ends or waits for its peer again.
+    /// Waits until one more connection fits. If requests of all connections are being processed, it waits until one of
+    /// them ends or waits for its peer again.
     async fn wait_for_slot(&mut self) {
         while self.connections.len() >= self.max_connections {
             let inserted = self.idle_queue.inserted();
@@ -102,7 +102,7 @@ impl Acceptor {
                         listener = self.section,
                         max_connections = self.max_connections,
                         suppressed,
-                        "all connections are taken: the one that waited longest for its peer was closed"
+                        "connection limit reached: evicted the connection that had waited longest for its peer"
                     );
                 }
                 self.connections.join_next().await;
@@ -115,17 +115,17 @@ impl Acceptor {
         }
     }
 
-    /// There are too few file descriptors, or too little memory. Those who wait are the ones to make room, here too.
+    /// Handles a lack of file descriptors or memory. The connection that has waited the longest is evicted here too.
     async fn on_accept_error(&self, error: &io::Error) {
         self.idle_queue.evict_oldest();
         if let Some(suppressed) = self.accept_error_log.allow() {
-            tracing::warn!(listener = self.section, %error, suppressed, "a connection could not be taken in");
+            tracing::warn!(listener = self.section, %error, suppressed, "connection accept failed");
         }
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }
 
-/// Whether only the connection that was to be accepted is broken.
+/// Returns whether only the connection that was being accepted is broken.
 fn is_peer_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),

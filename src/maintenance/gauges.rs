@@ -1,4 +1,4 @@
-//! Shows the operator what the journal spans, and how far subscriptions are behind.
+//! Gauges for the journal's range and for the lag of subscriptions.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -13,32 +13,32 @@ use crate::telemetry::metrics::{
     SUBSCRIPTION_LAG_EVENTS, SUBSCRIPTION_LAG_SECONDS,
 };
 
-/// The least time between two looks: nobody reads gauges more often.
+/// The minimum time between two updates. Scrapes are not more frequent.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The most time between two looks: subscriptions move, and time passes, while nothing comes.
+/// The maximum time between two updates. Without new events, subscriptions still move and lags in seconds still grow.
 const MAX_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How far the newest event may be ahead of the clock before that is told.
+/// How far the newest event's receive time may be ahead of the clock before this is logged.
 const MAX_AHEAD: Duration = Duration::from_secs(60);
 
-/// Keeps the journal's gauges true.
+/// Updates the journal's gauges.
 #[derive(Debug)]
 pub struct Gauges {
     store: Store,
-    /// The subscriptions that are shown.
+    /// The subscriptions that have a series.
     with_series: HashSet<SubscriptionId>,
-    /// Whether it was told that the newest event is ahead of the clock.
+    /// Whether it was logged that the newest event is ahead of the clock.
     logged_ahead: bool,
 }
 
 impl Gauges {
-    /// What must be run for the gauges to be true.
+    /// Makes the task. The gauges are updated while [`run`](Self::run) runs.
     pub fn new(store: Store) -> Self {
         Self { store, with_series: HashSet::new(), logged_ahead: false }
     }
 
-    /// Runs until it is dropped, or the store has closed.
+    /// Runs until it is dropped or the store has closed.
     pub async fn run(mut self) {
         let mut log_ranges = self.store.log_ranges();
         let bytes = self.store.bytes();
@@ -47,7 +47,8 @@ impl Gauges {
             gauge!(JOURNAL_OLDEST).set(oldest as f64);
             gauge!(JOURNAL_NEWEST).set(newest as f64);
             gauge!(JOURNAL_BYTES).set(*bytes.borrow() as f64);
-            // A store that cannot be read now leaves the last values standing, and is known by other signs.
+            // If the store cannot be read, the gauges keep their last values. Other metrics and the log report the
+            // failure.
             let _ = self.update_lag(newest).await;
             if let Ok(time_range) = self.store.time_range().await {
                 gauge!(JOURNAL_OLDEST_RECEIVE)
@@ -60,19 +61,19 @@ impl Gauges {
                 );
             }
             time::sleep(MIN_INTERVAL).await;
-            // An error that has not come in time is no error.
+            // A timeout means that the range has not changed. Only a closed channel ends the task.
             if let Ok(Err(_)) = time::timeout(MAX_INTERVAL - MIN_INTERVAL, log_ranges.changed()).await {
                 return;
             }
         }
     }
 
-    /// Receive times never go back: a clock that was ahead for a while has left its mark.
+    /// Receive times never decrease. If the clock was ahead for a while, the newest event's receive time remains ahead.
     fn log_ahead(&mut self, ahead: bool) {
         if ahead && !self.logged_ahead {
             tracing::error!(
-                "the newest event was received later than the clock says: until the clock has come to that, events get the \
-                 same time, nothing younger is let go by age, and lags in seconds read too low"
+                "the newest event's receive time is ahead of the system clock: until the clock reaches it, new events get the \
+                 same receive time, events do not expire by age, and lags in seconds are too low"
             );
         }
         self.logged_ahead = ahead;
@@ -81,7 +82,7 @@ impl Gauges {
     async fn update_lag(&mut self, newest: u64) -> Result<(), store::Error> {
         let subscription_positions = self.store.subscription_positions().await?;
         let now = UnixMillis::now();
-        // A series cannot be taken back. One of a subscription that is gone shows no lag.
+        // A series cannot be removed, so a deleted subscription is set to lag 0.
         let mut removed = std::mem::take(&mut self.with_series);
         for SubscriptionPosition { id, sequence, received } in subscription_positions {
             let lag_milliseconds = received.map_or(0, |at| now.0.saturating_sub(at.0).max(0));
@@ -133,7 +134,7 @@ mod tests {
         };
         let observe = async {
             wait_for_range(1.0, 0.0).await;
-            assert!(value(JOURNAL_OLDEST_RECEIVE).is_some_and(f64::is_nan), "there is none");
+            assert!(value(JOURNAL_OLDEST_RECEIVE).is_some_and(f64::is_nan), "no event is stored");
             let before = UnixMillis::now();
             append(journal, 3, 10).await;
             wait_for_range(1.0, 3.0).await;
@@ -150,7 +151,7 @@ mod tests {
             }
         };
         tokio::select! {
-            () = Gauges::new(journal.store().clone()).run() => panic!("it runs as long as the store is open"),
+            () = Gauges::new(journal.store().clone()).run() => panic!("it runs while the store is open"),
             () = observe => {}
         }
     }
@@ -180,7 +181,7 @@ mod tests {
         gauges.update_lag(5).await.expect("readable");
         assert_eq!(lag("up"), (Some(0.0), Some(0.0)));
         assert_eq!(lag("behind").0, Some(5.0));
-        // The clock need not have moved on yet.
+        // The clock may still show the millisecond in which the event was received.
         while lag("behind").1.is_none_or(|seconds| seconds <= 0.0 || seconds > 60.0) {
             gauges.update_lag(5).await.expect("readable");
         }
@@ -193,7 +194,7 @@ mod tests {
         assert_eq!(lag("behind").0, Some(5.0));
         trim(journal, 5).await;
         gauges.update_lag(5).await.expect("readable");
-        assert_eq!(lag("behind"), (Some(5.0), Some(0.0)), "what is gone counts, and nothing waits");
+        assert_eq!(lag("behind"), (Some(5.0), Some(0.0)), "trimmed events count, and none is stored");
         change("behind", Change::Delete).await;
         gauges.update_lag(5).await.expect("readable");
         assert_eq!(lag("behind"), (Some(0.0), Some(0.0)));

@@ -1,4 +1,4 @@
-//! What goes by itself, and how it is told.
+//! Retention by age and size, and how expired subscriptions are reported.
 
 use std::time::Duration;
 
@@ -30,10 +30,10 @@ async fn subscribe(journal: &Journal, id: &str, position: SeekPosition) {
 }
 
 impl Opened {
-    /// Runs retention until something is so.
+    /// Runs retention until `until` is ready.
     async fn run_retention(&self, policy: RetentionPolicy, until: impl Future<Output = ()>) {
         tokio::select! {
-            () = Retention::new(self.journal.store().clone(), policy).run() => panic!("it runs as long as the store is open"),
+            () = Retention::new(self.journal.store().clone(), policy).run() => panic!("it runs while the store is open"),
             () = until => {}
         }
     }
@@ -44,7 +44,7 @@ impl Opened {
     }
 }
 
-/// Far less than the time between two looks at the clock.
+/// Far less than the interval of retention by age.
 const MAX_WAIT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn size_limit_trims_on_append_without_waiting_for_the_tick() {
     let policy = RetentionPolicy { event_bytes: Some(max_bytes), ..FOREVER };
     tokio::time::timeout(MAX_WAIT, opened.run_retention(policy, append_all)).await.expect("soon");
     let left = 16 - journal.log_range().oldest + 1;
-    assert!((3..=4).contains(&left), "{left} events of a MiB are left");
+    assert!((3..=4).contains(&left), "{left} events of 1 MiB are stored");
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn old_events_are_trimmed_and_unacknowledged_ones_later() {
     append(journal, 3, 10).await;
     subscribe(journal, "s", SeekPosition::After(2)).await;
     let old = RetentionPolicy { events: Duration::ZERO, ..FOREVER };
-    // What was received in this very millisecond is not older than no time at all.
+    // An event that was received in this millisecond is not older than zero.
     let received = journal.store().time_range().await.expect("readable").expect("some").newest;
     while UnixMillis::now() <= received {}
     opened.run_retention(old, opened.wait_for_oldest(3)).await;

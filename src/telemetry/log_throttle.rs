@@ -1,4 +1,4 @@
-//! Log lines that a stranger can cause, kept rare.
+//! A throttle for log lines that an unauthenticated peer can cause.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Lets one line through in a while, and counts the others.
+/// Allows one line per interval and counts the others.
 #[derive(Debug)]
 pub(crate) struct LogThrottle {
     interval: Duration,
@@ -18,7 +18,7 @@ impl LogThrottle {
         Self { interval, state: Mutex::new((None, 0)) }
     }
 
-    /// Whether to speak now; if so, how many times nothing was said since the last time.
+    /// Returns whether to log now, and if so, the number of lines suppressed since the last one.
     pub(crate) fn allow(&self) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, suppressed) = &mut *state;

@@ -1,7 +1,7 @@
 //! The HTTP ingress: `POST /webhooks/{account}`.
 //!
-//! **Invariants.** 200 means that the event is on disk. Nothing is read from a body before its signature was found
-//! right. An account that does not exist, one without webhooks and a wrong signature are all answered 401.
+//! **Invariants.** Status 200 means that the event is durable. No body is parsed before its signature is verified. An
+//! account that does not exist, an account without webhooks and a wrong signature all get status 401.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,14 +28,14 @@ use crate::store::{Append, OpResult};
 use crate::telemetry::log_throttle::LogThrottle;
 use crate::telemetry::metrics::{EVENTS, SIGNATURES, WEBHOOKS, webhook as labels};
 
-/// How many large bodies are in memory at once; more of them wait.
+/// The maximum number of large bodies in memory at once. More of them wait.
 const MAX_LARGE_BODIES: usize = 128;
 
-/// The most bytes of a body that is not large. Nearly all are far smaller: they are what a connection costs, and wait for
-/// no place, so that slow ones cannot keep others out.
+/// The maximum size of a body that is not large. Nearly all bodies are far smaller. They need no permit, so slow large
+/// bodies cannot block them; each costs as much as a connection.
 const LARGE_BODY_BYTES: usize = 64 * 1024;
 
-/// Takes webhooks in.
+/// Receives webhooks.
 #[derive(Debug)]
 pub struct Ingress {
     accounts: Accounts,
@@ -43,11 +43,11 @@ pub struct Ingress {
     max_body_bytes: usize,
     read_timeout: Duration,
     rejections: LogThrottle,
-    /// Bodies are in memory until they are on disk, so only so many large ones are taken in at once.
+    /// A body is in memory until it is durable, so the number of large ones is limited.
     large_body_permits: Semaphore,
 }
 
-/// How a webhook is answered.
+/// The result of one webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum IngestResult {
     Stored,
@@ -62,9 +62,9 @@ enum IngestResult {
 }
 
 impl Ingress {
-    /// Takes in webhooks for these accounts.
+    /// Makes the ingress for these accounts.
     pub fn new(config: &config::Webhook, accounts: Accounts, journal: Journal) -> Self {
-        // A secret that nobody uses must show as one.
+        // A secret that has signed no webhook must have a series too.
         for account in accounts.iter() {
             for secret in 1..=account.webhook_scheme().map_or(0, Scheme::secrets) {
                 count_signatures(account, secret, 0);
@@ -80,7 +80,7 @@ impl Ingress {
         }
     }
 
-    /// The HTTP service.
+    /// Returns the HTTP service.
     pub fn router(self) -> Router {
         Router::new().route("/webhooks/{account}", post(receive)).with_state(Arc::new(self))
     }
@@ -99,7 +99,7 @@ impl Ingress {
             Ok(webhook) => webhook,
             Err(rejection) => {
                 if let Some(suppressed) = self.rejections.allow() {
-                    tracing::warn!(account = %account.id(), %rejection, suppressed, "a webhook was rejected");
+                    tracing::warn!(account = %account.id(), %rejection, suppressed, "webhook rejected");
                 }
                 return IngestResult::Rejected;
             }
@@ -128,12 +128,12 @@ impl Ingress {
                 }
                 outcome
             }
-            // The store itself tells the log, once, and not for every webhook.
+            // The store logs its failure once. A log line per webhook would add nothing.
             Err(_) => IngestResult::NotStored,
         }
     }
 
-    /// Reads a body, and takes a place for one that is large.
+    /// Reads a body. A large body acquires a permit.
     async fn read_body(&self, body: Body) -> Result<(Bytes, Option<SemaphorePermit<'_>>), IngestResult> {
         let deadline = Instant::now() + self.read_timeout;
         let mut arriving = Limited::new(body, self.max_body_bytes);
@@ -149,7 +149,7 @@ impl Ingress {
             let Ok(data) = frame.into_data() else { continue };
             if permit.is_none() && body.len() + data.len() > LARGE_BODY_BYTES {
                 let acquired = timeout_at(deadline, self.large_body_permits.acquire()).await;
-                // Whoever waits longer than a body may take to arrive is better off trying again.
+                // After this wait, the provider's retry is the better choice.
                 let Ok(Ok(acquired)) = acquired else { return Err(IngestResult::Overloaded) };
                 permit = Some(acquired);
             }
@@ -172,7 +172,7 @@ async fn receive(
 ) -> Response {
     let account = account.parse::<AccountId>().ok().and_then(|id| ingress.accounts.get(&id));
     let result = ingress.ingest(account, &headers, body).await;
-    // Strangers must not be able to make labels.
+    // An unauthenticated peer must not be able to create labels.
     let label = match (result, account) {
         (IngestResult::NoAccount, _) | (_, None) => String::new(),
         (_, Some(account)) => account.id().to_string(),
@@ -204,14 +204,14 @@ impl IntoResponse for IngestResult {
                 (StatusCode::UNAUTHORIZED, "no valid signature\n").into_response()
             }
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n").into_response(),
-            Self::Truncated => (StatusCode::BAD_REQUEST, "the body broke off\n").into_response(),
+            Self::Truncated => (StatusCode::BAD_REQUEST, "the body is incomplete\n").into_response(),
             Self::TimedOut => {
                 (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n").into_response()
             }
             Self::Overloaded | Self::NotStored => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 [(RETRY_AFTER, "1")],
-                "the event could not be stored: send it again\n",
+                "the event could not be stored; retry\n",
             )
                 .into_response(),
         }

@@ -1,4 +1,4 @@
-//! Pieces of the journal, against a list in memory.
+//! Pages of the journal, compared with a list in memory.
 
 use proptest::prelude::*;
 
@@ -62,7 +62,7 @@ async fn expired_lost_and_foreign_cursors_fail_differently() {
     assert_eq!(sequences(&list(journal, ListStart::Oldest, ALL).await.expect("readable")), [4, 5]);
 }
 
-/// More than one call may look through, of which nothing is wanted.
+/// A scan that matches nothing may need more than one call.
 #[tokio::test]
 async fn one_call_scans_a_bounded_range_and_advances() {
     let opened = open();
@@ -95,7 +95,7 @@ async fn pages_are_adjacent_while_events_are_appended() {
             let page = list(journal, start, limits).await.expect("readable");
             seen.extend(sequences(&page));
             start = ListStart::After(page.next);
-            // At the journal's end nothing is waited for.
+            // At the end of the journal, the loop does not block.
             tokio::task::yield_now().await;
         }
         seen
@@ -117,7 +117,7 @@ async fn pages_are_adjacent_while_events_are_appended() {
     assert_eq!(back, (1..=newest).rev().collect::<Vec<_>>());
 }
 
-/// An event of the model: its number, and how large its body is.
+/// The model's events: sequence number and size of the body.
 type Model = std::collections::VecDeque<(u64, usize)>;
 
 #[derive(Clone, Debug)]
@@ -151,7 +151,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..40)
 }
 
-/// Checks a piece against the model: all that is wanted between its places, and nothing else.
+/// Checks a page against the model: it holds all matching events between its positions, and nothing else.
 fn check(page: &EventPage, model: &Model, newest: u64, limits: PageLimits, matches: impl Fn(u64) -> bool) {
     let (previous, next) = (page.previous.sequence, page.next.sequence);
     let between = || model.iter().filter(|(sequence, _)| (previous + 1..=next).contains(sequence));
@@ -164,7 +164,7 @@ fn check(page: &EventPage, model: &Model, newest: u64, limits: PageLimits, match
     assert_eq!(page.reached_newest, next == newest);
     let oldest = model.front().map_or(newest + 1, |(sequence, _)| *sequence);
     assert_eq!(page.reached_oldest, previous + 1 == oldest);
-    assert!(previous < next || page.reached_newest || page.reached_oldest, "it leads on");
+    assert!(previous < next || page.reached_newest || page.reached_oldest, "the page advances");
 }
 
 proptest! {
@@ -202,7 +202,8 @@ proptest! {
                             Direction::Before(index) => (ListStart::Before(sequence(index)), false),
                         };
                         let matches = |sequence: u64| sequence.is_multiple_of(divisor);
-                        // From there to the journal's end, page by page, each meeting the last.
+                        // From there to the end of the journal, page by page. Each page starts where the previous one
+                        // ended.
                         let mut last = None;
                         loop {
                             let page = journal.list(start, limits, true, |event| matches(event.sequence)).await;
@@ -213,12 +214,12 @@ proptest! {
                             } else {
                                 (page.next, page.previous, page.reached_oldest)
                             };
-                            assert!(last.is_none_or(|last| last == from), "pages meet");
+                            assert!(last.is_none_or(|last| last == from), "pages are adjacent");
                             last = Some(to);
                             if end {
                                 break;
                             }
-                            assert_ne!(from, to, "it leads on");
+                            assert_ne!(from, to, "the page advances");
                             start = if forward { ListStart::After(to) } else { ListStart::Before(to) };
                         }
                     }

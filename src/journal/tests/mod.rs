@@ -60,13 +60,13 @@ pub(crate) async fn trim(journal: &Journal, max: u32) {
     journal.store.commit(vec![Op::Trim(Trim::older_than(before, max))]).await.expect("written");
 }
 
-/// The numbers of the next run.
+/// Returns the sequence numbers of the next batch.
 async fn next_batch(reader: &mut Reader) -> Vec<u64> {
     loop {
         match reader.next().await.expect("readable") {
             Next::Events(batch) => return batch.events().iter().map(|event| event.sequence).collect(),
             Next::MovedOn(cursor) => assert_eq!(cursor, reader.cursor()),
-            Next::Gap(gap) => panic!("no events but {gap:?}"),
+            Next::Gap(gap) => panic!("expected events, got {gap:?}"),
         }
     }
 }
@@ -74,7 +74,7 @@ async fn next_batch(reader: &mut Reader) -> Vec<u64> {
 async fn next_gap(reader: &mut Reader) -> Gap {
     match reader.next().await.expect("readable") {
         Next::Gap(gap) => gap,
-        next @ (Next::Events(_) | Next::MovedOn(_)) => panic!("no gap but {next:?}"),
+        next @ (Next::Events(_) | Next::MovedOn(_)) => panic!("expected a gap, got {next:?}"),
     }
 }
 
@@ -94,7 +94,7 @@ async fn cursor_before_trimmed_events_expires_with_oldest() {
         assert_eq!(oldest, journal.cursor(3));
     }
     let mut reader =
-        journal.read(after(journal, 3), OnExpired::Fail, false).await.expect("4 and 5 are there");
+        journal.read(after(journal, 3), OnExpired::Fail, false).await.expect("4 and 5 are stored");
     assert_eq!(next_batch(&mut reader).await[0], 4);
 }
 
@@ -114,9 +114,10 @@ async fn cursor_ahead_of_the_journal_is_lost() {
 async fn read_of_trimmed_events_fails_with_cursor_expired() {
     let opened = open();
     let journal = &opened.journal;
-    // More than the tail in memory holds, so that the reader must go to the store.
+    // More than the tail in memory holds, so the reader must read from the store.
     append(journal, 20, 1_000_000).await;
-    let mut reader = journal.read(after(journal, 0), OnExpired::Fail, false).await.expect("all is there");
+    let mut reader =
+        journal.read(after(journal, 0), OnExpired::Fail, false).await.expect("all events are stored");
     trim(journal, 2).await;
     let result = reader.next().await.map(|_| ());
     assert!(matches!(result, Err(Error::CursorExpired { .. })), "{result:?}");
@@ -127,12 +128,13 @@ async fn earliest_resolves_to_the_oldest_event_at_read_time() {
     let opened = open();
     let journal = &opened.journal;
     append(journal, 20, 1_000_000).await;
-    let mut reader = journal.read(Start::Earliest, OnExpired::Fail, false).await.expect("all is there");
+    let mut reader =
+        journal.read(Start::Earliest, OnExpired::Fail, false).await.expect("all events are stored");
     trim(journal, 2).await;
     assert_eq!(next_batch(&mut reader).await[0], 3);
 }
 
-/// Whoever is given an event may come back with its cursor at once.
+/// A client may use an event's cursor as soon as it has received the event.
 #[tokio::test(flavor = "multi_thread")]
 async fn cursor_is_valid_as_soon_as_it_is_returned() {
     let opened = open();
@@ -144,7 +146,7 @@ async fn cursor_is_valid_as_soon_as_it_is_returned() {
             while seen < 500 {
                 seen = *next_batch(&mut reader).await.last().expect("never empty");
                 let start = Start::After(reader.cursor());
-                journal.read(start, OnExpired::Fail, false).await.expect("a cursor that was just given");
+                journal.read(start, OnExpired::Fail, false).await.expect("a cursor that was just returned");
             }
         }
     });
@@ -163,7 +165,9 @@ async fn lagging_and_current_readers_see_the_same_events() {
         if seen.len() == 40 {
             append(journal, 5, 10).await;
         }
-        let Next::Events(batch) = reader.next().await.expect("readable") else { panic!("nothing is gone") };
+        let Next::Events(batch) = reader.next().await.expect("readable") else {
+            panic!("nothing was trimmed")
+        };
         assert!(batch.events().iter().all(|event| event.raw.is_some()));
         seen.extend(batch.events().iter().map(|event| event.sequence));
     }
@@ -189,14 +193,15 @@ async fn skip_mid_stream_reports_a_gap_even_if_all_is_trimmed() {
     let opened = open();
     let journal = &opened.journal;
     append(journal, 20, 1_000_000).await;
-    let mut reader = journal.read(Start::Earliest, OnExpired::Skip, true).await.expect("all is there");
+    let mut reader =
+        journal.read(Start::Earliest, OnExpired::Skip, true).await.expect("all events are stored");
     let position = *next_batch(&mut reader).await.last().expect("never empty");
     trim(journal, 4).await;
     let expected = Gap { after: Some(journal.cursor(position)), resume: journal.cursor(4) };
     assert_eq!(next_gap(&mut reader).await, expected);
     assert_eq!(next_batch(&mut reader).await[0], 5);
 
-    // The tail does not reach back to this place, and the store will have nothing.
+    // The tail does not reach back to this position, and the store has no events.
     let mut reader = journal.read(after(journal, 3), OnExpired::Skip, true).await.expect("skips");
     trim(journal, 100).await;
     let expected = Gap { after: Some(journal.cursor(3)), resume: journal.cursor(20) };
@@ -210,7 +215,8 @@ async fn earliest_waits_for_new_events_after_full_trim() {
     let opened = open();
     let journal = &opened.journal;
     append(journal, 20, 1_000_000).await;
-    let mut reader = journal.read(Start::Earliest, OnExpired::Fail, true).await.expect("all is there");
+    let mut reader =
+        journal.read(Start::Earliest, OnExpired::Fail, true).await.expect("all events are stored");
     trim(journal, 100).await;
     append(journal, 1, 10).await;
     assert_eq!(*next_batch(&mut reader).await.last().expect("never empty"), 21);
@@ -227,7 +233,7 @@ async fn read_since_a_time_reports_only_gaps_after_that_time() {
         assert_eq!(reader.cursor(), journal.cursor(0));
     }
     append(journal, 5, 10).await;
-    let mut reader = journal.read(long_ago, OnExpired::Fail, false).await.expect("all is there");
+    let mut reader = journal.read(long_ago, OnExpired::Fail, false).await.expect("all events are stored");
     assert_eq!(next_batch(&mut reader).await[0], 1);
     trim(journal, 2).await;
     let result = journal.read(long_ago, OnExpired::Fail, false).await.map(|_| ());
@@ -237,6 +243,6 @@ async fn read_since_a_time_reports_only_gaps_after_that_time() {
     let expected = Gap { after: None, resume: journal.cursor(2) };
     assert_eq!((next_gap(&mut reader).await, expected.missed()), (expected, None));
     assert_eq!(next_batch(&mut reader).await[0], 3);
-    let reader = journal.read(soon(), OnExpired::Fail, false).await.expect("nothing of it is gone");
+    let reader = journal.read(soon(), OnExpired::Fail, false).await.expect("nothing after it was trimmed");
     assert_eq!(reader.cursor(), journal.cursor(5));
 }

@@ -1,4 +1,4 @@
-//! Where subscriptions stand, how far they are behind, and who hears of their changes.
+//! Positions and lags of subscriptions, and notifications about their changes.
 
 use super::*;
 use crate::domain::{Filter, SubscriptionId};
@@ -9,11 +9,11 @@ fn id() -> SubscriptionId {
 }
 
 async fn create(journal: &Journal, start: Start) -> Progress {
-    journal.create_subscription(id(), Filter::default(), start).await.expect("made")
+    journal.create_subscription(id(), Filter::default(), start).await.expect("created")
 }
 
 async fn progress(journal: &Journal) -> Progress {
-    journal.subscription(&id()).await.expect("there")
+    journal.subscription(&id()).await.expect("exists")
 }
 
 async fn acknowledge(journal: &Journal, sequence: u64) -> Result<Cursor, SubscriptionError> {
@@ -30,7 +30,7 @@ async fn lag_counts_events_after_the_position() {
         (0, 0, Default::default())
     );
     append(journal, 3, 10).await;
-    // The oldest of them, and not the newest, says how long ago it was.
+    // The lag is measured from the oldest event after the position, not from the newest.
     let received_after = journal.store.received_after(vec![0, 1, 2, 3]).await.expect("readable");
     assert!(
         received_after.is_sorted_by_key(|at| at.map_or(i64::MAX, |at| at.0)) && received_after[3].is_none()
@@ -38,7 +38,7 @@ async fn lag_counts_events_after_the_position() {
     let before = UnixMillis::now();
     let after = progress(journal).await;
     assert_eq!(after.lag_events, 3);
-    let min_lag = before.0 - received_after[0].expect("there").0;
+    let min_lag = before.0 - received_after[0].expect("exists").0;
     assert!(i64::try_from(after.lag_time.as_millis()).expect("short") >= min_lag);
     acknowledge(journal, 2).await.expect("acknowledged");
     assert_eq!(progress(journal).await.lag_events, 1);
@@ -56,7 +56,7 @@ async fn subscription_is_expired_until_moved_past_the_loss() {
     append(journal, 5, 10).await;
     trim(journal, 3).await;
     let lost = progress(journal).await;
-    assert_eq!((lost.expired, lost.lag_events), (true, 5), "what is gone counts too");
+    assert_eq!((lost.expired, lost.lag_events), (true, 5), "trimmed events count too");
     let result = journal.follow(&id(), OnExpired::Fail, false).await.map(|_| ());
     let Err(SubscriptionError::Journal(Error::CursorExpired { oldest })) = result else {
         panic!("{result:?}")
@@ -64,13 +64,13 @@ async fn subscription_is_expired_until_moved_past_the_loss() {
     assert_eq!(oldest, journal.cursor(3));
     journal.follow(&id(), OnExpired::Skip, false).await.expect("skips");
 
-    // A place that is gone may be acknowledged, which heals nothing.
+    // A trimmed position may be acknowledged. The subscription remains expired.
     acknowledge(journal, 1).await.expect("acknowledged");
     assert!(progress(journal).await.expired);
     acknowledge(journal, 3).await.expect("acknowledged");
     let recovered = progress(journal).await;
     assert_eq!((recovered.expired, recovered.lag_events), (false, 2));
-    let mut following = journal.follow(&id(), OnExpired::Fail, false).await.expect("all is there");
+    let mut following = journal.follow(&id(), OnExpired::Fail, false).await.expect("all events are stored");
     assert_eq!(next_batch(&mut following.reader).await[0], 4);
 }
 
@@ -97,7 +97,7 @@ async fn unreadable_positions_are_rejected() {
     let result = journal.acknowledge(id(), foreign, None).await;
     assert!(matches!(result, Err(SubscriptionError::Journal(Error::ForeignCursor))), "{result:?}");
     let current = progress(journal).await.subscription;
-    assert_eq!((current.sequence, current.generation), (2, 1), "nothing of it was done");
+    assert_eq!((current.sequence, current.generation), (2, 1), "nothing was changed");
 
     let soon = UnixMillis::now().plus(std::time::Duration::from_secs(3_600));
     for (start, sequence) in [(Start::Since(soon), 5), (Start::Earliest, 2), (Start::Latest, 5)] {
@@ -106,7 +106,7 @@ async fn unreadable_positions_are_rejected() {
     }
 }
 
-/// As when events that it does not want have gone, and its place has moved on over them.
+/// The subscription may move after events that it does not match were trimmed.
 #[tokio::test]
 async fn unread_reader_starts_at_the_current_position() {
     let opened = open();
@@ -116,8 +116,8 @@ async fn unread_reader_starts_at_the_current_position() {
     append(journal, 20, 1_000_000).await;
     let id = id();
     let follow = || journal.follow(&id, OnExpired::Fail, true);
-    let mut following = follow().await.expect("all is there");
-    let mut lost = follow().await.expect("all is there");
+    let mut following = follow().await.expect("all events are stored");
+    let mut lost = follow().await.expect("all events are stored");
     acknowledge(journal, 2).await.expect("acknowledged");
     trim(journal, 2).await;
     assert_eq!(next_batch(&mut following.reader).await[0], 3);
@@ -132,7 +132,7 @@ async fn change_invalidates_followers_before_it_returns() {
     let journal = &opened.journal;
     create(journal, Start::Latest).await;
     append(journal, 2, 10).await;
-    let follow = || async { journal.follow(&id(), OnExpired::Fail, false).await.expect("there") };
+    let follow = || async { journal.follow(&id(), OnExpired::Fail, false).await.expect("exists") };
     let FollowedSubscription { watch, .. } = follow().await;
     acknowledge(journal, 1).await.expect("acknowledged");
     assert_eq!(watch.invalidation(), None);
@@ -149,7 +149,8 @@ async fn change_invalidates_followers_before_it_returns() {
     assert!(matches!(result, Err(SubscriptionError::Absent)), "{result:?}");
 }
 
-/// While others change it all the time, whoever follows reads what stands and hears of the next change.
+/// While other tasks change the subscription all the time, a reader finds its current state and is notified of the next
+/// change.
 #[tokio::test(flavor = "multi_thread")]
 async fn follower_never_misses_a_change() {
     let opened = open();
@@ -159,11 +160,11 @@ async fn follower_never_misses_a_change() {
     let follow = || async {
         loop {
             let FollowedSubscription { subscription, watch, .. } =
-                journal.follow(&id(), OnExpired::Fail, false).await.expect("there");
+                journal.follow(&id(), OnExpired::Fail, false).await.expect("exists");
             if subscription.generation == 1 + CHANGES {
                 break;
             }
-            // If it was missed, this never ends.
+            // If a change was missed, this never ends.
             watch.invalidated().await;
         }
     };
@@ -192,7 +193,7 @@ async fn create_of_existing_subscription_reports_exists_first() {
     trim(journal, 3).await;
     for start in [after(journal, 1), Start::Since(UnixMillis(0)), after(journal, 99)] {
         let result = journal.create_subscription(id(), Filter::default(), start).await;
-        assert!(matches!(result, Err(SubscriptionError::Exists)), "a service that starts again: {result:?}");
+        assert!(matches!(result, Err(SubscriptionError::Exists)), "a service that restarts: {result:?}");
     }
 }
 
@@ -201,10 +202,10 @@ async fn trimming_unmatched_events_reports_no_loss() {
     for on_expired in [OnExpired::Fail, OnExpired::Skip] {
         let opened = open();
         let journal = &opened.journal;
-        journal.create_subscription(id(), other_account(), Start::Earliest).await.expect("made");
+        journal.create_subscription(id(), other_account(), Start::Earliest).await.expect("created");
         // More than the tail in memory holds.
         append(journal, 30, 1_000_000).await;
-        let mut following = journal.follow(&id(), on_expired, true).await.expect("all is there");
+        let mut following = journal.follow(&id(), on_expired, true).await.expect("all events are stored");
         let last = *next_batch(&mut following.reader).await.last().expect("not empty");
         assert!(last < 8, "{last}");
         trim(journal, 10).await;
@@ -213,14 +214,14 @@ async fn trimming_unmatched_events_reports_no_loss() {
     }
 }
 
-/// Another reader of the subscription has dealt with them, and not this one.
+/// Another reader of the subscription has acknowledged the events. This one has not read them.
 #[tokio::test]
 async fn trimming_events_acked_by_another_reader_reports_loss() {
     let opened = open();
     let journal = &opened.journal;
     create(journal, Start::Earliest).await;
     append(journal, 30, 1_000_000).await;
-    let mut following = journal.follow(&id(), OnExpired::Fail, true).await.expect("all is there");
+    let mut following = journal.follow(&id(), OnExpired::Fail, true).await.expect("all events are stored");
     next_batch(&mut following.reader).await;
     acknowledge(journal, 12).await.expect("acknowledged");
     trim(journal, 10).await;
