@@ -137,7 +137,7 @@ pub enum Error {
         "the store's disk failed; the server stops because it can no longer guarantee that data is durable"
     )]
     StoreFailed {
-        /// The newest position that the server has returned.
+        /// The newest position that the store has published.
         newest: Cursor,
     },
     /// The disk failed, and a part of this process still has the store open.

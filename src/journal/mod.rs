@@ -109,7 +109,7 @@ impl Journal {
         match start {
             Start::Latest => Ok(reader(newest)),
             // The oldest event may be trimmed before the first read. The reader then starts at the next one.
-            Start::Earliest => Ok(reader(oldest - 1).from_oldest()),
+            Start::Earliest => Ok(reader(oldest - 1).starting_at_oldest()),
             // A reader that skips trimmed events finds them at its first read and reports a gap.
             Start::After(cursor) => Ok(reader(self.sequence_of(cursor, on_expired)?)),
             Start::Since(moment) => match (self.store.since(moment).await?, on_expired) {

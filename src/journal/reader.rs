@@ -92,14 +92,14 @@ impl Reader {
     }
 
     /// Starts at whichever event is the oldest at the first read.
-    pub(super) fn from_oldest(mut self) -> Self {
+    pub(super) fn starting_at_oldest(mut self) -> Self {
         self.from_earliest = true;
         self
     }
 
     /// Starts at the subscription's position at the time of the first read. If events are trimmed later, the reader
     /// reports them only if the subscription may have wanted them.
-    pub(super) fn from_subscription(mut self, id: SubscriptionId) -> Self {
+    pub(super) fn starting_at_subscription(mut self, id: SubscriptionId) -> Self {
         self.from_subscription = Some(id);
         self
     }

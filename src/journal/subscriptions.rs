@@ -190,7 +190,7 @@ impl Journal {
             }
             let reader = Reader::new(self.clone(), subscription.sequence, on_expired, with_raw);
             return Ok(FollowedSubscription {
-                reader: reader.from_subscription(id.clone()),
+                reader: reader.starting_at_subscription(id.clone()),
                 subscription,
                 watch,
             });

@@ -73,7 +73,7 @@ impl Gauges {
         if ahead && !self.logged_ahead {
             tracing::error!(
                 "the newest event's receive time is ahead of the system clock: until the clock reaches it, new events get the \
-                 same receive time, events do not expire by age, and lags in seconds are too low"
+                 same receive time, later events do not expire by age, and lags in seconds are too low"
             );
         }
         self.logged_ahead = ahead;
