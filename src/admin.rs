@@ -12,19 +12,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::Health;
 
-/// What the pages show.
+/// The state that the pages show.
 #[derive(Clone, Debug)]
 pub struct Admin {
     /// Whether the store can write.
     pub store: watch::Receiver<Health>,
     /// Cancelled when the server stops.
     pub stopping: CancellationToken,
-    /// The counters.
+    /// The metrics.
     pub metrics: &'static PrometheusHandle,
 }
 
 impl Admin {
-    /// The HTTP service.
+    /// Returns the HTTP service.
     pub fn router(self) -> Router {
         Router::new()
             .route("/metrics", get(metrics))
@@ -34,7 +34,7 @@ impl Admin {
     }
 }
 
-/// The HTTP service while there is no store, for it is opened again.
+/// Returns the HTTP service for the time while the store is opened again.
 pub fn without_store(metrics: &'static PrometheusHandle) -> Router {
     let not_ready = || async { (StatusCode::SERVICE_UNAVAILABLE, "the store is being verified\n") };
     Router::new()
@@ -52,12 +52,12 @@ fn page(metrics: &PrometheusHandle) -> impl IntoResponse + use<> {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
 }
 
-/// 200: what only a restart helps against ends the process by itself.
+/// Always 200. If only a restart helps, the process ends by itself.
 async fn livez() -> (StatusCode, &'static str) {
     (StatusCode::OK, "alive\n")
 }
 
-/// 200 while webhooks and calls can be taken.
+/// 200 while the server can accept webhooks and calls.
 async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
     let store = *admin.store.borrow();
     match store {

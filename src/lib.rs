@@ -1,32 +1,33 @@
-//! Switchboard: one gRPC service in front of two WhatsApp-business REST APIs, ConnectBy and Connectly.
+//! Switchboard: one gRPC service in front of two WhatsApp business REST APIs, ConnectBy and Connectly.
 //!
-//! The map of the house. A send walks from [`api`] (parsed into [`domain`]) to [`dispatch`] to [`provider`] and back. A
-//! webhook walks from [`webhook`] (size, signature, [`provider`]'s parser) to the [`journal`], which keeps it in the
-//! [`store`] before the provider gets its 200, and from there to every subscriber's stream in [`api`].
+//! A send goes from [`api`], which parses it into [`domain`] types, to [`dispatch`] and to [`provider`], and its reply
+//! comes back the same way. A webhook goes from [`webhook`] (size, signature, [`provider`]'s parser) to the
+//! [`journal`]. The journal makes it durable in the [`store`] before the provider gets status 200. From there, [`api`]
+//! streams it to every subscriber.
 //!
 //! | module | owns |
 //! |---|---|
 //! | [`app`] | building the parts, running them, stopping them in order |
-//! | [`api`] | the gRPC face: services, conversions, the one table from errors to statuses |
+//! | [`api`] | the gRPC services, conversions, and the one table from errors to statuses |
 //! | [`admin`] | the operator's pages: metrics, liveness, readiness |
-//! | [`backup`] | the commands that write a backup and make a store of one |
-//! | [`config`] | what the operator decides |
+//! | [`backup`] | the commands that write a backup and restore one |
 //! | [`cli`] | the output of the commands |
-//! | [`demo`] | the gateway in front of imitated providers |
+//! | [`config`] | the configuration |
+//! | [`demo`] | the sandbox command: the gateway with fake providers |
 //! | [`dispatch`] | a send from request to outcome |
-//! | [`domain`] | the words of the house as plain Rust |
-//! | [`journal`] | appending, reading, the live tail, retention |
+//! | [`domain`] | the domain's terms as plain Rust types |
+//! | [`journal`] | appending, reading, subscriptions, the in-memory tail |
 //! | [`maintenance`] | retention of events, requests and messages; gauges |
 //! | [`messages`] | reading and watching messages, and conversations |
-//! | [`listener`] | an HTTP listener that bounds what its peers can hold |
-//! | [`pb`] | the contract, generated |
-//! | [`provider`] | the REST side: ConnectBy and Connectly |
-//! | [`sandbox`] | both providers imitated, with faults on demand |
-//! | [`store`] | the one durable home |
+//! | [`listener`] | an HTTP listener that limits what its peers can hold |
+//! | [`pb`] | the generated contract |
+//! | [`provider`] | the REST clients of ConnectBy and Connectly |
+//! | [`sandbox`] | fake providers with fault injection |
+//! | [`store`] | the durable store of events, requests, messages and subscriptions |
 //! | [`telemetry`] | logs and metrics |
 //! | [`webhook`] | the HTTP ingress |
 //!
-//! `ARCHITECTURE.md` tells why it is so, and which rules must not be broken.
+//! `ARCHITECTURE.md` gives the reasons and the rules that must not be broken.
 
 pub mod admin;
 pub mod api;

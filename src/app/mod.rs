@@ -1,7 +1,7 @@
 //! Builds the parts from the configuration, runs them, and stops them in order.
 //!
-//! It takes listeners that are bound already and ends by a token, so that whoever starts it knows its addresses at
-//! once and never waits for a server to come up.
+//! The listeners are bound before the server is built, and a token stops the server. So the code that starts a server
+//! knows its addresses at once and never polls until it is up.
 
 mod reopen;
 
@@ -38,20 +38,20 @@ use crate::webhook::Ingress;
 
 pub use reopen::serve;
 
-/// How long a subscriber's connection may be silent before it is asked whether it is there, and then to answer.
-const KEEPALIVE: Duration = Duration::from_secs(30);
+/// How long a subscriber's connection may be silent before the server pings it, and then how long the reply may take.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many connections may wait to be taken in.
+/// The maximum number of connections that wait to be accepted.
 const BACKLOG: u32 = 4_096;
 
-/// The least time that the store is given to close.
-const CLOSING: Duration = Duration::from_secs(5);
+/// The minimum time that the store has for closing.
+const STORE_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The most calls and streams on one connection.
+/// The maximum number of calls and streams on one connection.
 const MAX_STREAMS: u32 = 2_048;
 
-/// What the operator's own tools may hold. A scraper's idle connection outlives the time between two scrapes.
+/// The limits of the operator's listener. A scraper's idle connection must survive the time between two scrapes.
 const ADMIN_LIMITS: Limits = Limits {
     section: "admin",
     connections: 256,
@@ -59,10 +59,10 @@ const ADMIN_LIMITS: Limits = Limits {
     slow: Duration::from_secs(10),
 };
 
-/// Sockets that are bound and listen.
+/// Bound sockets that listen.
 #[derive(Debug)]
 pub struct Listeners {
-    /// For callers.
+    /// For clients.
     pub grpc: TcpListener,
     /// For providers.
     pub webhook: TcpListener,
@@ -70,10 +70,10 @@ pub struct Listeners {
     pub admin: TcpListener,
 }
 
-/// Where a server listens.
+/// The addresses of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addresses {
-    /// For callers.
+    /// For clients.
     pub grpc: SocketAddr,
     /// For providers.
     pub webhook: SocketAddr,
@@ -81,14 +81,14 @@ pub struct Addresses {
     pub admin: SocketAddr,
 }
 
-/// The whole server, built and ready to run.
+/// A server that is built and ready to run.
 #[derive(Debug)]
 pub struct App {
     listeners: Listeners,
     addresses: Addresses,
     routes: Routes,
-    /// Whether pages may call: they speak HTTP/1.1 too.
-    pages: bool,
+    /// Whether web pages may call. The listener then accepts HTTP/1.1 too.
+    grpc_web: bool,
     ingress: Router,
     webhook_limits: Limits,
     admin: Router,
@@ -99,30 +99,30 @@ pub struct App {
     grace: Duration,
 }
 
-/// The store, open, and whom it tells of its commits.
+/// An open store and the receivers of its commits.
 struct StoreHandles {
     store: Store,
     tail: Arc<Tail>,
     message_watchers: MessageWatchers,
     subscription_changes: SubscriptionChanges,
-    owner: ReplicaId,
+    replica_id: ReplicaId,
 }
 
-/// Why a server does not start, or stops by itself.
+/// Why a server does not start, or stops without a request to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An address cannot be listened on.
+    /// An address cannot be bound.
     #[error("cannot listen on {address} ({section}.listen)")]
     Bind {
         /// The section of the configuration.
         section: &'static str,
         /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
-    /// A socket that listens does not say where.
+    /// A listening socket has no address, or cannot be duplicated.
     #[error("cannot use a listening socket")]
     Socket(#[source] std::io::Error),
     /// An account cannot be set up.
@@ -131,24 +131,26 @@ pub enum Error {
     /// The journal cannot be opened.
     #[error("cannot open the journal")]
     Journal(#[from] store::Error),
-    /// The disk did not keep what it was told to keep: what is on it now must be read afresh, by [`serve`] or by the next
-    /// process. Nothing in this process has the store open any more.
-    #[error("the store's disk failed: the server stops, so that nothing is promised that is not kept")]
+    /// The disk failed to persist a write, so the data on it cannot be trusted. Only [`serve`] or the next process may
+    /// use it, after it has read all of it again. Nothing in this process has the store open any longer.
+    #[error(
+        "the store's disk failed; the server stops because it can no longer guarantee that data is durable"
+    )]
     StoreFailed {
-        /// The newest place in the journal that was told to anybody.
+        /// The newest position that the store has published.
         newest: Cursor,
     },
-    /// The disk failed, and something in this process has the store open still.
+    /// The disk failed, and a part of this process still has the store open.
     #[error("the store's disk failed, and the store did not close in time")]
     StoreStuck,
-    /// The disk failed, and what is on it cannot be relied on.
+    /// The disk failed, and the data on it cannot be trusted.
     #[error("the store's disk failed, and the store could not be opened again and verified")]
     NotReopened(#[source] store::Error),
     /// The disk failed, the store was opened again, and the disk failed once more.
-    #[error("the store's disk failed for the second time: it needs somebody to look at it")]
+    #[error("the store's disk failed for the second time; check the disk before you start the server again")]
     StoreFailedAgain,
-    /// A listener or a task ended by itself.
-    #[error("a part of the server ended by itself")]
+    /// A listener or a task ended before the server was stopped.
+    #[error("a part of the server ended unexpectedly")]
     Ended(#[source] Option<Box<dyn std::error::Error + Send + Sync>>),
 }
 
@@ -157,7 +159,7 @@ impl Listeners {
     ///
     /// # Errors
     ///
-    /// When one of them cannot be listened on.
+    /// If one of them cannot be bound.
     pub fn bind(config: &Config) -> Result<Self, Error> {
         Ok(Self {
             grpc: bind("grpc", config.grpc.listen)?,
@@ -166,11 +168,11 @@ impl Listeners {
         })
     }
 
-    /// Where they listen: with the ports that the system chose where none was given.
+    /// Returns the bound addresses. Port 0 is replaced by the port that the system chose.
     ///
     /// # Errors
     ///
-    /// When a socket does not say.
+    /// If a socket has no address.
     pub fn addresses(&self) -> Result<Addresses, Error> {
         let address = |listener: &TcpListener| listener.local_addr().map_err(Error::Socket);
         Ok(Addresses {
@@ -181,11 +183,11 @@ impl Listeners {
     }
 }
 
-/// Listens with room for many newcomers: after a restart, all subscribers come back at once.
+/// Binds with a long backlog, because all subscribers reconnect at once after a restart.
 fn bind(section: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
     let listen = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // What an ended process left waiting must not keep the next one out.
+        // Connections of an ended process in TIME_WAIT must not keep the next process from binding.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
@@ -195,21 +197,21 @@ fn bind(section: &'static str, address: SocketAddr) -> Result<TcpListener, Error
 
 impl StoreHandles {
     fn open(path: &Path) -> Result<Self, store::Error> {
-        Self::by(path, Store::open)
+        Self::open_with(path, Store::open)
     }
 
     /// See [`Store::reopen`].
     fn reopen(path: &Path, newest: Cursor) -> Result<Self, store::Error> {
-        Self::by(path, |options| Store::reopen(options, newest))
+        Self::open_with(path, |options| Store::reopen(options, newest))
     }
 
-    fn by(
+    fn open_with(
         path: &Path,
         open: impl FnOnce(store::Options) -> Result<Store, store::Error>,
     ) -> Result<Self, store::Error> {
         let (tail, message_watchers, subscription_changes) =
             (Arc::new(Tail::new()), MessageWatchers::new(), SubscriptionChanges::new());
-        let owner = ReplicaId::generate();
+        let replica_id = ReplicaId::generate();
         let store = open(store::Options {
             path: path.to_owned(),
             encode: api::encode_event,
@@ -219,29 +221,29 @@ impl StoreHandles {
                 Box::new(move |changes| {
                     tail.push(changes.events);
                     message_watchers.notify_changed(changes.messages);
-                    subscription_changes.tell(changes.subscriptions);
+                    subscription_changes.notify(changes.subscriptions);
                 })
             },
-            replica_id: owner,
+            replica_id,
             max_pages: None,
         })?;
-        Ok(Self { store, tail, message_watchers, subscription_changes, owner })
+        Ok(Self { store, tail, message_watchers, subscription_changes, replica_id })
     }
 }
 
 impl App {
-    /// Builds everything and opens the journal. Nothing is answered before [`run`](Self::run); callers who connect
-    /// meanwhile wait.
+    /// Builds all parts and opens the journal. The server responds to nothing before [`run`](Self::run). Clients that
+    /// connect meanwhile wait.
     ///
     /// # Errors
     ///
-    /// When a part cannot be built.
+    /// If a part cannot be built.
     pub fn build(
         config: &Config,
         listeners: Listeners,
         sandbox: Option<Arc<Sandbox>>,
     ) -> Result<Self, Error> {
-        // A store that is opened is a file that may be made: what can fail without it comes first.
+        // Opening the store may create its file, so everything that can fail without it comes first.
         let accounts = Accounts::new(&config.accounts)?;
         Self::assemble(config, listeners, sandbox, accounts, StoreHandles::open(&config.journal.path)?)
     }
@@ -251,16 +253,16 @@ impl App {
         listeners: Listeners,
         sandbox: Option<Arc<Sandbox>>,
         accounts: Accounts,
-        opened: StoreHandles,
+        handles: StoreHandles,
     ) -> Result<Self, Error> {
-        let StoreHandles { store, tail, message_watchers, subscription_changes, owner } = opened;
+        let StoreHandles { store, tail, message_watchers, subscription_changes, replica_id } = handles;
         let addresses = listeners.addresses()?;
         let metrics = install();
         let stopping = CancellationToken::new();
         let journal = Journal::new(store.clone(), tail, subscription_changes);
         let policy = RetentionPolicy {
             events: config.journal.retention,
-            held_events: config.journal.subscription_retention,
+            unacknowledged_events: config.journal.subscription_retention,
             event_bytes: config.journal.retention_bytes,
             requests: config.sends.request_id_retention,
             messages: config.sends.retention,
@@ -270,7 +272,7 @@ impl App {
         let dispatch = Dispatch::new(
             accounts.clone(),
             store.clone(),
-            owner,
+            replica_id,
             OnNotDone::new({
                 let message_watchers = message_watchers.clone();
                 move |message_id, failure| message_watchers.notify_not_done(message_id, failure)
@@ -288,7 +290,7 @@ impl App {
         };
         let ingress = Ingress::new(&config.webhook, accounts, journal.clone()).router();
         let admin = Admin { store: health.clone(), stopping: stopping.clone(), metrics }.router();
-        let (routes, keep_health) = Api {
+        let (routes, health_task) = Api {
             dispatch: dispatch.clone(),
             messages,
             journal: journal.clone(),
@@ -297,20 +299,20 @@ impl App {
             sandbox,
         }
         .routes();
-        let pages = !config.grpc.web_origins.is_empty();
-        let routes = if pages { api::with_grpc_web(routes, &config.grpc.web_origins) } else { routes };
+        let grpc_web = !config.grpc.web_origins.is_empty();
+        let routes = if grpc_web { api::with_grpc_web(routes, &config.grpc.web_origins) } else { routes };
 
         let mut background = JoinSet::new();
-        background.spawn(until(stopping.clone(), retention.run()));
-        background.spawn(until(stopping.clone(), gauges.run()));
-        background.spawn(keep_health);
-        background.spawn(until(stopping.clone(), show_health(health)));
+        background.spawn(run_until_stopped(stopping.clone(), retention.run()));
+        background.spawn(run_until_stopped(stopping.clone(), gauges.run()));
+        background.spawn(health_task);
+        background.spawn(run_until_stopped(stopping.clone(), update_writable_gauge(health)));
         let grace = config.shutdown.grace;
         Ok(Self {
             listeners,
             addresses,
             routes,
-            pages,
+            grpc_web,
             ingress,
             webhook_limits,
             admin,
@@ -322,22 +324,23 @@ impl App {
         })
     }
 
-    /// Where the server listens.
+    /// Returns the addresses of the server.
     pub fn addresses(&self) -> Addresses {
         self.addresses
     }
 
-    /// Serves until `stop` is cancelled, then stops in order: streams are closed, nothing new is taken, sends and
-    /// webhooks under way end, the store closes. What has not ended after the configured grace is cut off.
+    /// Serves until `stop` is cancelled, then stops in order. Streams close and new calls are rejected. Sends and
+    /// webhooks in progress finish. Then the store closes. Work that has not finished within the configured grace
+    /// period is aborted.
     ///
     /// # Errors
     ///
-    /// When a part fails and the server cannot go on.
+    /// If a part fails and the server cannot continue.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
         let Self {
             listeners,
             routes,
-            pages,
+            grpc_web,
             ingress,
             webhook_limits,
             admin,
@@ -349,57 +352,57 @@ impl App {
             ..
         } = self;
         let mut servers = JoinSet::new();
-        servers.spawn(serve_grpc(listeners.grpc, routes, pages, stopping.clone()));
+        servers.spawn(serve_grpc(listeners.grpc, routes, grpc_web, stopping.clone()));
         let webhooks = listener::serve(listeners.webhook, ingress, webhook_limits, stopping.clone());
         servers.spawn(async {
             webhooks.await;
             Ok(())
         });
-        // The operator may look on until the very end.
+        // The operator's listener serves until all other parts have stopped.
         let stopped = CancellationToken::new();
-        let mut operator = JoinSet::new();
-        operator.spawn(listener::serve(listeners.admin, admin, ADMIN_LIMITS, stopped.clone()));
+        let mut admin_server = JoinSet::new();
+        admin_server.spawn(listener::serve(listeners.admin, admin, ADMIN_LIMITS, stopped.clone()));
 
         let mut health = store.health();
         let failure = tokio::select! {
             () = stop.cancelled() => None,
-            () = died(&mut health) => Some(Error::StoreFailed { newest: store.newest() }),
-            Some(ended) = servers.join_next() => Some(ended_by_itself(ended)),
-            Some(ended) = operator.join_next() => Some(ended_by_itself(ended.map(Ok))),
-            Some(ended) = background.join_next() => Some(ended_by_itself(ended.map(Ok))),
+            () = wait_until_dead(&mut health) => Some(Error::StoreFailed { newest: store.newest() }),
+            Some(ended) = servers.join_next() => Some(unexpected_end(ended)),
+            Some(ended) = admin_server.join_next() => Some(unexpected_end(ended.map(Ok))),
+            Some(ended) = background.join_next() => Some(unexpected_end(ended.map(Ok))),
         };
 
         tracing::info!("stopping");
         stopping.cancel();
-        let orderly = async {
+        let drained = async {
             while servers.join_next().await.is_some() {}
             dispatch.drain().await;
             while background.join_next().await.is_some() {}
         };
-        if tokio::time::timeout(grace, orderly).await.is_err() {
+        if tokio::time::timeout(grace, drained).await.is_err() {
             tracing::warn!(
                 grace_seconds = grace.as_secs(),
-                "not everything ended in time: the rest is cut off"
+                "shutdown grace period exceeded: aborting the remaining calls and tasks"
             );
         }
         servers.shutdown().await;
         background.shutdown().await;
         stopped.cancel();
-        operator.shutdown().await;
-        // Connections that were cut off may hold handles to the store still; so it is told to close, and does not wait
-        // for the last of them.
+        admin_server.shutdown().await;
+        // Aborted connections may still hold handles to the store. So the store gets a command to close, and does not
+        // wait until the last handle is dropped.
         let closed = async {
             store.close().await;
             while health.changed().await.is_ok() {}
         };
-        let stuck = tokio::time::timeout(grace.max(CLOSING), closed).await.is_err();
+        let stuck = tokio::time::timeout(grace.max(STORE_CLOSE_TIMEOUT), closed).await.is_err();
         if stuck {
-            tracing::warn!("the store did not close in time");
+            tracing::warn!("store did not close in time");
         }
         match failure {
             None => Ok(()),
             Some(Error::StoreFailed { .. }) if stuck => Err(Error::StoreStuck),
-            // Whatever was committed beside the failure has been told.
+            // `newest` is read again, because commits in progress at the failure have been published since.
             Some(Error::StoreFailed { .. }) => Err(Error::StoreFailed { newest: store.newest() }),
             Some(failure) => Err(failure),
         }
@@ -409,12 +412,12 @@ impl App {
 async fn serve_grpc(
     listener: TcpListener,
     routes: Routes,
-    pages: bool,
+    grpc_web: bool,
     stopping: CancellationToken,
 ) -> Result<(), ServeError> {
     Server::builder()
-        .accept_http1(pages)
-        .http2_keepalive_interval(Some(KEEPALIVE))
+        .accept_http1(grpc_web)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(Some(MAX_STREAMS))
         .layer(MapRequestLayer::new(api::reject_truncated_bodies))
@@ -429,7 +432,7 @@ async fn serve_grpc(
 
 type ServeError = Box<dyn std::error::Error + Send + Sync>;
 
-fn ended_by_itself(ended: Result<Result<(), ServeError>, JoinError>) -> Error {
+fn unexpected_end(ended: Result<Result<(), ServeError>, JoinError>) -> Error {
     Error::Ended(match ended {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error),
@@ -437,18 +440,18 @@ fn ended_by_itself(ended: Result<Result<(), ServeError>, JoinError>) -> Error {
     })
 }
 
-/// Runs a task until the server stops. Only a task that ends before that is a failure.
-async fn until(stopping: CancellationToken, task: impl Future<Output = ()>) {
+/// Runs a task until the server stops. A task that ends earlier is a failure.
+async fn run_until_stopped(stopping: CancellationToken, task: impl Future<Output = ()>) {
     stopping.run_until_cancelled(task).await;
 }
 
 /// Waits until the store can no longer be trusted.
-async fn died(store: &mut watch::Receiver<Health>) {
-    // A channel that has closed is a writer that is gone.
+async fn wait_until_dead(store: &mut watch::Receiver<Health>) {
+    // A closed channel means that the writer has ended.
     let _ = store.wait_for(|health| *health == Health::Dead).await;
 }
 
-async fn show_health(mut store: watch::Receiver<Health>) {
+async fn update_writable_gauge(mut store: watch::Receiver<Health>) {
     loop {
         let writable = *store.borrow_and_update() == Health::Writable;
         gauge!(STORE_WRITABLE).set(if writable { 1.0 } else { 0.0 });

@@ -1,14 +1,14 @@
-//! Serving through the first failure of the store's disk.
+//! Recovery from the first failure of the store's disk.
 //!
-//! A disk that did not keep what it was told to keep stops the server in order: nothing more is promised, what waits is
-//! refused, streams end, and the store closes without moving its log. Then the same process opens the store again,
-//! brings all of it to the disk once more, verifies it, and serves again. What was in memory is built anew; attempts that
-//! were under way are unknown, as after a crash.
+//! If the disk fails to persist a write, for example at a failed fsync, the server stops in order. It confirms nothing
+//! more, rejects waiting writes and ends streams. The store closes without checkpointing its log. The same process then
+//! opens the store again, writes all of its content to the disk once more, verifies it, and serves again. All state in
+//! memory is rebuilt. The outcome of attempts in progress is unknown, as after a crash.
 //!
-//! **Invariants.** The listening sockets stay open all the while: whoever connects waits, and nobody else can take the
-//! address. Only a server that is to stop, or has no second chance, gives them up as it stops. Nothing of the failed
-//! store is told after the failure, and nothing of the new one before it was verified. It happens once in the life of a
-//! process: a second failure, also while the store is opened again, ends it.
+//! **Invariants.** The listening sockets stay open, so clients that connect wait and no other process can take the
+//! address. A server that is asked to stop, or that has already recovered once, closes them as it stops. Nothing of the
+//! failed store is published after the failure, and nothing of the new one before it is verified. A process recovers
+//! once. A second failure, also during the recovery, ends it.
 
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
@@ -26,12 +26,12 @@ use crate::listener;
 use crate::sandbox::Sandbox;
 use crate::telemetry::metrics::{STORE_REOPENED, STORE_WRITABLE, install};
 
-/// Builds the server and runs it until `stop` is cancelled, beyond one failure of the store's disk. `serving` is called
-/// when it is built for the first time.
+/// Builds the server and runs it until `stop` is cancelled. It recovers from the first failure of the store's disk.
+/// `serving` is called after the first build.
 ///
 /// # Errors
 ///
-/// When a part cannot be built, or fails and the server cannot go on.
+/// If a part cannot be built, or fails and the server cannot continue.
 pub async fn serve(
     config: &Config,
     listeners: Listeners,
@@ -41,63 +41,66 @@ pub async fn serve(
 ) -> Result<(), Error> {
     install();
     counter!(STORE_REOPENED).absolute(0);
-    let mut held = Some(RetainedSockets::by(&listeners)?);
+    let mut retained = Some(RetainedSockets::new(&listeners)?);
     let app = App::build(config, listeners, sandbox.clone())?;
     serving(app.addresses());
     let mut running = Box::pin(app.run(stop.clone()));
-    let ended = tokio::select! {
-        ended = &mut running => ended,
+    let result = tokio::select! {
+        result = &mut running => result,
         () = stop.cancelled() => {
-            // Whoever comes now must not be kept waiting for nothing.
-            held = None;
+            // The server does not recover after this, so new connections must not wait for it.
+            retained = None;
             running.await
         }
     };
-    let newest = match ended {
+    let newest = match result {
         Err(Error::StoreFailed { newest }) if !stop.is_cancelled() => newest,
-        ended => return ended,
+        result => return result,
     };
-    let Some(held) = held else { return Err(Error::StoreFailed { newest }) };
-    tracing::error!(
-        "the store's disk failed: the store is opened again, and verified before it is served from"
-    );
+    let Some(retained) = retained else { return Err(Error::StoreFailed { newest }) };
+    tracing::error!("store disk failed: reopening the store and verifying it before serving again");
     gauge!(STORE_WRITABLE).set(0.0);
     let accounts = Accounts::new(&config.accounts)?;
-    let Some(opened) = stop.run_until_cancelled(reopened(config, &held, newest)).await else {
+    let Some(handles) = stop.run_until_cancelled(reopen_store(config, &retained, newest)).await else {
         return Err(Error::StoreFailed { newest });
     };
-    let app = App::assemble(config, held.listeners()?, sandbox, accounts, opened?)?;
-    drop(held);
+    let app = App::assemble(config, retained.listeners()?, sandbox, accounts, handles?)?;
+    drop(retained);
     counter!(STORE_REOPENED).increment(1);
-    tracing::warn!("the store was verified: serving again");
+    tracing::warn!("store verified: serving again");
     match app.run(stop).await {
         Err(Error::StoreFailed { .. }) => Err(Error::StoreFailedAgain),
-        ended => ended,
+        result => result,
     }
 }
 
-/// Opens the store again and verifies it, which takes as long as reading all of it does. The operator may look on.
-async fn reopened(config: &Config, held: &RetainedSockets, newest: Cursor) -> Result<StoreHandles, Error> {
+/// Opens the store again and verifies it. This takes as long as reading all of it. The operator's listener serves
+/// meanwhile.
+async fn reopen_store(
+    config: &Config,
+    retained: &RetainedSockets,
+    newest: Cursor,
+) -> Result<StoreHandles, Error> {
     let path = config.journal.path.clone();
-    let (done, opened) = oneshot::channel();
-    // A thread that nobody waits for: whoever stops the server does not wait for the disk.
+    let (sender, receiver) = oneshot::channel();
+    // A detached thread, so stopping the server does not wait for the disk.
     std::thread::Builder::new()
         .name("store-verify".to_owned())
-        .spawn(move || drop(done.send(StoreHandles::reopen(&path, newest))))
+        .spawn(move || drop(sender.send(StoreHandles::reopen(&path, newest))))
         .map_err(|source| Error::Ended(Some(source.into())))?;
-    let operator = listener::serve(
-        listening(&held.admin)?,
+    let admin_server = listener::serve(
+        from_std(&retained.admin)?,
         admin::without_store(install()),
         ADMIN_LIMITS,
         CancellationToken::new(),
     );
     tokio::select! {
-        opened = opened => opened.map_err(|_| Error::Ended(None))?.map_err(Error::NotReopened),
-        () = operator => Err(Error::Ended(None)),
+        opened = receiver => opened.map_err(|_| Error::Ended(None))?.map_err(Error::NotReopened),
+        () = admin_server => Err(Error::Ended(None)),
     }
 }
 
-/// The sockets that listen, a second time, without anybody who accepts.
+/// Duplicates of the listening sockets. Nothing accepts from them.
 struct RetainedSockets {
     grpc: std::net::TcpListener,
     webhook: std::net::TcpListener,
@@ -105,27 +108,27 @@ struct RetainedSockets {
 }
 
 impl RetainedSockets {
-    fn by(listeners: &Listeners) -> Result<Self, Error> {
-        let held = |listener: &TcpListener| {
+    fn new(listeners: &Listeners) -> Result<Self, Error> {
+        let retained = |listener: &TcpListener| {
             listener.as_fd().try_clone_to_owned().map(std::net::TcpListener::from).map_err(Error::Socket)
         };
         Ok(Self {
-            grpc: held(&listeners.grpc)?,
-            webhook: held(&listeners.webhook)?,
-            admin: held(&listeners.admin)?,
+            grpc: retained(&listeners.grpc)?,
+            webhook: retained(&listeners.webhook)?,
+            admin: retained(&listeners.admin)?,
         })
     }
 
     fn listeners(&self) -> Result<Listeners, Error> {
         Ok(Listeners {
-            grpc: listening(&self.grpc)?,
-            webhook: listening(&self.webhook)?,
-            admin: listening(&self.admin)?,
+            grpc: from_std(&self.grpc)?,
+            webhook: from_std(&self.webhook)?,
+            admin: from_std(&self.admin)?,
         })
     }
 }
 
-/// The same socket, to accept from.
-fn listening(held: &std::net::TcpListener) -> Result<TcpListener, Error> {
-    held.try_clone().and_then(TcpListener::from_std).map_err(Error::Socket)
+/// Duplicates a socket as one that can accept.
+fn from_std(retained: &std::net::TcpListener) -> Result<TcpListener, Error> {
+    retained.try_clone().and_then(TcpListener::from_std).map_err(Error::Socket)
 }

@@ -1,162 +1,158 @@
-//! Pieces of the journal, forward and back from a place.
+//! Listing: pages of the journal, forward or backward from a position.
 //!
-//! **Invariants.** A piece holds every wanted event between its two places, in order. It is made with bounded work and
-//! of bounded size, and leads on: unless it has come to the journal's end, it has moved.
+//! **Invariants.** A page holds every matching event between its two positions, in order. One call does bounded work
+//! and returns a page of bounded size. A page that has not reached the end of the journal has advanced.
 
-use super::{Error, Journal};
+use super::{Error, Journal, OnExpired};
 use crate::domain::{Cursor, UnixMillis};
-use crate::store::{StoredEvent, TimeLocation};
+use crate::store::StoredEvent;
 
-/// How many of the store's pages one piece may look through.
-const STEPS: usize = 16;
+/// The maximum number of store pages that one call reads.
+const MAX_STORE_PAGES: usize = 16;
 
-/// What an event costs in an answer beside its bytes: keys and lengths.
+/// The bytes of keys and lengths that an event adds to a response.
 const EVENT_OVERHEAD: usize = 16;
 
-/// Which piece of the journal.
+/// Where a page starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListStart {
-    /// From the oldest event on.
+    /// At the oldest event, forward.
     Oldest,
-    /// The newest events.
+    /// At the newest event, backward.
     Newest,
-    /// The events behind a place.
+    /// After a cursor, forward.
     After(Cursor),
-    /// The events before a place.
+    /// Before a cursor, backward.
     Before(Cursor),
-    /// The events that were received at a moment or later.
+    /// At the first event that was received at this time or later, forward.
     Since(UnixMillis),
 }
 
-/// How much a piece may hold.
+/// The limits of one page.
 #[derive(Clone, Copy, Debug)]
 pub struct PageLimits {
-    /// The most events; one at least.
+    /// The maximum number of events, at least 1.
     pub events: usize,
-    /// The most bytes of events, as they go over the wire. A larger event comes alone.
+    /// The maximum number of bytes of events on the wire. A larger event is returned alone.
     pub bytes: usize,
 }
 
-/// All that is wanted between two places.
+/// All matching events between two positions.
 #[derive(Clone, Debug)]
 pub struct EventPage {
-    /// The wanted events, in order.
+    /// The matching events, in order.
     pub events: Vec<StoredEvent>,
-    /// The place before them.
+    /// The position before them.
     pub previous: Cursor,
-    /// The place behind them.
+    /// The position after them.
     pub next: Cursor,
-    /// Nothing is left before them.
+    /// Whether the page reaches the oldest event.
     pub reached_oldest: bool,
-    /// Nothing was behind them.
+    /// Whether the page reaches the newest event.
     pub reached_newest: bool,
 }
 
 impl Journal {
-    /// Looks through the journal from a place, and collects what is wanted. With `with_raw`, events come with the
+    /// Scans the journal from a position and collects the matching events. With `with_raw`, events include the
     /// webhook's body.
     ///
     /// # Errors
     ///
-    /// When the place cannot be read from, or the store cannot be read.
+    /// If the start cannot be read from, or the store cannot be read.
     pub async fn list(
         &self,
-        place: ListStart,
-        bounds: PageLimits,
+        start: ListStart,
+        limits: PageLimits,
         with_raw: bool,
-        wanted: impl Fn(&StoredEvent) -> bool + Send,
+        matches: impl Fn(&StoredEvent) -> bool + Send,
     ) -> Result<EventPage, Error> {
-        let collected = Collected { wanted, bounds, bytes: 0, events: Vec::new() };
+        let builder = PageBuilder { matches, limits, with_raw, bytes: 0, events: Vec::new() };
         let log_range = self.store.log_range();
-        match place {
-            ListStart::Oldest => self.list_after(log_range.oldest - 1, true, with_raw, collected).await,
-            ListStart::After(cursor) => self.list_after(self.kept(cursor)?, false, with_raw, collected).await,
-            ListStart::Since(moment) => match self.store.since(moment).await? {
-                TimeLocation { after, trimmed: false } => {
-                    self.list_after(after, false, with_raw, collected).await
-                }
-                TimeLocation { after, trimmed: true } => {
-                    Err(Error::CursorExpired { oldest: self.cursor(after) })
-                }
-            },
-            ListStart::Newest => self.list_before(log_range.newest, true, with_raw, collected).await,
+        match start {
+            ListStart::Oldest => self.list_after(log_range.oldest - 1, true, builder).await,
+            ListStart::After(cursor) => {
+                self.list_after(self.sequence_of(cursor, OnExpired::Fail)?, false, builder).await
+            }
+            ListStart::Since(moment) => {
+                self.list_after(self.sequence_at(moment).await?, false, builder).await
+            }
+            ListStart::Newest => self.list_before(log_range.newest, true, builder).await,
             ListStart::Before(cursor) => {
-                self.list_before(self.kept(cursor)?, false, with_raw, collected).await
+                self.list_before(self.sequence_of(cursor, OnExpired::Fail)?, false, builder).await
             }
         }
     }
 
-    /// Looks through what is behind a place. With `any_oldest`, a place whose events were trimmed meanwhile moves on.
+    /// Scans forward from `start`. With `from_oldest`, the start moves forward if its events are trimmed during the
+    /// scan.
     async fn list_after<W: Fn(&StoredEvent) -> bool>(
         &self,
-        mut place: u64,
-        any_oldest: bool,
-        with_raw: bool,
-        mut collected: Collected<W>,
+        mut start: u64,
+        from_oldest: bool,
+        mut builder: PageBuilder<W>,
     ) -> Result<EventPage, Error> {
-        // Only what has been told: the cursors that go out are good at once.
+        // Events that are committed but not published yet are left out, so every returned cursor is valid at once.
         let newest = self.store.log_range().newest;
-        let mut at = place;
-        'looking: for _ in 0..STEPS {
-            if at >= newest || collected.is_full() {
+        let mut position = start;
+        'scan: for _ in 0..MAX_STORE_PAGES {
+            if position >= newest || builder.is_full() {
                 break;
             }
-            let page = self.store.read(at, with_raw).await?;
+            let page = self.store.read(position, builder.with_raw).await?;
             let first = page.events.first().map(|first| first.sequence);
-            if first != Some(at + 1) {
-                // What is not there was trimmed.
-                let left = first.map_or(newest, |first| first - 1);
-                if at != place {
-                    // What was looked through is a piece. Whoever goes on from there is told.
+            if first != Some(position + 1) {
+                // The events up to here were trimmed.
+                let trimmed = first.map_or(newest, |first| first - 1);
+                if position != start {
+                    // The events so far form a page. A call that continues from its end fails with `CursorExpired`.
                     break;
-                } else if any_oldest {
-                    (place, at) = (left, left);
+                } else if from_oldest {
+                    (start, position) = (trimmed, trimmed);
                     continue;
                 }
-                return Err(Error::CursorExpired { oldest: self.cursor(left) });
+                return Err(self.cursor_expired(trimmed));
             }
             for event in page.events.iter().take_while(|event| event.sequence <= newest) {
-                if !collected.take(event) {
-                    break 'looking;
+                if !builder.add(event) {
+                    break 'scan;
                 }
-                at = event.sequence;
+                position = event.sequence;
             }
         }
-        Ok(self.piece(collected.events, place, at, newest))
+        Ok(self.page(builder.events, start, position, newest))
     }
 
-    /// Looks through what is before a place, backwards. With `any_newest`, it may be that nothing is left there.
+    /// Scans backward from `start`. With `from_newest`, an empty result is valid.
     async fn list_before<W: Fn(&StoredEvent) -> bool>(
         &self,
-        place: u64,
-        any_newest: bool,
-        with_raw: bool,
-        mut collected: Collected<W>,
+        start: u64,
+        from_newest: bool,
+        mut builder: PageBuilder<W>,
     ) -> Result<EventPage, Error> {
         let newest = self.store.log_range().newest;
-        let mut at = place;
-        'looking: for _ in 0..STEPS {
-            if at < self.store.log_range().oldest || collected.is_full() {
+        let mut position = start;
+        'scan: for _ in 0..MAX_STORE_PAGES {
+            if position < self.store.log_range().oldest || builder.is_full() {
                 break;
             }
-            let page = self.store.read_before(at, with_raw).await?;
-            if page.events.is_empty() && at == place && !any_newest {
-                return Err(Error::CursorExpired { oldest: self.cursor(self.store.log_range().oldest - 1) });
+            let page = self.store.read_before(position, builder.with_raw).await?;
+            if page.events.is_empty() && position == start && !from_newest {
+                return Err(self.cursor_expired(self.store.log_range().oldest - 1));
             } else if page.events.is_empty() {
                 break;
             }
             for event in page.events.iter().rev() {
-                if !collected.take(event) {
-                    break 'looking;
+                if !builder.add(event) {
+                    break 'scan;
                 }
-                at = event.sequence - 1;
+                position = event.sequence - 1;
             }
         }
-        collected.events.reverse();
-        Ok(self.piece(collected.events, at, place, newest))
+        builder.events.reverse();
+        Ok(self.page(builder.events, position, start, newest))
     }
 
-    fn piece(&self, events: Vec<StoredEvent>, previous: u64, next: u64, newest: u64) -> EventPage {
+    fn page(&self, events: Vec<StoredEvent>, previous: u64, next: u64, newest: u64) -> EventPage {
         EventPage {
             events,
             previous: self.cursor(previous),
@@ -167,31 +163,31 @@ impl Journal {
     }
 }
 
-/// What was found so far.
-struct Collected<W> {
-    wanted: W,
-    bounds: PageLimits,
+/// The events that were found so far.
+struct PageBuilder<W> {
+    matches: W,
+    limits: PageLimits,
+    with_raw: bool,
     bytes: usize,
     events: Vec<StoredEvent>,
 }
 
-impl<W: Fn(&StoredEvent) -> bool> Collected<W> {
+impl<W: Fn(&StoredEvent) -> bool> PageBuilder<W> {
     fn is_full(&self) -> bool {
-        self.events.len() >= self.bounds.events
+        self.events.len() >= self.limits.events
     }
 
-    /// Takes an event, or passes it over when it is not wanted. False when there is no room for more: then the piece
-    /// ends before it.
-    fn take(&mut self, event: &StoredEvent) -> bool {
+    /// Adds an event if it matches. Returns false if the page is full; the page then ends before this event.
+    fn add(&mut self, event: &StoredEvent) -> bool {
         if self.is_full() {
             return false;
         }
-        if !(self.wanted)(event) {
+        if !(self.matches)(event) {
             return true;
         }
         let raw = event.raw.as_ref().map_or(0, bytes::Bytes::len);
         let bytes = self.bytes + EVENT_OVERHEAD + event.event.len() + raw;
-        let fits = self.events.is_empty() || bytes <= self.bounds.bytes;
+        let fits = self.events.is_empty() || bytes <= self.limits.bytes;
         if fits {
             self.bytes = bytes;
             self.events.push(event.clone());

@@ -1,10 +1,11 @@
-//! The journal: appending, reading and listing from any place, subscriptions, the live tail, retention.
+//! The journal: append, read and list from any position, subscriptions, and the in-memory tail.
 //!
-//! A reader is a place and nothing else. It takes the next run of events from memory while it keeps up, and from the
-//! store when it has fallen behind; either way it sees every event behind its place, once, in order. So a slow reader
-//! costs nobody else anything, and memory is bounded by the tail's size, not by the number or speed of readers.
+//! A reader is a position. It reads the next batch of events from memory while it keeps up, and from the store when it
+//! lags. In both cases it sees every event after its position once, in order. So a slow reader slows no other reader,
+//! and memory is bounded by the size of the tail, not by the number or speed of readers.
 //!
-//! **Invariants.** Readers see an event only after its commit. The tail is only ever a copy of the journal's end.
+//! **Invariants.** A reader sees an event only after its commit. The tail is a copy of the end of the journal and
+//! nothing else.
 
 mod list;
 mod reader;
@@ -36,22 +37,22 @@ pub struct Journal {
 /// Where a reader starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// Behind the newest event.
+    /// After the newest event.
     Latest,
-    /// Before the oldest event that is left.
+    /// Before the oldest stored event.
     Earliest,
-    /// Behind the event that a cursor names.
+    /// After the event that a cursor identifies.
     After(Cursor),
-    /// Before the first event that was received at a moment or later; behind the newest if there is none.
+    /// Before the first event that was received at this time or later. If there is none, after the newest event.
     Since(UnixMillis),
 }
 
-/// What a reader does when the events that it should come to next are gone.
+/// What a reader does if its next events were trimmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnExpired {
-    /// It fails.
+    /// The read fails.
     Fail,
-    /// It tells of the gap and goes on behind it.
+    /// The reader reports a gap and continues after it.
     Skip,
 }
 
@@ -61,100 +62,95 @@ pub enum Error {
     /// The cursor belongs to another journal.
     #[error("the cursor belongs to another journal")]
     ForeignCursor,
-    /// The cursor names a place that this journal has not come to.
+    /// The cursor is ahead of this journal.
     #[error("the cursor is ahead of the journal")]
     CursorLost {
-        /// The newest place there is.
+        /// The newest position.
         newest: Cursor,
     },
-    /// Events behind the cursor are gone.
-    #[error("events behind the cursor are no longer kept")]
+    /// Events after the cursor were trimmed.
+    #[error("events after the cursor have expired")]
     CursorExpired {
-        /// The earliest place that can still be named.
+        /// The oldest valid position.
         oldest: Cursor,
     },
-    /// The store cannot do it.
-    #[error("the store cannot do it")]
+    /// The store failed.
+    #[error("the store failed")]
     Store(#[from] store::Error),
 }
 
 impl Journal {
-    /// The journal in a store, of whose commits the tail is given every event and the watched ones every change of a
-    /// subscription.
+    /// Wraps a store. The store's commit callback must pass every event to `tail` and every subscription change to
+    /// `subscription_changes`.
     pub fn new(store: Store, tail: Arc<Tail>, subscription_changes: SubscriptionChanges) -> Self {
         tail.start_at(store.log_range().newest);
         Self { store, tail, subscription_changes }
     }
 
-    /// Puts events at the end, all of them or none, and returns when they are on disk.
+    /// Appends all events or none, and returns after they are durable.
     ///
-    /// Dropping the future does not take them back.
+    /// Dropping the future does not undo the append.
     ///
     /// # Errors
     ///
-    /// When nothing of it was written.
+    /// If nothing was written.
     pub async fn append(&self, events: Vec<Append>) -> Result<Vec<OpResult>, Error> {
         Ok(self.store.commit(events.into_iter().map(|event| Op::Append(Box::new(event))).collect()).await?)
     }
 
-    /// Starts reading. With `with_raw`, events come with the webhook's body.
+    /// Makes a reader. With `with_raw`, events include the webhook's body.
     ///
     /// # Errors
     ///
-    /// When the start is a place that cannot be read from.
+    /// If the start cannot be read from.
     pub async fn read(&self, start: Start, on_expired: OnExpired, with_raw: bool) -> Result<Reader, Error> {
         let reader = |position| Reader::new(self.clone(), position, on_expired, with_raw);
         let LogRange { oldest, newest } = self.store.log_range();
         match start {
             Start::Latest => Ok(reader(newest)),
-            // What is the oldest may be trimmed before it is read. Whoever asked for the oldest takes the next.
-            Start::Earliest => Ok(reader(oldest - 1).from_earliest_left()),
-            // A reader that skips comes to what is gone by itself, and tells.
-            Start::After(cursor) => match (self.kept(cursor), on_expired) {
-                (Ok(sequence), _) => Ok(reader(sequence)),
-                (Err(Error::CursorExpired { .. }), OnExpired::Skip) => Ok(reader(cursor.sequence)),
-                (Err(error), _) => Err(error),
-            },
+            // The oldest event may be trimmed before the first read. The reader then starts at the next one.
+            Start::Earliest => Ok(reader(oldest - 1).starting_at_oldest()),
+            // A reader that skips trimmed events finds them at its first read and reports a gap.
+            Start::After(cursor) => Ok(reader(self.sequence_of(cursor, on_expired)?)),
             Start::Since(moment) => match (self.store.since(moment).await?, on_expired) {
                 (TimeLocation { after, trimmed: false }, _) => Ok(reader(after)),
                 (TimeLocation { after, trimmed: true }, OnExpired::Skip) => {
                     Ok(reader(after).with_initial_gap())
                 }
-                (TimeLocation { after, trimmed: true }, OnExpired::Fail) => {
-                    Err(Error::CursorExpired { oldest: self.cursor(after) })
-                }
+                (TimeLocation { after, trimmed: true }, OnExpired::Fail) => Err(self.cursor_expired(after)),
             },
         }
     }
 
-    /// The number of a cursor's event, if the cursor is of this journal and not before or ahead of what is left.
-    fn kept(&self, cursor: Cursor) -> Result<u64, Error> {
-        let sequence = self.reached(cursor)?;
-        let LogRange { oldest, .. } = self.store.log_range();
-        if sequence + 1 < oldest {
-            Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) })
-        } else {
-            Ok(sequence)
-        }
-    }
-
-    /// The number of a cursor's event, if the cursor is of this journal and not ahead of it.
-    fn reached(&self, cursor: Cursor) -> Result<u64, Error> {
-        let LogRange { newest, .. } = self.store.log_range();
-        match self.store.locate(cursor) {
-            CursorLocation::Foreign => Err(Error::ForeignCursor),
-            // From there on, all is new.
-            CursorLocation::Lost(last) => Err(Error::CursorLost { newest: self.cursor(last) }),
-            CursorLocation::At(sequence) if sequence > newest => {
+    /// Returns the sequence number of a cursor's event. If later events were trimmed, the call fails unless
+    /// `on_expired` is [`OnExpired::Skip`].
+    fn sequence_of(&self, cursor: Cursor, on_expired: OnExpired) -> Result<u64, Error> {
+        let LogRange { oldest, newest } = self.store.log_range();
+        match (self.store.locate(cursor), on_expired) {
+            (CursorLocation::Foreign, _) => Err(Error::ForeignCursor),
+            // After `last`, this journal and the cursor's journal have different events.
+            (CursorLocation::Lost(last), _) => Err(Error::CursorLost { newest: self.cursor(last) }),
+            (CursorLocation::At(sequence), _) if sequence > newest => {
                 Err(Error::CursorLost { newest: self.cursor(newest) })
             }
-            CursorLocation::At(sequence) => Ok(sequence),
+            (CursorLocation::At(sequence), OnExpired::Fail) if sequence + 1 < oldest => {
+                Err(self.cursor_expired(oldest - 1))
+            }
+            (CursorLocation::At(sequence), _) => Ok(sequence),
         }
     }
 
-    /// Writes what is waiting, then no more. [`health`](Self::health) closes when the store has closed.
-    pub async fn close(&self) {
-        self.store.close().await;
+    /// Returns the position before the first event that was received at `time` or later. If such events were trimmed,
+    /// the call fails.
+    async fn sequence_at(&self, time: UnixMillis) -> Result<u64, Error> {
+        match self.store.since(time).await? {
+            TimeLocation { after, trimmed: false } => Ok(after),
+            TimeLocation { after, trimmed: true } => Err(self.cursor_expired(after)),
+        }
+    }
+
+    fn cursor_expired(&self, oldest: u64) -> Error {
+        Error::CursorExpired { oldest: self.cursor(oldest) }
     }
 
     #[cfg(test)]
@@ -162,17 +158,17 @@ impl Journal {
         &self.store
     }
 
-    /// The place behind the event of that number.
+    /// Returns the cursor after the event with this sequence number.
     pub fn cursor(&self, sequence: u64) -> Cursor {
         Cursor { epoch: self.store.epoch(), sequence }
     }
 
-    /// What the journal spans now.
+    /// Returns the current range of sequence numbers.
     pub fn log_range(&self) -> LogRange {
         self.store.log_range()
     }
 
-    /// Whether the journal can be written, and every change of that. Closes when the store has closed.
+    /// Watches whether the journal can be written. The channel closes when the store has closed.
     pub fn health(&self) -> watch::Receiver<Health> {
         self.store.health()
     }

@@ -8,32 +8,33 @@ use super::{Error, Journal, OnExpired};
 use crate::domain::{Cursor, SubscriptionId};
 use crate::store::{self, StoredEvent};
 
-/// A place in the journal that moves forward.
+/// A position in the journal that moves forward.
 #[derive(Debug)]
 pub struct Reader {
     journal: Journal,
     newest: watch::Receiver<u64>,
     position: u64,
-    /// Nothing was read yet, and whatever is the oldest then will do.
+    /// Nothing was read yet, and the reader starts at whichever event is the oldest at its first read.
     from_earliest: bool,
-    /// It began at the place of this subscription.
+    /// The subscription at whose position the reader started.
     from_subscription: Option<SubscriptionId>,
-    /// Something was read.
-    begun: bool,
+    /// At least one batch was read.
+    has_read: bool,
     on_expired: OnExpired,
-    /// What was found missing when the place was looked for, and is not told yet.
+    /// A gap that was found when the start was resolved and is not reported yet.
     initial_gap: Option<Gap>,
     with_raw: bool,
 }
 
-/// What a reader comes to next.
+/// The result of one read.
 #[derive(Clone, Debug)]
 pub enum Next {
-    /// Events.
+    /// The next events.
     Events(EventBatch),
-    /// Events that are gone. Only with [`OnExpired::Skip`].
+    /// The next events were trimmed. Only with [`OnExpired::Skip`].
     Gap(Gap),
-    /// Nothing yet, but the reader's place is this one now: what was before it is gone, and the reader misses nothing.
+    /// No events, but the reader is at this position now: events before it were trimmed, and the reader misses none of
+    /// them.
     MovedOn(Cursor),
 }
 
@@ -45,33 +46,33 @@ pub struct EventBatch {
 }
 
 impl EventBatch {
-    /// The events.
+    /// Returns the events.
     pub fn events(&self) -> &[StoredEvent] {
         &self.events[self.skip..]
     }
 }
 
-/// Events that a reader should have come to and that are gone.
+/// Events that the reader missed because they were trimmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// The place behind which they were. Absent when it is not known, for the reader was to start at a moment.
+    /// The position before the missed events. Absent if it is unknown because the reader started at a time.
     pub after: Option<Cursor>,
-    /// The place where the reader goes on.
+    /// The position at which the reader resumes.
     pub resume: Cursor,
 }
 
 impl Gap {
-    /// How many they are, if that is known: numbers have no holes.
+    /// Returns the number of missed events, if it is known. Sequence numbers have no gaps.
     pub fn missed(&self) -> Option<u64> {
         self.after.map(|after| self.resume.sequence - after.sequence)
     }
 }
 
-/// What the store has behind a place.
-enum Behind {
+/// What the store has after a position.
+enum StoreRead {
     Events(Arc<[StoredEvent]>),
-    /// The events behind the place are gone, up to this number at least.
-    Gone(u64),
+    /// The events after the position were trimmed, at least up to this sequence number.
+    Trimmed(u64),
 }
 
 impl Reader {
@@ -83,44 +84,44 @@ impl Reader {
             position,
             from_earliest: false,
             from_subscription: None,
-            begun: false,
+            has_read: false,
             on_expired,
             initial_gap: None,
             with_raw,
         }
     }
 
-    /// Takes whatever is the oldest event when it is read.
-    pub(super) fn from_earliest_left(mut self) -> Self {
+    /// Starts at whichever event is the oldest at the first read.
+    pub(super) fn starting_at_oldest(mut self) -> Self {
         self.from_earliest = true;
         self
     }
 
-    /// Begins at a subscription's place, wherever that is when it is read. From there on it is told of what is gone only
-    /// where the subscription may have wanted it.
-    pub(super) fn from_subscription(mut self, id: SubscriptionId) -> Self {
+    /// Starts at the subscription's position at the time of the first read. If events are trimmed later, the reader
+    /// reports them only if the subscription may have wanted them.
+    pub(super) fn starting_at_subscription(mut self, id: SubscriptionId) -> Self {
         self.from_subscription = Some(id);
         self
     }
 
-    /// Tells first that an unknown number of events before its place are missing.
+    /// Reports a gap of unknown size before the first read.
     pub(super) fn with_initial_gap(mut self) -> Self {
         self.initial_gap = Some(Gap { after: None, resume: self.cursor() });
         self
     }
 
-    /// The place that the reader has come to.
+    /// Returns the reader's position.
     pub fn cursor(&self) -> Cursor {
         self.journal.cursor(self.position)
     }
 
-    /// Waits for the next events and moves behind them, or behind those that are gone.
+    /// Waits for the next events and moves after them, or after a gap.
     ///
-    /// Dropping the future before it is ready loses nothing.
+    /// Cancel-safe: dropping the future loses no events.
     ///
     /// # Errors
     ///
-    /// When the events behind the place are gone and the reader does not skip them, or the store cannot be read.
+    /// If the next events were trimmed and the reader does not skip them, or the store cannot be read.
     pub async fn next(&mut self) -> Result<Next, Error> {
         if let Some(gap) = self.initial_gap.take() {
             return Ok(Next::Gap(gap));
@@ -131,53 +132,55 @@ impl Reader {
                 self.newest.changed().await.map_err(|_| store::Error::Closed)?;
                 continue;
             }
-            let run = match self.journal.tail.batch_after(self.position) {
-                Some(events) => EventBatch { skip: skip(&events, self.position), events },
-                None => match self.catch_up(newest).await? {
-                    Behind::Events(events) => EventBatch { events, skip: 0 },
-                    Behind::Gone(sequence) if self.from_earliest => return Ok(self.move_on(sequence)),
-                    Behind::Gone(sequence) => {
-                        return match self.moved_on(sequence).await? {
-                            Some(place) => Ok(self.move_on(place)),
-                            None => self.miss(sequence).map(Next::Gap),
+            let batch = match self.journal.tail.batch_after(self.position) {
+                Some(events) => EventBatch { skip: count_up_to(&events, self.position), events },
+                None => match self.read_store(newest).await? {
+                    StoreRead::Events(events) => EventBatch { events, skip: 0 },
+                    StoreRead::Trimmed(sequence) if self.from_earliest => return Ok(self.move_to(sequence)),
+                    StoreRead::Trimmed(sequence) => {
+                        return match self.position_after_trim(sequence).await? {
+                            Some(position) => Ok(self.move_to(position)),
+                            None => self.skip_trimmed(sequence).map(Next::Gap),
                         };
                     }
                 },
             };
             self.from_earliest = false;
-            self.begun = true;
-            self.position = run.events().last().map_or(self.position, |event| event.sequence);
-            return Ok(Next::Events(run));
+            self.has_read = true;
+            self.position = batch.events().last().map_or(self.position, |event| event.sequence);
+            return Ok(Next::Events(batch));
         }
     }
 
-    /// Reads what is behind the place. `newest` is on disk, and behind the place too.
-    async fn catch_up(&self, newest: u64) -> Result<Behind, Error> {
+    /// Reads the events after the position. `newest` is durable and after the position.
+    async fn read_store(&self, newest: u64) -> Result<StoreRead, Error> {
         let page = self.journal.store.read(self.position, self.with_raw).await?;
-        // Numbers have no holes, and there was an event behind this place: what is not there was trimmed.
+        // Sequence numbers have no gaps, and there was an event after this position. If it is missing now, it was
+        // trimmed.
         Ok(match page.events.first().map(|first| first.sequence) {
-            Some(first) if first == self.position + 1 => Behind::Events(told(page.events, newest)),
-            Some(first) => Behind::Gone(newest.min(first - 1)),
-            None => Behind::Gone(newest),
+            Some(first) if first == self.position + 1 => StoreRead::Events(up_to(page.events, newest)),
+            Some(first) => StoreRead::Trimmed(newest.min(first - 1)),
+            None => StoreRead::Trimmed(newest),
         })
     }
 
-    fn move_on(&mut self, sequence: u64) -> Next {
+    fn move_to(&mut self, sequence: u64) -> Next {
         self.position = sequence;
         Next::MovedOn(self.cursor())
     }
 
-    /// Where the subscription stands by now from whose place this began, if it did not want what is gone. What another
-    /// has acknowledged meanwhile it did want: that is missed, unless the reader can begin behind it.
-    async fn moved_on(&self, gone: u64) -> Result<Option<u64>, Error> {
+    /// Returns the subscription's current position if none of the trimmed events matched the subscription. If another
+    /// reader acknowledged trimmed events after this reader began to read, they did match, and this reader has missed
+    /// them. A reader that has not begun can start after them.
+    async fn position_after_trim(&self, trimmed: u64) -> Result<Option<u64>, Error> {
         let Some(id) = &self.from_subscription else { return Ok(None) };
         let state = self.journal.store.subscription(id).await?;
-        let state = state.filter(|state| !self.begun || state.acknowledged <= self.position);
-        Ok(state.map(|state| state.sequence).filter(|&sequence| sequence >= gone))
+        let state = state.filter(|state| !self.has_read || state.acknowledged <= self.position);
+        Ok(state.map(|state| state.sequence).filter(|&sequence| sequence >= trimmed))
     }
 
-    /// The events up to that number are gone.
-    fn miss(&mut self, sequence: u64) -> Result<Gap, Error> {
+    /// Handles a trim of the events up to `sequence`.
+    fn skip_trimmed(&mut self, sequence: u64) -> Result<Gap, Error> {
         let resume = self.journal.cursor(sequence);
         match self.on_expired {
             OnExpired::Fail => Err(Error::CursorExpired { oldest: resume }),
@@ -190,16 +193,16 @@ impl Reader {
     }
 }
 
-/// Without what is on disk and not told yet: a place there is not one that the journal is known to have come to.
-fn told(events: Arc<[StoredEvent]>, newest: u64) -> Arc<[StoredEvent]> {
-    match skip(&events, newest) {
-        all if all == events.len() => events,
-        some => events[..some].into(),
+/// Drops events after `newest`. They are committed but not published, so their cursors are not valid yet.
+fn up_to(events: Arc<[StoredEvent]>, newest: u64) -> Arc<[StoredEvent]> {
+    match count_up_to(&events, newest) {
+        count if count == events.len() => events,
+        count => events[..count].into(),
     }
 }
 
-fn skip(events: &[StoredEvent], position: u64) -> usize {
-    events.partition_point(|event| event.sequence <= position)
+fn count_up_to(events: &[StoredEvent], sequence: u64) -> usize {
+    events.partition_point(|event| event.sequence <= sequence)
 }
 
 #[cfg(test)]
@@ -207,20 +210,20 @@ mod tests {
     use super::super::tests::{append, open, trim};
     use super::*;
 
-    /// What is on disk may be read a moment before the journal is told to have come to it.
+    /// A read can find an event shortly before its commit is published.
     #[tokio::test]
-    async fn what_is_not_told_yet_is_not_given() {
+    async fn committed_events_are_hidden_until_published() {
         let opened = open();
         append(&opened.journal, 4, 10).await;
         let reader = Reader::new(opened.journal.clone(), 0, OnExpired::Skip, false);
-        let sequences = async |newest| match reader.catch_up(newest).await.expect("readable") {
-            Behind::Events(events) => events.iter().map(|event| event.sequence).collect(),
-            Behind::Gone(sequence) => vec![sequence],
+        let sequences = async |newest| match reader.read_store(newest).await.expect("readable") {
+            StoreRead::Events(events) => events.iter().map(|event| event.sequence).collect(),
+            StoreRead::Trimmed(sequence) => vec![sequence],
         };
         assert_eq!(sequences(4).await, [1, 2, 3, 4]);
         assert_eq!(sequences(2).await, [1, 2]);
         trim(&opened.journal, 3).await;
-        assert_eq!(sequences(4).await, [3], "gone up to there");
-        assert_eq!(sequences(2).await, [2], "and as far as is told");
+        assert_eq!(sequences(4).await, [3], "trimmed up to here");
+        assert_eq!(sequences(2).await, [2], "trimmed up to the newest published event");
     }
 }

@@ -1,7 +1,8 @@
-//! Who reads from a subscription, and must hear when it was changed or deleted.
+//! Notifies readers of a subscription that it was changed or deleted.
 //!
-//! **Invariants.** A subscription has an entry exactly as long as somebody watches it as it stands. Whoever began to
-//! watch before a change was durable hears of it: at once, before the change is answered. Telling waits for no watcher.
+//! **Invariants.** A subscription has an entry exactly while a watch of its current state exists. A watch that began
+//! before a change was durable is notified before the change returns to its caller. A notification never waits for a
+//! watch.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,7 +13,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::domain::SubscriptionId;
 use crate::store::SubscriptionChange;
 
-/// Tells those who read from subscriptions that these were changed or deleted. Cheap to clone.
+/// Notifies the readers of subscriptions about changes and deletions. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct SubscriptionChanges {
     entries: Arc<Mutex<HashMap<SubscriptionId, Watchers>>>,
@@ -20,120 +21,127 @@ pub struct SubscriptionChanges {
 
 #[derive(Debug)]
 struct Watchers {
-    end: Arc<End>,
+    invalidation: Arc<Invalidation>,
     count: usize,
 }
 
-/// The end of a subscription as it stands.
+/// The end of one state of a subscription.
 #[derive(Debug, Default)]
-struct End {
-    /// Why, and the generation that it had come to.
-    over: OnceLock<(Invalidated, u64)>,
-    /// Wakes, once it is known.
-    told: CancellationToken,
+struct Invalidation {
+    /// The reason, and the subscription's generation at that time.
+    reason: OnceLock<(Invalidated, u64)>,
+    /// Is cancelled after the reason is set.
+    token: CancellationToken,
 }
 
-/// Why a subscription is no longer what it was.
+/// Why a watched state of a subscription is no longer current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Invalidated {
-    /// Its filter or place was set.
+    /// The filter or the position was set.
     Changed,
-    /// It was deleted.
+    /// The subscription was deleted.
     Deleted,
 }
 
-/// A subscription as it stands, for one who reads from it.
+/// A watch of one state of a subscription.
 #[derive(Debug)]
 pub struct SubscriptionWatch {
     id: SubscriptionId,
-    /// The generation that was found, once it is known.
+    /// The generation that the reader found in the store, once it is known.
     generation: Option<u64>,
-    end: Arc<End>,
+    invalidation: Arc<Invalidation>,
     subscription_changes: SubscriptionChanges,
 }
 
 impl SubscriptionChanges {
-    /// Nobody watches anything yet.
+    /// Makes an empty registry.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Tells of subscriptions whose filter or place was set, and of those that were deleted.
-    pub fn tell(&self, altered: Vec<SubscriptionChange>) {
-        if altered.is_empty() {
+    /// Notifies the watches of subscriptions whose filter or position was set, and of deleted subscriptions.
+    pub fn notify(&self, changes: Vec<SubscriptionChange>) {
+        if changes.is_empty() {
             return;
         }
-        let mut ends = Vec::new();
+        let mut invalidations = Vec::new();
         {
             let mut entries = self.entries();
-            for altered in altered {
-                let (over, subscription) = match altered {
+            for change in changes {
+                let (reason, subscription) = match change {
                     SubscriptionChange::Set(subscription) => (Invalidated::Changed, subscription),
                     SubscriptionChange::Deleted(subscription) => (Invalidated::Deleted, subscription),
                 };
-                // Whoever comes later reads the store later, and finds there what is told here.
-                if let Some(Watchers { end, .. }) = entries.remove(&subscription.id) {
-                    ends.push((end, (over, subscription.generation)));
+                // A later watch reads the store after this and finds the change there.
+                if let Some(Watchers { invalidation, .. }) = entries.remove(&subscription.id) {
+                    invalidations.push((invalidation, (reason, subscription.generation)));
                 }
             }
         }
-        // Whoever is woken may let go of what it watches at once, so not under the lock.
-        for (end, over) in ends {
-            end.over.set(over).expect("an entry that is taken out is told once");
-            end.told.cancel();
+        // A notified watch may be dropped at once, which takes the lock. So the lock must not be held here.
+        for (invalidation, reason) in invalidations {
+            invalidation.reason.set(reason).expect("a removed entry is notified once");
+            invalidation.token.cancel();
         }
     }
 
-    /// Begins to watch a subscription. How it stands is to be read after this, not before.
+    /// Begins to watch a subscription. The caller must read the subscription's state after this call.
     pub(super) fn watch(&self, id: &SubscriptionId) -> SubscriptionWatch {
         let mut entries = self.entries();
-        let watchers =
-            entries.entry(id.clone()).or_insert_with(|| Watchers { end: Arc::new(End::default()), count: 0 });
+        let watchers = entries
+            .entry(id.clone())
+            .or_insert_with(|| Watchers { invalidation: Arc::new(Invalidation::default()), count: 0 });
         watchers.count += 1;
-        let end = Arc::clone(&watchers.end);
+        let invalidation = Arc::clone(&watchers.invalidation);
         drop(entries);
-        SubscriptionWatch { id: id.clone(), generation: None, end, subscription_changes: self.clone() }
+        SubscriptionWatch {
+            id: id.clone(),
+            generation: None,
+            invalidation,
+            subscription_changes: self.clone(),
+        }
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<SubscriptionId, Watchers>> {
-        // Nothing is done under the lock that could leave half of it.
+        // No code under the lock can panic halfway through a change, so a poisoned lock is safe to use.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl SubscriptionWatch {
-    /// Which subscription it is.
+    /// Returns the subscription's id.
     pub fn id(&self) -> &SubscriptionId {
         &self.id
     }
 
-    /// Says which generation was found.
-    pub(super) fn found(&mut self, generation: u64) {
+    /// Sets the generation that the reader found in the store.
+    pub(super) fn set_generation(&mut self, generation: u64) {
         self.generation = Some(generation);
     }
 
-    /// Why it is no longer what it was, if that is so. It is from before the change is answered.
-    pub fn over(&self) -> Option<Invalidated> {
-        self.end.over.get().map(|&(over, generation)| match over {
-            // What was deleted was an earlier one of its id: what was found stands.
+    /// Returns why the watched state is no longer current, or `None`. It is set before the change returns to its
+    /// caller.
+    pub fn invalidation(&self) -> Option<Invalidated> {
+        self.invalidation.reason.get().map(|&(reason, generation)| match reason {
+            // The deleted subscription was an earlier one with the same id. The one that the reader found exists.
             Invalidated::Deleted if self.generation.is_some_and(|found| generation < found) => {
                 Invalidated::Changed
             }
-            over => over,
+            reason => reason,
         })
     }
 
-    /// Waits until it is no longer what it was.
-    pub fn told(&self) -> WaitForCancellationFutureOwned {
-        self.end.told.clone().cancelled_owned()
+    /// Waits until the watched state is no longer current.
+    pub fn invalidated(&self) -> WaitForCancellationFutureOwned {
+        self.invalidation.token.clone().cancelled_owned()
     }
 }
 
 impl Drop for SubscriptionWatch {
     fn drop(&mut self) {
-        // By now others may watch it as it stands later.
+        // The entry may belong to a later state of the subscription by now.
         if let Entry::Occupied(mut entry) = self.subscription_changes.entries().entry(self.id.clone())
-            && Arc::ptr_eq(&entry.get().end, &self.end)
+            && Arc::ptr_eq(&entry.get().invalidation, &self.invalidation)
         {
             entry.get_mut().count -= 1;
             if entry.get().count == 0 {
@@ -176,38 +184,44 @@ mod tests {
     }
 
     #[test]
-    fn all_who_watch_a_subscription_hear_of_its_change_and_others_do_not() {
+    fn change_invalidates_all_watches_of_that_subscription_only() {
         let subscription_changes = SubscriptionChanges::new();
-        subscription_changes.tell(changed("billing"));
+        subscription_changes.notify(changed("billing"));
         let (first, second, other) = (
             subscription_changes.watch(&id("billing")),
             subscription_changes.watch(&id("billing")),
             subscription_changes.watch(&id("crm")),
         );
-        assert_eq!(first.over(), None, "what was told before is in the store");
-        let told = first.told();
-        subscription_changes.tell(changed("billing"));
-        assert_eq!((first.over(), second.over()), (Some(Invalidated::Changed), Some(Invalidated::Changed)));
-        assert!(told.now_or_never().is_some() && second.told().now_or_never().is_some());
-        assert_eq!(other.over(), None);
-        subscription_changes.tell(deleted("crm"));
-        assert_eq!((other.over(), first.over()), (Some(Invalidated::Deleted), Some(Invalidated::Changed)));
+        assert_eq!(first.invalidation(), None, "an earlier change is in the store");
+        let invalidated = first.invalidated();
+        subscription_changes.notify(changed("billing"));
+        assert_eq!(
+            (first.invalidation(), second.invalidation()),
+            (Some(Invalidated::Changed), Some(Invalidated::Changed))
+        );
+        assert!(invalidated.now_or_never().is_some() && second.invalidated().now_or_never().is_some());
+        assert_eq!(other.invalidation(), None);
+        subscription_changes.notify(deleted("crm"));
+        assert_eq!(
+            (other.invalidation(), first.invalidation()),
+            (Some(Invalidated::Deleted), Some(Invalidated::Changed))
+        );
     }
 
     #[test]
-    fn whoever_comes_after_a_change_watches_what_stands_since() {
+    fn watch_after_a_change_tracks_the_new_state() {
         let subscription_changes = SubscriptionChanges::new();
         let before = subscription_changes.watch(&id("billing"));
-        subscription_changes.tell(changed("billing"));
+        subscription_changes.notify(changed("billing"));
         let after = subscription_changes.watch(&id("billing"));
         drop(before);
-        assert_eq!(after.over(), None);
-        subscription_changes.tell(deleted("billing"));
-        assert_eq!(after.over(), Some(Invalidated::Deleted));
+        assert_eq!(after.invalidation(), None);
+        subscription_changes.notify(deleted("billing"));
+        assert_eq!(after.invalidation(), Some(Invalidated::Deleted));
     }
 
     #[test]
-    fn whoever_leaves_leaves_nothing_behind() {
+    fn dropping_the_last_watch_removes_the_entry() {
         let subscription_changes = SubscriptionChanges::new();
         let (first, second, other) = (
             subscription_changes.watch(&id("billing")),
@@ -216,24 +230,27 @@ mod tests {
         );
         assert_eq!(subscription_changes.entries().len(), 2);
         drop(first);
-        assert_eq!(subscription_changes.entries().len(), 2, "somebody else watches it still");
+        assert_eq!(subscription_changes.entries().len(), 2, "another watch exists");
         drop(second);
         assert_eq!(subscription_changes.entries().len(), 1);
-        subscription_changes.tell(changed("crm"));
-        assert_eq!(subscription_changes.entries().len(), 0, "nobody watches it as it stands now");
+        subscription_changes.notify(changed("crm"));
+        assert_eq!(subscription_changes.entries().len(), 0, "no watch of the current state exists");
         drop(other);
         assert_eq!(subscription_changes.entries().len(), 0);
     }
 
-    /// It is on disk before it is told, and may be found in between.
+    /// A recreated subscription is durable before its deletion is published, so a reader can find it in between.
     #[test]
-    fn whoever_has_found_what_was_made_anew_is_not_told_that_it_was_deleted() {
+    fn watch_of_a_recreated_subscription_sees_no_deletion() {
         let subscription_changes = SubscriptionChanges::new();
         let (mut old, mut new) =
             (subscription_changes.watch(&id("billing")), subscription_changes.watch(&id("billing")));
-        old.found(2);
-        new.found(3);
-        subscription_changes.tell(deleted("billing"));
-        assert_eq!((old.over(), new.over()), (Some(Invalidated::Deleted), Some(Invalidated::Changed)));
+        old.set_generation(2);
+        new.set_generation(3);
+        subscription_changes.notify(deleted("billing"));
+        assert_eq!(
+            (old.invalidation(), new.invalidation()),
+            (Some(Invalidated::Deleted), Some(Invalidated::Changed))
+        );
     }
 }

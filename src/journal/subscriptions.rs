@@ -1,80 +1,82 @@
-//! Subscriptions: named places that the store keeps, how far they are behind, and reading from them.
+//! Subscriptions: named positions in the store, their lag, and reading from them.
 //!
-//! **Invariants.** A place that is told is one that the journal was told to have come to: it is good as a cursor at once.
-//! A subscription is called expired only if it is. Whoever reads from one hears when its filter or place is set.
+//! **Invariants.** Every returned position is one that the journal has published, so it is valid as a cursor at once. A
+//! subscription is reported as expired only if it is. A reader of a subscription is notified when its filter or
+//! position is set.
 
 use std::time::Duration;
 
 use super::subscription_changes::SubscriptionWatch;
 use super::{Error, Journal, OnExpired, Reader, Start};
 use crate::domain::{Cursor, Filter, Subscription, SubscriptionId, UnixMillis};
-use crate::store::{self, Change, Changed, LogRange, Op, OpResult, SeekPosition, TimeLocation};
+use crate::store::{self, Change, Changed, LogRange, Op, OpResult, SeekPosition};
 
-/// A subscription, and how far it is behind.
+/// A subscription and its lag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// The subscription.
     pub subscription: Subscription,
-    /// How many events lie behind its place, those that are gone included.
+    /// The number of events after its position, including trimmed ones.
     pub lag_events: u64,
-    /// How long ago the first event behind its place was received, of those that are left. Zero if there is none.
+    /// The time since the first stored event after its position was received. Zero if there is none.
     pub lag_time: Duration,
-    /// Whether it lost events that it had not acknowledged.
+    /// Whether it has lost events that it had not acknowledged.
     pub expired: bool,
 }
 
-/// What reads from a subscription.
+/// A reader of a subscription.
 #[derive(Debug)]
 pub struct FollowedSubscription {
-    /// The subscription as it stood.
+    /// The subscription at the time of the call.
     pub subscription: Subscription,
-    /// Reads from its place.
+    /// Reads from the subscription's position.
     pub reader: Reader,
-    /// Hears when it is changed.
-    pub watching: SubscriptionWatch,
+    /// Is notified when the subscription changes.
+    pub watch: SubscriptionWatch,
 }
 
-/// Why nothing was done with a subscription.
+/// Why an operation on a subscription failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SubscriptionError {
-    /// There is none of that id.
-    #[error("there is no such subscription")]
+    /// No subscription has this id.
+    #[error("the subscription does not exist")]
     Absent,
-    /// There is one of that id already.
-    #[error("the subscription exists already")]
+    /// A subscription with this id already exists.
+    #[error("the subscription already exists")]
     Exists,
-    /// There are as many as there may be.
-    #[error("there are as many subscriptions as there may be")]
+    /// The maximum number of subscriptions exists.
+    #[error("the maximum number of subscriptions exists")]
     TooMany,
-    /// It was changed since.
-    #[error("the subscription was changed since")]
+    /// The subscription has another generation.
+    #[error("the subscription has another generation")]
     Stale {
-        /// What its generation is now.
+        /// Its current generation.
         generation: u64,
     },
-    /// The change cannot be written.
-    #[error("the change cannot be written")]
+    /// The store could not write the change.
+    #[error("the store cannot write the change")]
     NotWritten(#[source] store::Error),
-    /// The place cannot be read from, or the store cannot be read.
+    /// The position cannot be read from, or the store cannot be read.
     #[error(transparent)]
     Journal(#[from] Error),
 }
 
 impl Journal {
-    /// Makes a subscription; it is on disk when this returns.
+    /// Creates a subscription, and returns after it is durable.
     ///
     /// # Errors
     ///
-    /// When there is one of that id, which is told first, there are too many, or the place cannot be read from.
+    /// If the id exists, which is checked first, there are too many subscriptions, or the position cannot be read from.
     pub async fn create_subscription(
         &self,
         id: SubscriptionId,
         filter: Filter,
         start: Start,
     ) -> Result<Progress, SubscriptionError> {
-        let place = match self.place(start).await {
-            Ok(place) => place,
-            // Whoever makes it at every start may name a place that was good only for the first time.
+        let position = match self.seek_position(start).await {
+            Ok(position) => position,
+            // A client that creates its subscription at every start may name a position that was valid only the first
+            // time.
             Err(error) => {
                 return Err(match self.store.subscription(&id).await.map_err(Error::from)? {
                     Some(_) => SubscriptionError::Exists,
@@ -82,93 +84,92 @@ impl Journal {
                 });
             }
         };
-        self.change_and_look(id, Change::Create { filter, position: place }).await
+        self.change_and_measure(id, Change::Create { filter, position }).await
     }
 
-    /// Gives a subscription another filter. Whoever reads from it has heard of it when this returns.
+    /// Replaces a subscription's filter. Its readers are notified before this returns.
     ///
     /// # Errors
     ///
-    /// When there is none of that id.
+    /// If no subscription has this id.
     pub async fn update_subscription(
         &self,
         id: SubscriptionId,
         filter: Filter,
     ) -> Result<Progress, SubscriptionError> {
-        self.change_and_look(id, Change::Update(filter)).await
+        self.change_and_measure(id, Change::Update(filter)).await
     }
 
-    /// Moves a subscription. Whoever reads from it has heard of it when this returns.
+    /// Moves a subscription. Its readers are notified before this returns.
     ///
     /// # Errors
     ///
-    /// When there is none of that id, or the place cannot be read from.
+    /// If no subscription has this id, or the position cannot be read from.
     pub async fn seek_subscription(
         &self,
         id: SubscriptionId,
         start: Start,
     ) -> Result<Progress, SubscriptionError> {
-        let place = self.place(start).await?;
-        self.change_and_look(id, Change::Seek(place)).await
+        let position = self.seek_position(start).await?;
+        self.change_and_measure(id, Change::Seek(position)).await
     }
 
-    /// Removes a subscription. Whoever reads from it has heard of it when this returns.
+    /// Deletes a subscription. Its readers are notified before this returns.
     ///
     /// # Errors
     ///
-    /// When there is none of that id.
+    /// If no subscription has this id.
     pub async fn delete_subscription(&self, id: SubscriptionId) -> Result<(), SubscriptionError> {
         self.change(id, Change::Delete).await.map(drop)
     }
 
-    /// Moves a subscription forward to a cursor, unless it is there already, and says where it stands; that is on disk.
+    /// Moves a subscription forward to a cursor, unless it is already there or further. Returns its durable position.
     ///
     /// # Errors
     ///
-    /// When there is none of that id, its generation is not the one that was given, or the journal has not come to the
-    /// cursor.
+    /// If no subscription has this id, its generation is not `generation`, or the cursor is ahead of the journal.
     pub async fn acknowledge(
         &self,
         id: SubscriptionId,
         cursor: Cursor,
         generation: Option<u64>,
     ) -> Result<Cursor, SubscriptionError> {
-        let sequence = self.reached(cursor)?;
+        let sequence = self.sequence_of(cursor, OnExpired::Skip)?;
         let state = self.change(id, Change::Acknowledge { sequence, generation }).await?;
         Ok(self.cursor(state.sequence))
     }
 
-    /// How a subscription stands.
+    /// Returns a subscription and its lag.
     ///
     /// # Errors
     ///
-    /// When there is none of that id.
+    /// If no subscription has this id.
     pub async fn subscription(&self, id: &SubscriptionId) -> Result<Progress, SubscriptionError> {
         let LogRange { oldest, .. } = self.log_range();
         let subscription = self.find(id).await?;
         self.progress(subscription, oldest).await
     }
 
-    /// How subscriptions stand, in the order of their ids: those behind one, at most so many.
+    /// Returns at most `limit` subscriptions and their lags, in the order of their ids, starting after `after`.
     ///
     /// # Errors
     ///
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub async fn subscriptions(
         &self,
         after: Option<&SubscriptionId>,
-        most: u32,
+        limit: u32,
     ) -> Result<Vec<Progress>, Error> {
         let LogRange { oldest, .. } = self.log_range();
-        let subscriptions = self.store.subscriptions(after, most).await?;
+        let subscriptions = self.store.subscriptions(after, limit).await?;
         self.progress_of(subscriptions, oldest).await
     }
 
-    /// Starts reading from a subscription. With `with_raw`, events come with the webhook's body.
+    /// Starts reading from a subscription. With `with_raw`, events include the webhook's body.
     ///
     /// # Errors
     ///
-    /// When there is none of that id, or it has lost events and the reader does not skip them.
+    /// If no subscription has this id, or it has lost events and the reader does not skip them.
     pub async fn follow(
         &self,
         id: &SubscriptionId,
@@ -176,60 +177,53 @@ impl Journal {
         with_raw: bool,
     ) -> Result<FollowedSubscription, SubscriptionError> {
         loop {
-            let mut watching = self.subscription_changes.watch(id);
+            let mut watch = self.subscription_changes.watch(id);
             let LogRange { oldest, .. } = self.log_range();
             let subscription = self.find(id).await?;
-            if watching.over().is_some() {
-                // It may be what stands since that was found: then it must be watched from there.
+            if watch.invalidation().is_some() {
+                // The state that was found may be the one after the change. Then the watch must begin at that state.
                 continue;
             }
-            watching.found(subscription.generation);
+            watch.set_generation(subscription.generation);
             if on_expired == OnExpired::Fail && is_expired(&subscription, oldest) {
-                return Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) }.into());
+                return Err(self.cursor_expired(oldest - 1).into());
             }
             let reader = Reader::new(self.clone(), subscription.sequence, on_expired, with_raw);
             return Ok(FollowedSubscription {
-                reader: reader.from_subscription(id.clone()),
+                reader: reader.starting_at_subscription(id.clone()),
                 subscription,
-                watching,
+                watch,
             });
         }
     }
 
-    /// Where a subscription is to start.
-    async fn place(&self, start: Start) -> Result<SeekPosition, Error> {
+    /// Resolves where a subscription starts.
+    async fn seek_position(&self, start: Start) -> Result<SeekPosition, Error> {
         Ok(match start {
             Start::Latest => SeekPosition::Newest,
             Start::Earliest => SeekPosition::Oldest,
-            Start::After(cursor) => SeekPosition::After(self.kept(cursor)?),
-            Start::Since(moment) => match self.store.since(moment).await? {
-                TimeLocation { after, trimmed: false } => SeekPosition::After(after),
-                TimeLocation { after, trimmed: true } => {
-                    return Err(Error::CursorExpired { oldest: self.cursor(after) });
-                }
-            },
+            Start::After(cursor) => SeekPosition::After(self.sequence_of(cursor, OnExpired::Fail)?),
+            Start::Since(moment) => SeekPosition::After(self.sequence_at(moment).await?),
         })
     }
 
     async fn change(&self, id: SubscriptionId, change: Change) -> Result<Subscription, SubscriptionError> {
         let op = Op::Subscription(id, Box::new(change));
-        let mut done = self.store.commit(vec![op]).await.map_err(SubscriptionError::NotWritten)?;
-        let Some(OpResult::Changed(changed)) = done.pop() else {
-            unreachable!("what was asked for is answered")
+        let mut results = self.store.commit(vec![op]).await.map_err(SubscriptionError::NotWritten)?;
+        let Some(OpResult::Changed(changed)) = results.pop() else {
+            unreachable!("one op has one result of its kind")
         };
         match *changed {
             Changed::Applied(subscription) => Ok(subscription),
             Changed::Exists(_) => Err(SubscriptionError::Exists),
             Changed::NotFound => Err(SubscriptionError::Absent),
-            Changed::Expired { oldest } => {
-                Err(Error::CursorExpired { oldest: self.cursor(oldest - 1) }.into())
-            }
+            Changed::Expired { oldest } => Err(self.cursor_expired(oldest - 1).into()),
             Changed::Stale(Subscription { generation, .. }) => Err(SubscriptionError::Stale { generation }),
             Changed::TooMany => Err(SubscriptionError::TooMany),
         }
     }
 
-    async fn change_and_look(
+    async fn change_and_measure(
         &self,
         id: SubscriptionId,
         change: Change,
@@ -242,40 +236,40 @@ impl Journal {
     async fn find(&self, id: &SubscriptionId) -> Result<Subscription, SubscriptionError> {
         let subscription = self.store.subscription(id).await.map_err(Error::from)?;
         let subscription = subscription.ok_or(SubscriptionError::Absent)?;
-        self.come_to(subscription.sequence).await?;
+        self.wait_for_sequence(subscription.sequence).await?;
         Ok(subscription)
     }
 
     async fn progress(&self, subscription: Subscription, oldest: u64) -> Result<Progress, SubscriptionError> {
         let mut progress = self.progress_of(vec![subscription], oldest).await?;
-        Ok(progress.pop().expect("as many as were given"))
+        Ok(progress.pop().expect("one subscription has one lag"))
     }
 
-    /// How far subscriptions are behind that were read after `oldest` was the oldest event. In this order, for their
-    /// places may have moved on over what has gone since.
+    /// Computes the lag of subscriptions. `oldest` must be read before `subscriptions`, because a later trim may move
+    /// their positions.
     async fn progress_of(
         &self,
         subscriptions: Vec<Subscription>,
         oldest: u64,
     ) -> Result<Vec<Progress>, Error> {
         let sequences: Vec<u64> = subscriptions.iter().map(|subscription| subscription.sequence).collect();
-        let newest = self.come_to(sequences.iter().copied().max().unwrap_or(0)).await?;
+        let newest = self.wait_for_sequence(sequences.iter().copied().max().unwrap_or(0)).await?;
         let received = self.store.received_after(sequences).await?;
         let now = UnixMillis::now();
         let progress = subscriptions.into_iter().zip(received).map(|(subscription, received)| Progress {
             lag_events: newest.saturating_sub(subscription.sequence),
-            lag_time: received.map_or(Duration::ZERO, |at| since(at, now)),
+            lag_time: received.map_or(Duration::ZERO, |at| elapsed(at, now)),
             expired: is_expired(&subscription, oldest),
             subscription,
         });
         Ok(progress.collect())
     }
 
-    /// What is on disk may be found before it is told: waits until the journal is told to have come to a number, and
-    /// says where it ends.
-    async fn come_to(&self, sequence: u64) -> Result<u64, Error> {
-        let mut extents = self.store.log_ranges();
-        let log_range = extents.wait_for(|log_range| log_range.newest >= sequence).await;
+    /// Waits until the journal has published a sequence number, and returns the newest one. A read can find an event
+    /// before its commit is published.
+    async fn wait_for_sequence(&self, sequence: u64) -> Result<u64, Error> {
+        let mut log_ranges = self.store.log_ranges();
+        let log_range = log_ranges.wait_for(|log_range| log_range.newest >= sequence).await;
         Ok(log_range.map_err(|_| store::Error::Closed)?.newest)
     }
 }
@@ -284,7 +278,7 @@ fn is_expired(subscription: &Subscription, oldest: u64) -> bool {
     subscription.sequence + 1 < oldest
 }
 
-/// How long ago that was. The machine's clock may have gone back since.
-fn since(at: UnixMillis, now: UnixMillis) -> Duration {
+/// Returns the time since `at`. The system clock may have been set back since.
+fn elapsed(at: UnixMillis, now: UnixMillis) -> Duration {
     Duration::from_millis(u64::try_from(now.0.saturating_sub(at.0)).unwrap_or(0))
 }

@@ -1,4 +1,4 @@
-//! The journal's end, in memory: what readers that keep up are served from.
+//! The end of the journal in memory. Readers that keep up are served from it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -7,22 +7,22 @@ use tokio::sync::watch;
 
 use crate::store::StoredEvent;
 
-/// The most bytes of events that the tail holds; the newest run always stays, however large.
+/// The maximum number of bytes of events in the tail. The newest batch always stays, even if it is larger.
 const TAIL_BYTES: usize = 16 << 20;
 
-/// What an event costs beside its bytes, roughly: so that many tiny ones are counted too.
+/// The approximate cost of an event besides its bytes. It makes many tiny events count too.
 const EVENT_OVERHEAD: usize = 128;
 
-/// The newest runs of events, each one commit of the writer, shared by all readers.
+/// The newest batches of events, shared by all readers. Each batch is one commit of the writer.
 #[derive(Debug)]
 pub struct Tail {
-    runs: RwLock<Runs>,
+    batches: RwLock<Batches>,
     newest: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
-struct Runs {
-    runs: VecDeque<Arc<[StoredEvent]>>,
+struct Batches {
+    batches: VecDeque<Arc<[StoredEvent]>>,
     bytes: usize,
 }
 
@@ -33,49 +33,52 @@ impl Default for Tail {
 }
 
 impl Tail {
-    /// An empty one.
+    /// Makes an empty tail.
     pub fn new() -> Self {
-        Self { runs: RwLock::default(), newest: watch::Sender::new(0) }
+        Self { batches: RwLock::default(), newest: watch::Sender::new(0) }
     }
 
-    /// Says where the journal ended when it was opened.
+    /// Sets the newest sequence number of the journal that was opened.
     pub(super) fn start_at(&self, newest: u64) {
         self.newest.send_replace(newest);
     }
 
-    /// Takes what has just become durable.
-    pub fn push(&self, run: Arc<[StoredEvent]>) {
-        let Some(newest) = run.last().map(|event| event.sequence) else { return };
+    /// Adds events that have become durable.
+    pub fn push(&self, batch: Arc<[StoredEvent]>) {
+        let Some(newest) = batch.last().map(|event| event.sequence) else { return };
         {
-            let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
-            runs.bytes += size(&run);
-            runs.runs.push_back(run);
-            while runs.bytes > TAIL_BYTES && runs.runs.len() > 1 {
-                if let Some(oldest) = runs.runs.pop_front() {
-                    runs.bytes -= size(&oldest);
+            let mut batches = self.batches.write().unwrap_or_else(PoisonError::into_inner);
+            batches.bytes += size(&batch);
+            batches.batches.push_back(batch);
+            while batches.bytes > TAIL_BYTES && batches.batches.len() > 1 {
+                if let Some(oldest) = batches.batches.pop_front() {
+                    batches.bytes -= size(&oldest);
                 }
             }
         }
-        // Only now: whoever is woken finds the run.
+        // The batch is in the tail by now, so a reader that wakes up finds it.
         self.newest.send_replace(newest);
     }
 
-    /// The number of the newest event, and every change of it.
+    /// Watches the sequence number of the newest event.
     pub(super) fn newest(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
     }
 
-    /// The run that holds the event behind a number, if it is still here.
+    /// Returns the batch that contains the event after `sequence`, if it is in the tail.
     pub(super) fn batch_after(&self, sequence: u64) -> Option<Arc<[StoredEvent]>> {
-        let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
-        let at = runs.runs.partition_point(|run| run.last().is_none_or(|last| last.sequence <= sequence));
-        let run = runs.runs.get(at)?;
-        (run.first()?.sequence <= sequence + 1).then(|| Arc::clone(run))
+        let batches = self.batches.read().unwrap_or_else(PoisonError::into_inner);
+        let at = batches
+            .batches
+            .partition_point(|batch| batch.last().is_none_or(|last| last.sequence <= sequence));
+        let batch = batches.batches.get(at)?;
+        (batch.first()?.sequence <= sequence + 1).then(|| Arc::clone(batch))
     }
 }
 
-fn size(run: &[StoredEvent]) -> usize {
-    run.iter()
+fn size(batch: &[StoredEvent]) -> usize {
+    batch
+        .iter()
         .map(|event| EVENT_OVERHEAD + event.event.len() + event.raw.as_ref().map_or(0, bytes::Bytes::len))
         .sum()
 }
@@ -87,7 +90,7 @@ mod tests {
     use super::*;
     use crate::domain::EventType;
 
-    fn run(sequences: std::ops::RangeInclusive<u64>, bytes: usize) -> Arc<[StoredEvent]> {
+    fn batch(sequences: std::ops::RangeInclusive<u64>, bytes: usize) -> Arc<[StoredEvent]> {
         sequences
             .map(|sequence| StoredEvent {
                 sequence,
@@ -99,16 +102,16 @@ mod tests {
             .collect()
     }
 
-    fn first(run: Option<Arc<[StoredEvent]>>) -> Option<u64> {
-        run.map(|run| run[0].sequence)
+    fn first(batch: Option<Arc<[StoredEvent]>>) -> Option<u64> {
+        batch.map(|batch| batch[0].sequence)
     }
 
     #[test]
-    fn the_run_behind_a_number_is_the_one_that_holds_the_next_event() {
+    fn batch_after_returns_the_batch_with_the_next_event() {
         let tail = Tail::new();
-        tail.push(run(5..=7, 10));
-        tail.push(run(8..=8, 10));
-        assert_eq!(first(tail.batch_after(3)), None, "event 4 is not here");
+        tail.push(batch(5..=7, 10));
+        tail.push(batch(8..=8, 10));
+        assert_eq!(first(tail.batch_after(3)), None, "event 4 is not in the tail");
         assert_eq!(first(tail.batch_after(4)), Some(5));
         assert_eq!(first(tail.batch_after(6)), Some(5));
         assert_eq!(first(tail.batch_after(7)), Some(8));
@@ -117,15 +120,15 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_stays_within_its_bytes_but_always_keeps_the_newest_run() {
+    fn tail_respects_its_byte_limit_but_keeps_the_newest_batch() {
         let tail = Tail::new();
-        tail.push(run(1..=1, TAIL_BYTES / 2));
-        tail.push(run(2..=2, TAIL_BYTES / 2 - 1_000));
+        tail.push(batch(1..=1, TAIL_BYTES / 2));
+        tail.push(batch(2..=2, TAIL_BYTES / 2 - 1_000));
         assert_eq!(first(tail.batch_after(0)), Some(1));
-        tail.push(run(3..=3, 2_000));
+        tail.push(batch(3..=3, 2_000));
         assert_eq!(first(tail.batch_after(0)), None);
         assert_eq!(first(tail.batch_after(1)), Some(2));
-        tail.push(run(4..=4, 2 * TAIL_BYTES));
+        tail.push(batch(4..=4, 2 * TAIL_BYTES));
         assert_eq!(first(tail.batch_after(2)), None);
         assert_eq!(first(tail.batch_after(3)), Some(4));
     }

@@ -1,4 +1,4 @@
-//! One connection, from its first byte to its end.
+//! One connection.
 
 use std::convert::Infallible;
 use std::future::{self, Future};
@@ -23,66 +23,66 @@ use tower::util::ServiceExt as _;
 
 use super::connection_state::ConnectionState;
 
-/// The most bytes of a request's header; more are answered 431. As much as common proxies let through.
+/// The maximum size of a request's header; a larger one gets status 431. Common proxies have the same limit.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 
-/// Serves a connection until its peer leaves, is too slow or has to make room, or until the listener stops.
-pub(super) async fn converse(
+/// Serves a connection until its peer closes it, it exceeds a deadline, it is evicted, or the listener stops.
+pub(super) async fn serve(
     stream: TcpStream,
     router: Router,
-    turn: Arc<ConnectionState>,
+    state: Arc<ConnectionState>,
     stopping: CancellationToken,
 ) {
-    // Answers are small and go out at once; a socket that refuses the option still works.
+    // Responses are small and are sent at once. A socket that refuses the option still works.
     let _ = stream.set_nodelay(true);
-    let io = TokioIo::new(ObservedIo { stream, turn: Arc::clone(&turn) });
+    let io = TokioIo::new(ObservedIo { stream, state: Arc::clone(&state) });
     let service = service_fn(|request: Request<Incoming>| {
-        let (router, turn) = (router.clone(), Arc::clone(&turn));
+        let (router, state) = (router.clone(), Arc::clone(&state));
         async move {
-            let arriving = turn.begin();
+            let in_flight = state.on_request();
             let request = request.map(|body| {
                 Body::new(body.map_frame(move |frame| {
-                    let _ = &arriving;
+                    let _ = &in_flight;
                     frame
                 }))
             });
-            let answer = router.oneshot(request).await;
-            turn.answer();
-            answer as Result<_, Infallible>
+            let response = router.oneshot(request).await;
+            state.on_response();
+            response as Result<_, Infallible>
         }
     });
-    let served = http1::Builder::new()
+    let connection = http1::Builder::new()
         .max_buf_size(MAX_HEADER_BYTES)
-        // It would count from the end of the last request, and there is a time of its own for that.
+        // Hyper's timeout would count from the end of the last request. [`ConnectionState::deadline`] is used instead.
         .header_read_timeout(None)
         .serve_connection(io, service);
-    let mut served = pin!(served);
-    // How a connection ended is of no use to anybody: whoever got no answer has to ask again.
+    let mut connection = pin!(connection);
+    // The result is ignored, because after any error a peer without a response must retry.
     tokio::select! {
         biased;
-        () = in_time(served.as_mut(), &turn) => return,
-        () = turn.cut() => return,
+        () = run_until_deadline(connection.as_mut(), &state) => return,
+        () = state.evicted() => return,
         () = stopping.cancelled() => {}
     }
-    if turn.has_request() {
-        served.as_mut().graceful_shutdown();
+    if state.has_request() {
+        connection.as_mut().graceful_shutdown();
         tokio::select! {
             biased;
-            () = in_time(served, &turn) => {}
-            () = turn.cut() => {}
+            () = run_until_deadline(connection, &state) => {}
+            () = state.evicted() => {}
         }
     }
 }
 
-/// Drives a connection to its end, or to a deadline.
-async fn in_time<F: Future>(mut served: Pin<&mut F>, turn: &ConnectionState) {
+/// Drives a connection until it ends or reaches its deadline.
+async fn run_until_deadline<F: Future>(mut connection: Pin<&mut F>, state: &ConnectionState) {
     let mut sleep = pin!(tokio::time::sleep_until(Instant::now()));
     future::poll_fn(|cx| {
-        if served.as_mut().poll(cx).is_ready() {
+        if connection.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        // What was just done may have moved it.
-        let Some(deadline) = turn.deadline() else { return Poll::Pending };
+        // The poll may have changed the deadline.
+        let Some(deadline) = state.deadline() else { return Poll::Pending };
         if sleep.deadline() != deadline {
             sleep.as_mut().reset(deadline);
         }
@@ -91,11 +91,12 @@ async fn in_time<F: Future>(mut served: Pin<&mut F>, turn: &ConnectionState) {
     .await;
 }
 
-/// The stream below HTTP, which sees what HTTP does not tell: that a header has begun, and that an answer was taken.
+/// The TCP stream below HTTP. It observes what hyper does not report: the first byte of a header, and the flush of a
+/// response.
 #[derive(Debug)]
 struct ObservedIo {
     stream: TcpStream,
-    turn: Arc<ConnectionState>,
+    state: Arc<ConnectionState>,
 }
 
 impl AsyncRead for ObservedIo {
@@ -107,7 +108,7 @@ impl AsyncRead for ObservedIo {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         if buf.filled().len() > before {
-            self.turn.heard();
+            self.state.on_read();
         }
         Poll::Ready(Ok(()))
     }
@@ -132,9 +133,9 @@ impl AsyncWrite for ObservedIo {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        // Hyper flushes the stream only after its own buffer is empty: the whole answer is in the socket. It makes no
-        // other before.
-        self.turn.flushed();
+        // Hyper flushes the stream only after its own buffer is empty, so the whole response is in the socket. Hyper
+        // starts no other response before.
+        self.state.on_flush();
         Poll::Ready(Ok(()))
     }
 

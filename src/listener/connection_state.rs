@@ -1,4 +1,4 @@
-//! Whose turn it is on a connection, and how long that may last.
+//! The state of one connection and its deadline.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,12 +8,12 @@ use tokio_util::sync::CancellationToken;
 use super::Limits;
 use super::idle_queue::{IdleQueue, Ticket};
 
-/// Where a connection stands. All know of it that see a part: the stream below HTTP, and the service above.
+/// The state of a connection. Both the TCP stream below HTTP and the service above it update it.
 #[derive(Debug)]
 pub(super) struct ConnectionState {
-    line: Arc<IdleQueue>,
+    idle_queue: Arc<IdleQueue>,
     limits: Limits,
-    cut: CancellationToken,
+    eviction: CancellationToken,
     state: Mutex<State>,
 }
 
@@ -21,104 +21,104 @@ pub(super) struct ConnectionState {
 struct State {
     phase: Phase,
     since: Instant,
-    /// In the line, while it is the peer's turn.
-    place: Option<Ticket>,
+    /// The connection's entry in the idle queue, while it waits for its peer.
+    ticket: Option<Ticket>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Nothing of a request is there.
+    /// No byte of a request has arrived.
     Idle,
-    /// Some of its header is there.
-    Head,
+    /// A part of the header has arrived.
+    ReadingHead,
     /// The service has the header, and the body is arriving.
-    Body,
-    /// The service has all that it wants.
-    Working,
-    /// The answer is on its way, and the peer has to take it.
-    Answer,
+    ReadingBody,
+    /// The service has read as much of the body as it needs.
+    Processing,
+    /// The response is being sent, and the peer must read it.
+    Responding,
 }
 
-/// Held by a request's body: when the service drops it, the service has all that it wants.
+/// A guard in the request's body. When the service drops it, the service does not need the rest of the body.
 #[derive(Debug)]
 pub(super) struct RequestInFlight(Arc<ConnectionState>);
 
 impl ConnectionState {
-    /// A new connection: the peer has to begin.
-    pub(super) fn new(line: Arc<IdleQueue>, limits: Limits) -> Self {
-        let cut = CancellationToken::new();
-        let place = Some(line.join(cut.clone()));
-        let state = State { phase: Phase::Idle, since: Instant::now(), place };
-        Self { line, limits, cut, state: Mutex::new(state) }
+    /// A new connection waits for its peer.
+    pub(super) fn new(idle_queue: Arc<IdleQueue>, limits: Limits) -> Self {
+        let eviction = CancellationToken::new();
+        let ticket = Some(idle_queue.insert(eviction.clone()));
+        let state = State { phase: Phase::Idle, since: Instant::now(), ticket };
+        Self { idle_queue, limits, eviction, state: Mutex::new(state) }
     }
 
-    /// Ends when the connection has to make room.
-    pub(super) async fn cut(&self) {
-        self.cut.cancelled().await;
+    /// Waits until the connection is evicted.
+    pub(super) async fn evicted(&self) {
+        self.eviction.cancelled().await;
     }
 
-    /// Bytes have come.
-    pub(super) fn heard(&self) {
+    /// Records that bytes have arrived.
+    pub(super) fn on_read(&self) {
         let mut state = self.state();
         if state.phase == Phase::Idle {
-            self.enter(&mut state, Phase::Head);
+            self.enter(&mut state, Phase::ReadingHead);
         }
     }
 
-    /// A request's header is there in full.
-    pub(super) fn begin(self: &Arc<Self>) -> RequestInFlight {
-        self.enter(&mut self.state(), Phase::Body);
+    /// Records that a request's header is complete.
+    pub(super) fn on_request(self: &Arc<Self>) -> RequestInFlight {
+        self.enter(&mut self.state(), Phase::ReadingBody);
         RequestInFlight(Arc::clone(self))
     }
 
-    /// The service has answered.
-    pub(super) fn answer(&self) {
-        self.enter(&mut self.state(), Phase::Answer);
+    /// Records that the service has responded.
+    pub(super) fn on_response(&self) {
+        self.enter(&mut self.state(), Phase::Responding);
     }
 
-    /// All that was written is on its way.
-    pub(super) fn flushed(&self) {
+    /// Records that all written bytes are in the socket.
+    pub(super) fn on_flush(&self) {
         let mut state = self.state();
-        if state.phase == Phase::Answer {
+        if state.phase == Phase::Responding {
             self.enter(&mut state, Phase::Idle);
         }
     }
 
-    /// Whether a request is under way, and its answer may be waited for.
+    /// Returns whether a request is in progress and its response must still be sent.
     pub(super) fn has_request(&self) -> bool {
         match self.state().phase {
-            Phase::Idle | Phase::Head => false,
-            Phase::Body | Phase::Working | Phase::Answer => true,
+            Phase::Idle | Phase::ReadingHead => false,
+            Phase::ReadingBody | Phase::Processing | Phase::Responding => true,
         }
     }
 
-    /// Until when it may stay as it is.
+    /// Returns when the connection must have left its current phase.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let state = self.state();
         match state.phase {
             Phase::Idle => Some(state.since + self.limits.idle),
-            Phase::Head | Phase::Answer => Some(state.since + self.limits.slow),
-            Phase::Body | Phase::Working => None,
+            Phase::ReadingHead | Phase::Responding => Some(state.since + self.limits.slow),
+            Phase::ReadingBody | Phase::Processing => None,
         }
     }
 
-    /// Each phase is a wait of its own, but a byte of a header must not be enough to be new in the line.
+    /// Each phase has a new entry in the queue, except that bytes of a header must not move a connection to the end.
     fn enter(&self, state: &mut State, phase: Phase) {
         state.phase = phase;
         state.since = Instant::now();
         match phase {
-            Phase::Head => {}
-            Phase::Idle | Phase::Body | Phase::Answer => {
-                self.leave(state);
-                state.place = Some(self.line.join(self.cut.clone()));
+            Phase::ReadingHead => {}
+            Phase::Idle | Phase::ReadingBody | Phase::Responding => {
+                self.leave_queue(state);
+                state.ticket = Some(self.idle_queue.insert(self.eviction.clone()));
             }
-            Phase::Working => self.leave(state),
+            Phase::Processing => self.leave_queue(state),
         }
     }
 
-    fn leave(&self, state: &mut State) {
-        if let Some(place) = state.place.take() {
-            self.line.leave(place);
+    fn leave_queue(&self, state: &mut State) {
+        if let Some(ticket) = state.ticket.take() {
+            self.idle_queue.remove(ticket);
         }
     }
 
@@ -129,15 +129,15 @@ impl ConnectionState {
 
 impl Drop for ConnectionState {
     fn drop(&mut self) {
-        self.leave(&mut self.state());
+        self.leave_queue(&mut self.state());
     }
 }
 
 impl Drop for RequestInFlight {
     fn drop(&mut self) {
         let mut state = self.0.state();
-        if state.phase == Phase::Body {
-            self.0.enter(&mut state, Phase::Working);
+        if state.phase == Phase::ReadingBody {
+            self.0.enter(&mut state, Phase::Processing);
         }
     }
 }
@@ -156,48 +156,54 @@ mod tests {
     };
 
     #[tokio::test(start_paused = true)]
-    async fn only_who_waits_for_the_peer_stands_in_the_line() {
-        let line = Arc::new(IdleQueue::default());
-        let turn = Arc::new(ConnectionState::new(Arc::clone(&line), LIMITS));
-        turn.heard();
-        let arriving = turn.begin();
-        drop(arriving);
-        assert!(!line.cut_first(), "what is worked on is not closed");
-        turn.answer();
-        turn.flushed();
-        assert!(line.cut_first());
-        assert!(turn.cut.is_cancelled());
-        drop(turn);
-        assert!(!line.cut_first());
+    async fn only_connections_waiting_for_the_peer_can_be_evicted() {
+        let idle_queue = Arc::new(IdleQueue::default());
+        let connection = Arc::new(ConnectionState::new(Arc::clone(&idle_queue), LIMITS));
+        connection.on_read();
+        let in_flight = connection.on_request();
+        drop(in_flight);
+        assert!(!idle_queue.evict_oldest(), "a request that is being processed is not evicted");
+        connection.on_response();
+        connection.on_flush();
+        assert!(idle_queue.evict_oldest());
+        assert!(connection.eviction.is_cancelled());
+        drop(connection);
+        assert!(!idle_queue.evict_oldest());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn more_bytes_of_a_header_win_neither_time_nor_a_better_place() {
-        let line = Arc::new(IdleQueue::default());
-        let turn = Arc::new(ConnectionState::new(Arc::clone(&line), LIMITS));
-        let other = ConnectionState::new(Arc::clone(&line), LIMITS);
-        turn.heard();
-        let deadline = turn.deadline().expect("a header has one");
+    async fn more_header_bytes_extend_no_deadline() {
+        let idle_queue = Arc::new(IdleQueue::default());
+        let connection = Arc::new(ConnectionState::new(Arc::clone(&idle_queue), LIMITS));
+        let other = ConnectionState::new(Arc::clone(&idle_queue), LIMITS);
+        connection.on_read();
+        let deadline = connection.deadline().expect("a header has a deadline");
         assert_eq!(deadline, Instant::now() + LIMITS.slow);
         tokio::time::advance(Duration::from_secs(9)).await;
-        turn.heard();
-        assert_eq!(turn.deadline(), Some(deadline));
-        assert!(line.cut_first());
-        assert!(turn.cut.is_cancelled() && !other.cut.is_cancelled());
+        connection.on_read();
+        assert_eq!(connection.deadline(), Some(deadline));
+        assert!(idle_queue.evict_oldest());
+        assert!(connection.eviction.is_cancelled() && !other.eviction.is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_time_between_requests_is_counted_from_the_last_answer() {
-        let turn = Arc::new(ConnectionState::new(Arc::default(), LIMITS));
-        assert_eq!(turn.deadline(), Some(Instant::now() + LIMITS.idle));
-        let arriving = turn.begin();
-        assert_eq!((turn.deadline(), turn.has_request()), (None, true));
-        drop(arriving);
-        assert_eq!((turn.deadline(), turn.has_request()), (None, true));
-        turn.answer();
-        assert_eq!((turn.deadline(), turn.has_request()), (Some(Instant::now() + LIMITS.slow), true));
+    async fn idle_time_counts_from_the_last_response() {
+        let connection = Arc::new(ConnectionState::new(Arc::default(), LIMITS));
+        assert_eq!(connection.deadline(), Some(Instant::now() + LIMITS.idle));
+        let in_flight = connection.on_request();
+        assert_eq!((connection.deadline(), connection.has_request()), (None, true));
+        drop(in_flight);
+        assert_eq!((connection.deadline(), connection.has_request()), (None, true));
+        connection.on_response();
+        assert_eq!(
+            (connection.deadline(), connection.has_request()),
+            (Some(Instant::now() + LIMITS.slow), true)
+        );
         tokio::time::advance(Duration::from_secs(1)).await;
-        turn.flushed();
-        assert_eq!((turn.deadline(), turn.has_request()), (Some(Instant::now() + LIMITS.idle), false));
+        connection.on_flush();
+        assert_eq!(
+            (connection.deadline(), connection.has_request()),
+            (Some(Instant::now() + LIMITS.idle), false)
+        );
     }
 }

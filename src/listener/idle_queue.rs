@@ -1,4 +1,4 @@
-//! The connections that wait for their peers, the longest wait first.
+//! The connections that wait for their peers, longest wait first.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,55 +7,55 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio_util::sync::CancellationToken;
 
-/// A place in the line; places of those who came later are larger.
+/// The key of an entry. Later entries have larger keys.
 pub(super) type Ticket = u64;
 
-/// Who waits for a peer, and how each is cut.
+/// The waiting connections and the tokens that evict them.
 #[derive(Debug, Default)]
 pub(super) struct IdleQueue {
-    places: Mutex<Places>,
-    joined: Notify,
+    entries: Mutex<Entries>,
+    inserted: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Places {
+struct Entries {
     next: Ticket,
-    taken: BTreeMap<Ticket, CancellationToken>,
+    tokens: BTreeMap<Ticket, CancellationToken>,
 }
 
 impl IdleQueue {
-    /// Stands at the end of the line.
-    pub(super) fn join(&self, cut: CancellationToken) -> Ticket {
-        let mut places = self.places();
-        let place = places.next;
-        places.next += 1;
-        places.taken.insert(place, cut);
-        drop(places);
-        self.joined.notify_one();
-        place
+    /// Adds an entry at the end.
+    pub(super) fn insert(&self, eviction: CancellationToken) -> Ticket {
+        let mut entries = self.entries();
+        let ticket = entries.next;
+        entries.next += 1;
+        entries.tokens.insert(ticket, eviction);
+        drop(entries);
+        self.inserted.notify_one();
+        ticket
     }
 
-    /// Leaves the line; nothing, if the place has been taken away.
-    pub(super) fn leave(&self, place: Ticket) {
-        self.places().taken.remove(&place);
+    /// Removes an entry. Does nothing if it was evicted.
+    pub(super) fn remove(&self, ticket: Ticket) {
+        self.entries().tokens.remove(&ticket);
     }
 
-    /// Cuts the one at the front. False when nobody waits.
-    pub(super) fn cut_first(&self) -> bool {
-        let first = self.places().taken.pop_first();
-        first.is_some_and(|(_, cut)| {
-            cut.cancel();
+    /// Evicts the connection that has waited the longest. Returns false if none waits.
+    pub(super) fn evict_oldest(&self) -> bool {
+        let first = self.entries().tokens.pop_first();
+        first.is_some_and(|(_, eviction)| {
+            eviction.cancel();
             true
         })
     }
 
-    /// Ends when somebody has joined. There is one that asks for it.
-    pub(super) fn joined(&self) -> Notified<'_> {
-        self.joined.notified()
+    /// Waits until an entry is inserted. Only one task may wait.
+    pub(super) fn inserted(&self) -> Notified<'_> {
+        self.inserted.notified()
     }
 
-    fn places(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -64,19 +64,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_wait_is_cut_first_and_who_left_is_not_cut() {
-        let line = IdleQueue::default();
-        let cuts: Vec<CancellationToken> = (0..4).map(|_| CancellationToken::new()).collect();
-        let places: Vec<Ticket> = cuts.iter().map(|cut| line.join(cut.clone())).collect();
-        line.leave(places[0]);
-        // The second one's wait begins anew.
-        line.leave(places[1]);
-        line.join(cuts[1].clone());
-        let cut = || cuts.iter().map(CancellationToken::is_cancelled).collect::<Vec<_>>();
-        assert!(line.cut_first());
-        assert_eq!(cut(), [false, false, true, false]);
-        assert!(line.cut_first() && line.cut_first());
-        assert_eq!(cut(), [false, true, true, true]);
-        assert!(!line.cut_first());
+    fn longest_idle_connection_is_evicted_first() {
+        let queue = IdleQueue::default();
+        let evictions: Vec<CancellationToken> = (0..4).map(|_| CancellationToken::new()).collect();
+        let tickets: Vec<Ticket> = evictions.iter().map(|eviction| queue.insert(eviction.clone())).collect();
+        queue.remove(tickets[0]);
+        // The second connection starts a new wait.
+        queue.remove(tickets[1]);
+        queue.insert(evictions[1].clone());
+        let evicted = || evictions.iter().map(CancellationToken::is_cancelled).collect::<Vec<_>>();
+        assert!(queue.evict_oldest());
+        assert_eq!(evicted(), [false, false, true, false]);
+        assert!(queue.evict_oldest() && queue.evict_oldest());
+        assert_eq!(evicted(), [false, true, true, true]);
+        assert!(!queue.evict_oldest());
     }
 }

@@ -1,9 +1,9 @@
-//! An HTTP/1 listener that bounds what its peers can hold: time, connections, header bytes.
+//! An HTTP/1 listener that limits what its peers can hold: time, connections and header bytes.
 //!
-//! **Invariants.** A connection waits for its peer for a bounded time only. When all connections are taken, a newcomer
-//! gets the place of the one that has waited for its peer the longest, so that whoever holds many connections pushes out
-//! their own; a connection for whose request everything is there is never closed for a newcomer. A connection without a
-//! request does not delay the end.
+//! **Invariants.** A connection waits for its peer only for a bounded time. If all connections are in use, a new one
+//! replaces the one that has waited for its peer the longest. So a peer that holds many connections evicts its own. A
+//! connection whose request has arrived completely is never evicted. A connection without a request does not delay the
+//! shutdown.
 
 mod connection;
 mod connection_state;
@@ -22,54 +22,54 @@ use crate::telemetry::log_throttle::LogThrottle;
 use connection_state::ConnectionState;
 use idle_queue::IdleQueue;
 
-/// A pause after an `accept` that failed for a lack of something, which is nearly always file descriptors.
+/// The pause after an `accept` that failed for lack of a resource, nearly always file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often the log tells of the same.
-const SPARINGLY: Duration = Duration::from_secs(10);
+/// The minimum time between two log lines of the same kind.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What peers may hold.
+/// The limits for peers.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// The section of the configuration that the listener belongs to, for the log.
     pub section: &'static str,
-    /// The most open connections. One more waits until it has been given the place of another.
+    /// The maximum number of open connections. One more waits until another was evicted or has ended.
     pub connections: usize,
-    /// How long a connection may stand without a request.
+    /// How long a connection may stay open without a request.
     pub idle: Duration,
-    /// How long a request's header may take to arrive, and then its answer to be taken. The time of its body is for
-    /// the service to bound.
+    /// How long a request's header may take to arrive, and then how long its response may take to be read. The service
+    /// limits the time of the body.
     pub slow: Duration,
 }
 
-/// Serves until `stopping` is cancelled. Then connections without a request are closed at once, and this ends when the
-/// others have got their answers. Dropping it cuts all of them off.
+/// Serves until `stopping` is cancelled. Then it closes connections without a request at once, and returns when the
+/// others have sent their responses. Dropping the future aborts all connections.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stopping: CancellationToken) {
-    let mut doors = Acceptor {
+    let mut acceptor = Acceptor {
         section: limits.section,
-        most: limits.connections,
-        line: Arc::new(IdleQueue::default()),
+        max_connections: limits.connections,
+        idle_queue: Arc::new(IdleQueue::default()),
         connections: JoinSet::new(),
-        pushed_out: LogThrottle::new(SPARINGLY),
-        short: LogThrottle::new(SPARINGLY),
+        eviction_log: LogThrottle::new(LOG_INTERVAL),
+        accept_error_log: LogThrottle::new(LOG_INTERVAL),
     };
     loop {
         let accepted = tokio::select! {
             biased;
             () = stopping.cancelled() => break,
-            Some(_) = doors.connections.join_next() => continue,
+            Some(_) = acceptor.connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
         let ready = async {
             match accepted {
                 Ok((stream, _)) => {
-                    doors.make_room().await;
-                    let turn = Arc::new(ConnectionState::new(Arc::clone(&doors.line), limits));
-                    let conversation = connection::converse(stream, router.clone(), turn, stopping.clone());
-                    doors.connections.spawn(conversation);
+                    acceptor.wait_for_slot().await;
+                    let state = Arc::new(ConnectionState::new(Arc::clone(&acceptor.idle_queue), limits));
+                    let serving = connection::serve(stream, router.clone(), state, stopping.clone());
+                    acceptor.connections.spawn(serving);
                 }
-                Err(error) if is_of_the_peer(&error) => {}
-                Err(error) => doors.fall_short(&error).await,
+                Err(error) if is_peer_error(&error) => {}
+                Err(error) => acceptor.on_accept_error(&error).await,
             }
         };
         if stopping.run_until_cancelled(ready).await.is_none() {
@@ -77,56 +77,56 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stoppi
         }
     }
     drop(listener);
-    while doors.connections.join_next().await.is_some() {}
+    while acceptor.connections.join_next().await.is_some() {}
 }
 
-/// What is open, and how more gets in.
+/// The open connections and their limit.
 struct Acceptor {
     section: &'static str,
-    most: usize,
-    line: Arc<IdleQueue>,
+    max_connections: usize,
+    idle_queue: Arc<IdleQueue>,
     connections: JoinSet<()>,
-    pushed_out: LogThrottle,
-    short: LogThrottle,
+    eviction_log: LogThrottle,
+    accept_error_log: LogThrottle,
 }
 
 impl Acceptor {
-    /// Waits until there is room for one more. When requests of all connections are worked on, that is when the first
-    /// of them ends or waits for its peer again.
-    async fn make_room(&mut self) {
-        while self.connections.len() >= self.most {
-            let joined = self.line.joined();
-            if self.line.cut_first() {
-                if let Some(suppressed) = self.pushed_out.now() {
+    /// Waits until one more connection fits. If requests of all connections are being processed, it waits until one of
+    /// them ends or waits for its peer again.
+    async fn wait_for_slot(&mut self) {
+        while self.connections.len() >= self.max_connections {
+            let inserted = self.idle_queue.inserted();
+            if self.idle_queue.evict_oldest() {
+                if let Some(suppressed) = self.eviction_log.allow() {
                     tracing::warn!(
                         listener = self.section,
-                        most = self.most,
+                        max_connections = self.max_connections,
                         suppressed,
-                        "all connections are taken: the one that waited longest for its peer was closed"
+                        "connection limit reached: evicted the connection that had waited longest for its peer"
                     );
                 }
                 self.connections.join_next().await;
             } else {
                 tokio::select! {
                     _ = self.connections.join_next() => {}
-                    () = joined => {}
+                    () = inserted => {}
                 }
             }
         }
     }
 
-    /// There are too few file descriptors, or too little memory. Those who wait are the ones to make room, here too.
-    async fn fall_short(&self, error: &io::Error) {
-        self.line.cut_first();
-        if let Some(suppressed) = self.short.now() {
-            tracing::warn!(listener = self.section, %error, suppressed, "a connection could not be taken in");
+    /// Handles a lack of file descriptors or memory. The connection that has waited the longest is evicted here too.
+    async fn on_accept_error(&self, error: &io::Error) {
+        self.idle_queue.evict_oldest();
+        if let Some(suppressed) = self.accept_error_log.allow() {
+            tracing::warn!(listener = self.section, %error, suppressed, "connection accept failed");
         }
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }
 
-/// Whether only the connection that was to be accepted is broken.
-fn is_of_the_peer(error: &io::Error) -> bool {
+/// Returns whether only the connection that was being accepted is broken.
+fn is_peer_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted

@@ -1,4 +1,4 @@
-//! Shows the operator what the journal spans, and how far subscriptions are behind.
+//! Gauges for the journal's range and for the lag of subscriptions.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -13,87 +13,91 @@ use crate::telemetry::metrics::{
     SUBSCRIPTION_LAG_EVENTS, SUBSCRIPTION_LAG_SECONDS,
 };
 
-/// The least time between two looks: nobody reads gauges more often.
-const REST: Duration = Duration::from_secs(1);
+/// The minimum time between two updates. Scrapes are not more frequent.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The most time between two looks: subscriptions move, and time passes, while nothing comes.
-const EVERY: Duration = Duration::from_secs(5);
+/// The maximum time between two updates. Without new events, subscriptions still move and lags in seconds still grow.
+const MAX_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How far the newest event may be ahead of the clock before that is told.
-const AHEAD: Duration = Duration::from_secs(60);
+/// How far the newest event's receive time may be ahead of the clock before this is logged.
+const MAX_AHEAD: Duration = Duration::from_secs(60);
 
-/// Keeps the journal's gauges true.
+/// Updates the journal's gauges.
 #[derive(Debug)]
 pub struct Gauges {
     store: Store,
-    /// The subscriptions that are shown.
-    shown: HashSet<SubscriptionId>,
-    /// Whether it was told that the newest event is ahead of the clock.
-    told_ahead: bool,
+    /// The subscriptions that have a series.
+    with_series: HashSet<SubscriptionId>,
+    /// Whether it was logged that the newest event is ahead of the clock.
+    logged_ahead: bool,
 }
 
 impl Gauges {
-    /// What must be run for the gauges to be true.
+    /// Makes the task. The gauges are updated while [`run`](Self::run) runs.
     pub fn new(store: Store) -> Self {
-        Self { store, shown: HashSet::new(), told_ahead: false }
+        Self { store, with_series: HashSet::new(), logged_ahead: false }
     }
 
-    /// Runs until it is dropped, or the store has closed.
+    /// Runs until it is dropped or the store has closed.
     pub async fn run(mut self) {
-        let mut extents = self.store.log_ranges();
+        let mut log_ranges = self.store.log_ranges();
         let bytes = self.store.bytes();
         loop {
-            let LogRange { oldest, newest } = *extents.borrow_and_update();
+            let LogRange { oldest, newest } = *log_ranges.borrow_and_update();
             gauge!(JOURNAL_OLDEST).set(oldest as f64);
             gauge!(JOURNAL_NEWEST).set(newest as f64);
             gauge!(JOURNAL_BYTES).set(*bytes.borrow() as f64);
-            // A store that cannot be read now leaves the last values standing, and is known by other signs.
-            let _ = self.show_subscriptions(newest).await;
-            if let Ok(ends) = self.store.time_range().await {
-                gauge!(JOURNAL_OLDEST_RECEIVE).set(seconds(ends.map(|TimeRange { oldest, .. }| oldest)));
-                gauge!(JOURNAL_NEWEST_RECEIVE).set(seconds(ends.map(|TimeRange { newest, .. }| newest)));
-                self.tell_ahead(
-                    ends.is_some_and(|TimeRange { newest, .. }| newest > UnixMillis::now().plus(AHEAD)),
+            // If the store cannot be read, the gauges keep their last values. Other metrics and the log report the
+            // failure.
+            let _ = self.update_lag(newest).await;
+            if let Ok(time_range) = self.store.time_range().await {
+                gauge!(JOURNAL_OLDEST_RECEIVE)
+                    .set(seconds(time_range.map(|TimeRange { oldest, .. }| oldest)));
+                gauge!(JOURNAL_NEWEST_RECEIVE)
+                    .set(seconds(time_range.map(|TimeRange { newest, .. }| newest)));
+                self.log_ahead(
+                    time_range
+                        .is_some_and(|TimeRange { newest, .. }| newest > UnixMillis::now().plus(MAX_AHEAD)),
                 );
             }
-            time::sleep(REST).await;
-            // An error that has not come in time is no error.
-            if let Ok(Err(_)) = time::timeout(EVERY - REST, extents.changed()).await {
+            time::sleep(MIN_INTERVAL).await;
+            // A timeout means that the range has not changed. Only a closed channel ends the task.
+            if let Ok(Err(_)) = time::timeout(MAX_INTERVAL - MIN_INTERVAL, log_ranges.changed()).await {
                 return;
             }
         }
     }
 
-    /// Receive times never go back: a clock that was ahead for a while has left its mark.
-    fn tell_ahead(&mut self, ahead: bool) {
-        if ahead && !self.told_ahead {
+    /// Receive times never decrease. If the clock was ahead for a while, the newest event's receive time remains ahead.
+    fn log_ahead(&mut self, ahead: bool) {
+        if ahead && !self.logged_ahead {
             tracing::error!(
-                "the newest event was received later than the clock says: until the clock has come to that, events get the \
-                 same time, nothing younger is let go by age, and lags in seconds read too low"
+                "the newest event's receive time is ahead of the system clock: until the clock reaches it, new events get the \
+                 same receive time, later events do not expire by age, and lags in seconds are too low"
             );
         }
-        self.told_ahead = ahead;
+        self.logged_ahead = ahead;
     }
 
-    async fn show_subscriptions(&mut self, newest: u64) -> Result<(), store::Error> {
+    async fn update_lag(&mut self, newest: u64) -> Result<(), store::Error> {
         let subscription_positions = self.store.subscription_positions().await?;
         let now = UnixMillis::now();
-        // A series cannot be taken back. One of a subscription that is gone shows no lag.
-        let mut gone = std::mem::take(&mut self.shown);
+        // A series cannot be removed, so a deleted subscription is set to lag 0.
+        let mut removed = std::mem::take(&mut self.with_series);
         for SubscriptionPosition { id, sequence, received } in subscription_positions {
             let lag_milliseconds = received.map_or(0, |at| now.0.saturating_sub(at.0).max(0));
-            show(&id, newest.saturating_sub(sequence), lag_milliseconds as f64 / 1_000.0);
-            gone.remove(&id);
-            self.shown.insert(id);
+            set_lag(&id, newest.saturating_sub(sequence), lag_milliseconds as f64 / 1_000.0);
+            removed.remove(&id);
+            self.with_series.insert(id);
         }
-        for id in gone {
-            show(&id, 0, 0.0);
+        for id in removed {
+            set_lag(&id, 0, 0.0);
         }
         Ok(())
     }
 }
 
-fn show(id: &SubscriptionId, lag_events: u64, lag_seconds: f64) {
+fn set_lag(id: &SubscriptionId, lag_events: u64, lag_seconds: f64) {
     gauge!(SUBSCRIPTION_LAG_EVENTS, "subscription" => id.to_string()).set(lag_events as f64);
     gauge!(SUBSCRIPTION_LAG_SECONDS, "subscription" => id.to_string()).set(lag_seconds);
 }
@@ -112,7 +116,7 @@ mod tests {
     use crate::store::{Change, Op, SeekPosition};
 
     #[tokio::test]
-    async fn the_gauges_follow_the_journal() {
+    async fn gauges_follow_the_journal() {
         let recorder = PrometheusBuilder::new().build_recorder();
         let page = recorder.handle();
         let _here = metrics::set_default_local_recorder(&recorder);
@@ -121,19 +125,19 @@ mod tests {
         };
         let opened = open();
         let journal = &opened.journal;
-        let shown = async |oldest: f64, newest: f64| {
+        let wait_for_range = async |oldest: f64, newest: f64| {
             while (value(JOURNAL_OLDEST), value(JOURNAL_NEWEST_RECEIVE).is_some(), value(JOURNAL_NEWEST))
                 != (Some(oldest), true, Some(newest))
             {
                 tokio::task::yield_now().await;
             }
         };
-        let look_on = async {
-            shown(1.0, 0.0).await;
-            assert!(value(JOURNAL_OLDEST_RECEIVE).is_some_and(f64::is_nan), "there is none");
+        let observe = async {
+            wait_for_range(1.0, 0.0).await;
+            assert!(value(JOURNAL_OLDEST_RECEIVE).is_some_and(f64::is_nan), "no event is stored");
             let before = UnixMillis::now();
             append(journal, 3, 10).await;
-            shown(1.0, 3.0).await;
+            wait_for_range(1.0, 3.0).await;
             while value(JOURNAL_NEWEST_RECEIVE).is_none_or(|at| at.is_nan() || at < before.0 as f64 / 1e3) {
                 tokio::task::yield_now().await;
             }
@@ -141,19 +145,19 @@ mod tests {
             let all = bytes().expect("shown");
             assert!(all >= 30.0, "{all}");
             trim(journal, 2).await;
-            shown(3.0, 3.0).await;
+            wait_for_range(3.0, 3.0).await;
             while bytes().is_none_or(|left| left >= all) {
                 tokio::task::yield_now().await;
             }
         };
         tokio::select! {
-            () = Gauges::new(journal.store().clone()).run() => panic!("it runs as long as the store is open"),
-            () = look_on => {}
+            () = Gauges::new(journal.store().clone()).run() => panic!("it runs while the store is open"),
+            () = observe => {}
         }
     }
 
     #[tokio::test]
-    async fn the_lag_of_each_subscription_is_shown_and_none_of_one_that_is_gone() {
+    async fn lag_gauges_follow_subscriptions_and_their_deletion() {
         let recorder = PrometheusBuilder::new().build_recorder();
         let page = recorder.handle();
         let _here = metrics::set_default_local_recorder(&recorder);
@@ -168,31 +172,31 @@ mod tests {
             let op = Op::Subscription(id.parse().expect("an id"), Box::new(change));
             journal.store().commit(vec![op]).await.expect("written");
         };
-        let create = |place| Change::Create { filter: Filter::default(), position: place };
+        let create = |position| Change::Create { filter: Filter::default(), position };
         change("behind", create(SeekPosition::Oldest)).await;
         change("up", create(SeekPosition::Newest)).await;
         let mut gauges = Gauges::new(journal.store().clone());
         let lag = |id| (value(SUBSCRIPTION_LAG_EVENTS, id), value(SUBSCRIPTION_LAG_SECONDS, id));
 
-        gauges.show_subscriptions(5).await.expect("readable");
+        gauges.update_lag(5).await.expect("readable");
         assert_eq!(lag("up"), (Some(0.0), Some(0.0)));
         assert_eq!(lag("behind").0, Some(5.0));
-        // The clock need not have moved on yet.
+        // The clock may still show the millisecond in which the event was received.
         while lag("behind").1.is_none_or(|seconds| seconds <= 0.0 || seconds > 60.0) {
-            gauges.show_subscriptions(5).await.expect("readable");
+            gauges.update_lag(5).await.expect("readable");
         }
         change("behind", Change::Acknowledge { sequence: 5, generation: None }).await;
-        gauges.show_subscriptions(5).await.expect("readable");
+        gauges.update_lag(5).await.expect("readable");
         assert_eq!(lag("behind"), (Some(0.0), Some(0.0)));
 
         change("behind", Change::Seek(SeekPosition::Oldest)).await;
-        gauges.show_subscriptions(5).await.expect("readable");
+        gauges.update_lag(5).await.expect("readable");
         assert_eq!(lag("behind").0, Some(5.0));
         trim(journal, 5).await;
-        gauges.show_subscriptions(5).await.expect("readable");
-        assert_eq!(lag("behind"), (Some(5.0), Some(0.0)), "what is gone counts, and nothing waits");
+        gauges.update_lag(5).await.expect("readable");
+        assert_eq!(lag("behind"), (Some(5.0), Some(0.0)), "trimmed events count, and none is stored");
         change("behind", Change::Delete).await;
-        gauges.show_subscriptions(5).await.expect("readable");
+        gauges.update_lag(5).await.expect("readable");
         assert_eq!(lag("behind"), (Some(0.0), Some(0.0)));
     }
 }

@@ -1,9 +1,9 @@
-//! Lets old events, requests and messages go, and the oldest events when they take too much.
+//! Retention: deletes old events, requests and messages, and the oldest events if events exceed their size limit.
 //!
-//! **Invariants.** The store is asked in small steps, each after the one before is on disk, so that whoever appends waits
-//! for one step at most. What comes meanwhile makes steps longer, in proportion to it: the journal does not outgrow its
-//! bounds because much comes. That a subscription lost events is logged and counted once for each time; and logged again at
-//! the next start, for the process may have ended in between.
+//! **Invariants.** Retention works in small steps. A step starts after the previous one is durable, so an append waits
+//! for at most one step. Steps grow in proportion to what was appended meanwhile, so the journal stays within its
+//! limits at any rate of appends. Each time a subscription loses events, this is logged and counted once. It is logged
+//! again at the next start, because the process may have ended before it was logged.
 
 use std::time::Duration;
 
@@ -16,40 +16,75 @@ use crate::domain::{SubscriptionId, UnixMillis};
 use crate::store::{Health, LogRange, Op, OpResult, Store, SubscriptionPosition, Trim, Trimmed};
 use crate::telemetry::metrics::SUBSCRIPTIONS_EXPIRED;
 
-/// How often old events are looked for.
-const EVERY: Duration = Duration::from_secs(60);
+/// How often retention by age runs.
+const INTERVAL: Duration = Duration::from_secs(60);
 
-/// How often a store that cannot write is tried, so that its health does not wait for the next webhook.
-const PROBE: Duration = Duration::from_secs(1);
+/// How often a failing store is tried. It can become healthy before the next webhook arrives.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The most rows in one step, where not more than that comes meanwhile: few, for the writer does nothing else.
-const STEP: u32 = 200;
+/// The maximum number of rows per step while little is appended. It is small because the writer does nothing else
+/// during a step.
+const STEP_ROWS: u32 = 200;
 
-/// The most bytes of events in one step, where not more than that comes meanwhile.
+/// The maximum number of bytes of events per step while little is appended.
 const STEP_BYTES: u64 = 1 << 20;
 
-/// How many times more than came meanwhile a step takes, so that the journal gets shorter.
-const FASTER: u32 = 2;
+/// A step deletes this many times what was appended meanwhile, so the journal shrinks.
+const GROWTH_FACTOR: u32 = 2;
 
-/// How many bytes too many make events go at once. Not each single one: each step is a commit.
-const SLACK: u64 = 1 << 20;
+/// How many bytes above the limit start a trim. Trimming every single event would make a commit for each.
+const SIZE_SLACK: u64 = 1 << 20;
 
-/// How long things are kept.
+/// How long data is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct RetentionPolicy {
-    /// Events, after they were received.
+    /// The age of events since they were received.
     pub events: Duration,
-    /// Events that a subscription has not acknowledged, after they were received.
-    pub held_events: Duration,
-    /// The most bytes of events, whoever has not acknowledged them.
+    /// The age of events that a subscription has not acknowledged, since they were received.
+    pub unacknowledged_events: Duration,
+    /// The maximum number of bytes of events, acknowledged or not.
     pub event_bytes: Option<u64>,
-    /// Requests that can be repeated, after their attempt ended.
+    /// The age of request records since their attempt finished.
     pub requests: Duration,
-    /// Messages, after they were made, and when a customer last wrote.
+    /// The age of messages since they were created, and of conversations since the customer last wrote.
     pub messages: Duration,
 }
 
-/// Trims the store by age, by a clock whose jumps ahead must last, and by size.
+/// The limits of the next step. They grow with what was appended since the previous measurement.
+#[derive(Debug)]
+pub(super) struct StepLimits {
+    events: u32,
+    bytes: u64,
+    /// The newest sequence number at the last measurement.
+    newest: u64,
+    /// The bytes of all events at the last measurement.
+    journal_bytes: u64,
+}
+
+impl StepLimits {
+    pub(super) fn new(store: &Store) -> Self {
+        let (newest, journal_bytes) = measure(store);
+        Self { events: STEP_ROWS, bytes: STEP_BYTES, newest, journal_bytes }
+    }
+
+    /// Measures again after a step that deleted `trimmed`. Growth counts from the previous measurement and not from the
+    /// start of the step, so no append between two steps is missed.
+    fn adapt(&mut self, store: &Store, trimmed: &Trimmed) {
+        let (newest, journal_bytes) = measure(store);
+        let events = u32::try_from(newest - self.newest).unwrap_or(u32::MAX);
+        let bytes = (journal_bytes + trimmed.bytes).saturating_sub(self.journal_bytes);
+        self.events = STEP_ROWS.max(events.saturating_mul(GROWTH_FACTOR));
+        self.bytes = STEP_BYTES.max(bytes.saturating_mul(GROWTH_FACTOR.into()));
+        (self.newest, self.journal_bytes) = (newest, journal_bytes);
+    }
+}
+
+/// Returns the newest sequence number and the bytes of all events.
+fn measure(store: &Store) -> (u64, u64) {
+    (store.log_range().newest, *store.bytes().borrow())
+}
+
+/// Trims the store by age and by size.
 #[derive(Debug)]
 pub struct Retention {
     store: Store,
@@ -57,22 +92,23 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// What must be run for old things to go.
+    /// Makes the task. Data expires while [`run`](Self::run) runs.
     pub fn new(store: Store, policy: RetentionPolicy) -> Self {
         Self { store, policy }
     }
 
-    /// Runs until it is dropped, or the store has closed.
+    /// Runs until it is dropped or the store has closed.
     pub async fn run(self) {
         let mut health = self.store.health();
         let mut bytes = self.store.bytes();
-        let too_much = self.policy.event_bytes.map_or(u64::MAX, |most| most.saturating_add(SLACK));
-        let mut due = time::interval(EVERY);
-        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Nothing that is kept is from later than that, so nothing is too old before it.
-        let newest = self.store.time_range().await.ok().flatten().map_or(UnixMillis(0), |ends| ends.newest);
-        let mut clock = JumpTolerantClock::starting_at(newest);
-        self.tell_expired().await;
+        let trim_above = self.policy.event_bytes.map_or(u64::MAX, |max| max.saturating_add(SIZE_SLACK));
+        let mut ticks = time::interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // No stored event was received after this time, so the clock may trust it.
+        let newest_receive_time =
+            self.store.time_range().await.ok().flatten().map_or(UnixMillis(0), |range| range.newest);
+        let mut clock = JumpTolerantClock::starting_at(newest_receive_time);
+        self.log_expired().await;
         loop {
             let (writable, failing) = match *health.borrow_and_update() {
                 Health::Writable => (true, false),
@@ -80,90 +116,86 @@ impl Retention {
                 Health::Dead => (false, false),
             };
             tokio::select! {
-                _ = due.tick() => {}
-                () = time::sleep(PROBE), if failing => {}
+                _ = ticks.tick() => {}
+                () = time::sleep(PROBE_INTERVAL), if failing => {}
                 changed = health.changed() => match changed {
                     Ok(()) => continue,
                     Err(_) => return,
                 },
-                open = grown_beyond(&mut bytes, too_much), if writable => if !open {
+                open = wait_until_above(&mut bytes, trim_above), if writable => if !open {
                     return;
                 },
             }
-            self.let_go(&mut clock).await;
+            self.expire_old_data(&mut clock).await;
         }
     }
 
-    /// Lets go of all that is too old or too much, in small steps. A failure is known to the store's health, and told
-    /// there.
-    async fn let_go(&self, clock: &mut JumpTolerantClock) {
-        let (mut step_events, mut step_bytes) = (STEP, STEP_BYTES);
-        loop {
-            let now = clock.now(UnixMillis::now());
-            let trim = Trim {
-                before: now.minus(self.policy.events),
-                force_before: now.minus(self.policy.held_events),
-                max_bytes: self.policy.event_bytes,
-                step_events,
-                step_bytes,
-            };
-            let forget = Op::Expire {
-                now,
-                requests: now.minus(self.policy.requests),
-                messages: now.minus(self.policy.messages),
-                max_rows: STEP,
-            };
-            let (newest, bytes) = (self.store.log_range().newest, *self.store.bytes().borrow());
-            let Some((trimmed, forgotten)) = self.step(trim, forget).await else { return };
-            tell(&trimmed.expired);
-            if !trimmed.more && forgotten < u64::from(STEP) {
-                return;
-            }
-            // What came while that was written.
-            let events = u32::try_from(self.store.log_range().newest - newest).unwrap_or(u32::MAX);
-            let grown = (*self.store.bytes().borrow() + trimmed.bytes).saturating_sub(bytes);
-            step_events = STEP.max(events.saturating_mul(FASTER));
-            step_bytes = STEP_BYTES.max(grown.saturating_mul(FASTER.into()));
-        }
+    /// Deletes everything that exceeds a limit, in small steps.
+    async fn expire_old_data(&self, clock: &mut JumpTolerantClock) {
+        let mut limits = StepLimits::new(&self.store);
+        while self.step(clock, &mut limits).await {}
     }
 
-    /// Tells of the subscriptions that have lost events before.
-    async fn tell_expired(&self) {
+    /// Commits one step. Returns whether another step would find more. A failure also ends the steps. The store logs it
+    /// and reports it in its health.
+    pub(super) async fn step(&self, clock: &mut JumpTolerantClock, limits: &mut StepLimits) -> bool {
+        let now = clock.now(UnixMillis::now());
+        let trim = Trim {
+            before: now.minus(self.policy.events),
+            force_before: now.minus(self.policy.unacknowledged_events),
+            max_bytes: self.policy.event_bytes,
+            step_events: limits.events,
+            step_bytes: limits.bytes,
+        };
+        let expire = Op::Expire {
+            now,
+            requests: now.minus(self.policy.requests),
+            messages: now.minus(self.policy.messages),
+            max_rows: STEP_ROWS,
+        };
+        let Some((trimmed, expired_rows)) = self.commit_step(trim, expire).await else { return false };
+        report_expired(&trimmed.expired);
+        limits.adapt(&self.store, &trimmed);
+        trimmed.more || expired_rows >= u64::from(STEP_ROWS)
+    }
+
+    /// Logs the subscriptions that have lost events before this start.
+    async fn log_expired(&self) {
         let Ok(subscription_positions) = self.store.subscription_positions().await else { return };
         let LogRange { oldest, .. } = self.store.log_range();
         for SubscriptionPosition { id, sequence, .. } in subscription_positions {
             if sequence + 1 < oldest {
                 tracing::error!(
                     subscription = %id,
-                    "a subscription is expired: events that it had not acknowledged were let go"
+                    "subscription is expired: events that it had not acknowledged were trimmed"
                 );
             }
         }
     }
 
-    /// Has one step written, and does not hurry it: what others commit takes it along, or it waits a moment for them.
-    /// Says how many rows were forgotten, of the kind of which there were most.
-    async fn step(&self, trim: Trim, forget: Op) -> Option<(Trimmed, u64)> {
-        let pending = self.store.submit(vec![Op::Trim(trim), forget]).await.ok()?;
+    /// Commits one step together with the next commit of another caller, or alone after a short wait. Returns the
+    /// result of the trim and the largest number of rows that expired of any one kind.
+    async fn commit_step(&self, trim: Trim, expire: Op) -> Option<(Trimmed, u64)> {
+        let pending = self.store.submit(vec![Op::Trim(trim), expire]).await.ok()?;
         match <[OpResult; 2]>::try_from(pending.durable().await.ok()?) {
             Ok([OpResult::Trimmed(trimmed), OpResult::Expired(rows)]) => Some((trimmed, rows)),
-            _ => unreachable!("what was asked for is answered"),
+            _ => unreachable!("each op has a result of its kind"),
         }
     }
 }
 
-/// Tells of subscriptions that have lost events now.
-fn tell(expired: &[SubscriptionId]) {
+/// Logs and counts the subscriptions that have lost events now.
+fn report_expired(expired: &[SubscriptionId]) {
     for id in expired {
         tracing::error!(
             subscription = %id,
-            "a subscription has expired: events that it had not acknowledged were let go, for they were too old or took too much"
+            "subscription expired: events that it had not acknowledged exceeded the retention time or size and were trimmed"
         );
         counter!(SUBSCRIPTIONS_EXPIRED, "subscription" => id.to_string()).increment(1);
     }
 }
 
-/// Waits until events take more than so many bytes. False when the store has closed.
-async fn grown_beyond(bytes: &mut watch::Receiver<u64>, most: u64) -> bool {
-    bytes.wait_for(|bytes| *bytes > most).await.is_ok()
+/// Waits until events take more than `max` bytes. Returns false if the store has closed.
+async fn wait_until_above(bytes: &mut watch::Receiver<u64>, max: u64) -> bool {
+    bytes.wait_for(|bytes| *bytes > max).await.is_ok()
 }

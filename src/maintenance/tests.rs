@@ -1,9 +1,11 @@
-//! What goes by itself, and how it is told.
+//! Retention by age and size, and how expired subscriptions are reported.
 
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 
+use super::clock::JumpTolerantClock;
+use super::retention::StepLimits;
 use super::*;
 use crate::domain::Filter;
 use crate::domain::UnixMillis;
@@ -13,99 +15,116 @@ use crate::store::{Change, Op, SeekPosition};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-const FOREVER: RetentionPolicy =
-    RetentionPolicy { events: DAY, held_events: DAY, event_bytes: None, requests: DAY, messages: DAY };
+const FOREVER: RetentionPolicy = RetentionPolicy {
+    events: DAY,
+    unacknowledged_events: DAY,
+    event_bytes: None,
+    requests: DAY,
+    messages: DAY,
+};
 
-async fn subscribe(journal: &Journal, id: &str, place: SeekPosition) {
-    let change = Change::Create { filter: Filter::default(), position: place };
+async fn subscribe(journal: &Journal, id: &str, position: SeekPosition) {
+    let change = Change::Create { filter: Filter::default(), position };
     let op = Op::Subscription(id.parse().expect("an id"), Box::new(change));
     journal.store().commit(vec![op]).await.expect("written");
 }
 
 impl Opened {
-    /// Runs retention until something is so.
-    async fn keeping(&self, policy: RetentionPolicy, until: impl Future<Output = ()>) {
+    /// Runs retention until `until` is ready.
+    async fn run_retention(&self, policy: RetentionPolicy, until: impl Future<Output = ()>) {
         tokio::select! {
-            () = Retention::new(self.journal.store().clone(), policy).run() => panic!("it runs as long as the store is open"),
+            () = Retention::new(self.journal.store().clone(), policy).run() => panic!("it runs while the store is open"),
             () = until => {}
         }
     }
 
-    async fn oldest_is(&self, sequence: u64) {
-        let mut extents = self.journal.store().log_ranges();
-        extents.wait_for(|log_range| log_range.oldest == sequence).await.expect("open");
+    async fn wait_for_oldest(&self, sequence: u64) {
+        let mut log_ranges = self.journal.store().log_ranges();
+        log_ranges.wait_for(|log_range| log_range.oldest == sequence).await.expect("open");
     }
 }
 
-/// Far less than the time between two looks at the clock.
-const SOON: Duration = Duration::from_secs(20);
+/// Far less than the interval of retention by age.
+const MAX_WAIT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn events_that_take_too_much_go_when_they_come_and_not_at_the_next_look() {
+async fn size_limit_trims_on_append_without_waiting_for_the_tick() {
     let opened = open();
     let journal = &opened.journal;
-    let most = 4 << 20;
-    let pour_in = async {
+    let max_bytes = 4 << 20;
+    let append_all = async {
         let mut bytes = journal.store().bytes();
         for _ in 0..16 {
             append(journal, 1, 1 << 20).await;
-            bytes.wait_for(|bytes| *bytes <= most + (1 << 20)).await.expect("open");
+            bytes.wait_for(|bytes| *bytes <= max_bytes + (1 << 20)).await.expect("open");
         }
     };
-    let policy = RetentionPolicy { event_bytes: Some(most), ..FOREVER };
-    tokio::time::timeout(SOON, opened.keeping(policy, pour_in)).await.expect("soon");
+    let policy = RetentionPolicy { event_bytes: Some(max_bytes), ..FOREVER };
+    tokio::time::timeout(MAX_WAIT, opened.run_retention(policy, append_all)).await.expect("soon");
     let left = 16 - journal.log_range().oldest + 1;
-    assert!((3..=4).contains(&left), "{left} events of a MiB are left");
+    assert!((3..=4).contains(&left), "{left} events of 1 MiB are stored");
 }
 
 #[tokio::test]
-async fn old_events_go_and_held_ones_stay_until_they_are_too_old_as_well() {
+async fn old_events_are_trimmed_and_unacknowledged_ones_later() {
     let opened = open();
     let journal = &opened.journal;
     append(journal, 3, 10).await;
     subscribe(journal, "s", SeekPosition::After(2)).await;
     let old = RetentionPolicy { events: Duration::ZERO, ..FOREVER };
-    // What was received in this very millisecond is not older than no time at all.
+    // An event that was received in this millisecond is not older than zero.
     let received = journal.store().time_range().await.expect("readable").expect("some").newest;
     while UnixMillis::now() <= received {}
-    opened.keeping(old, opened.oldest_is(3)).await;
-    opened.keeping(RetentionPolicy { held_events: Duration::ZERO, ..old }, opened.oldest_is(4)).await;
+    opened.run_retention(old, opened.wait_for_oldest(3)).await;
+    opened
+        .run_retention(
+            RetentionPolicy { unacknowledged_events: Duration::ZERO, ..old },
+            opened.wait_for_oldest(4),
+        )
+        .await;
 }
 
 #[tokio::test]
-async fn many_events_go_in_many_steps_at_once() {
+async fn large_backlog_is_trimmed_in_consecutive_steps() {
     let opened = open();
     let journal = &opened.journal;
     for _ in 0..3 {
         journal.append((0..700).map(|_| event(10)).collect()).await.expect("written");
     }
     let policy = RetentionPolicy { event_bytes: Some(0), ..FOREVER };
-    opened.keeping(policy, opened.oldest_is(2_101)).await;
+    opened.run_retention(policy, opened.wait_for_oldest(2_101)).await;
 }
 
+/// Drives retention step by step, one append per step, so the result does not depend on the machine's speed.
 #[tokio::test]
-async fn the_journal_does_not_outgrow_its_bounds_because_much_comes() {
-    const COMMITS: u64 = 40;
+async fn journal_stays_bounded_under_sustained_appends() {
+    const COMMITS: u32 = 40;
     let opened = open();
     let journal = &opened.journal;
-    let pour_in = async {
-        let mut most = 0;
-        // Each is more than a step takes where little comes.
-        for _ in 0..COMMITS {
-            journal.append((0..500).map(|_| event(8_000)).collect()).await.expect("written");
-            most = most.max(*journal.store().bytes().borrow());
+    let store = journal.store();
+    let append_many = || journal.append((0..500).map(|_| event(8_000)).collect());
+    append_many().await.expect("written");
+    let commit_bytes = *store.bytes().borrow();
+    assert!(commit_bytes > 3 << 20, "a commit must be larger than the smallest step: {commit_bytes}");
+
+    let retention = Retention::new(store.clone(), RetentionPolicy { event_bytes: Some(0), ..FOREVER });
+    let mut clock = JumpTolerantClock::starting_at(UnixMillis::now());
+    let mut limits = StepLimits::new(store);
+    let mut max_bytes = 0;
+    for _ in 0..COMMITS {
+        let (more, appended) = tokio::join!(retention.step(&mut clock, &mut limits), append_many());
+        appended.expect("written");
+        max_bytes = max_bytes.max(*store.bytes().borrow());
+        if !more {
+            // `Retention::run` starts again with the smallest step.
+            limits = StepLimits::new(store);
         }
-        let each = *journal.store().bytes().borrow()
-            / (journal.log_range().newest - journal.log_range().oldest + 1)
-            * 500;
-        assert!(each > 3 << 20, "{each}");
-        assert!(most < 8 * each, "{most} bytes, of {COMMITS} commits of {each}");
-    };
-    opened.keeping(RetentionPolicy { event_bytes: Some(0), ..FOREVER }, pour_in).await;
+    }
+    assert!(max_bytes <= 4 * commit_bytes, "{max_bytes} bytes after {COMMITS} commits of {commit_bytes}");
 }
 
 #[tokio::test]
-async fn a_subscription_that_expires_is_counted_once_under_its_id() {
+async fn expired_subscription_is_counted_once_under_its_id() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let page = recorder.handle();
     let _here = metrics::set_default_local_recorder(&recorder);
@@ -119,14 +138,14 @@ async fn a_subscription_that_expires_is_counted_once_under_its_id() {
     subscribe(journal, "slow", SeekPosition::Oldest).await;
     subscribe(journal, "done", SeekPosition::Newest).await;
     let policy = RetentionPolicy { event_bytes: Some(0), ..FOREVER };
-    let once = async |id| {
+    let counted_once = async |id| {
         while !counted(id, 1) {
             tokio::task::yield_now().await;
         }
     };
-    opened.keeping(policy, once("slow")).await;
+    opened.run_retention(policy, counted_once("slow")).await;
     assert!(!page.render().contains("done"), "{}", page.render());
     append(journal, 3, 10).await;
-    opened.keeping(policy, once("done")).await;
+    opened.run_retention(policy, counted_once("done")).await;
     assert!(counted("slow", 1), "{}", page.render());
 }

@@ -1,4 +1,4 @@
-//! Log lines that a stranger can cause, kept rare.
+//! A throttle for log lines that an unauthenticated peer can cause.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -6,23 +6,23 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Lets one line through in a while, and counts the others.
+/// Allows one line per interval and counts the others.
 #[derive(Debug)]
 pub(crate) struct LogThrottle {
-    every: Duration,
+    interval: Duration,
     state: Mutex<(Option<Instant>, u64)>,
 }
 
 impl LogThrottle {
-    pub(crate) fn new(every: Duration) -> Self {
-        Self { every, state: Mutex::new((None, 0)) }
+    pub(crate) fn new(interval: Duration) -> Self {
+        Self { interval, state: Mutex::new((None, 0)) }
     }
 
-    /// Whether to speak now; if so, how many times nothing was said since the last time.
-    pub(crate) fn now(&self) -> Option<u64> {
+    /// Returns whether to log now, and if so, the number of lines suppressed since the last one.
+    pub(crate) fn allow(&self) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, suppressed) = &mut *state;
-        if last.is_some_and(|last| last.elapsed() < self.every) {
+        if last.is_some_and(|last| last.elapsed() < self.interval) {
             *suppressed += 1;
             return None;
         }
@@ -36,12 +36,12 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn one_line_in_a_while_and_a_count_of_the_rest() {
-        let sparingly = LogThrottle::new(Duration::from_secs(10));
-        assert_eq!(sparingly.now(), Some(0));
-        assert_eq!((sparingly.now(), sparingly.now()), (None, None));
+    async fn one_line_per_interval_with_a_count_of_the_rest() {
+        let throttle = LogThrottle::new(Duration::from_secs(10));
+        assert_eq!(throttle.allow(), Some(0));
+        assert_eq!((throttle.allow(), throttle.allow()), (None, None));
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(sparingly.now(), Some(2));
-        assert_eq!(sparingly.now(), None);
+        assert_eq!(throttle.allow(), Some(2));
+        assert_eq!(throttle.allow(), None);
     }
 }

@@ -1,7 +1,7 @@
 //! The HTTP ingress: `POST /webhooks/{account}`.
 //!
-//! **Invariants.** 200 means that the event is on disk. Nothing is read from a body before its signature was found
-//! right. An account that does not exist, one without webhooks and a wrong signature are all answered 401.
+//! **Invariants.** Status 200 means that the event is durable. No body is parsed before its signature is verified. An
+//! account that does not exist, an account without webhooks and a wrong signature all get status 401.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,16 +26,16 @@ use crate::provider::signature::{Scheme, Unverified};
 use crate::provider::{Account, Accounts};
 use crate::store::{Append, OpResult};
 use crate::telemetry::log_throttle::LogThrottle;
-use crate::telemetry::metrics::{EVENTS, SIGNATURES, WEBHOOKS, webhook as result};
+use crate::telemetry::metrics::{EVENTS, SIGNATURES, WEBHOOKS, webhook as labels};
 
-/// How many large bodies are in memory at once; more of them wait.
-const PLACES: usize = 128;
+/// The maximum number of large bodies in memory at once. More of them wait.
+const MAX_LARGE_BODIES: usize = 128;
 
-/// The most bytes of a body that is not large. Nearly all are far smaller: they are what a connection costs, and wait for
-/// no place, so that slow ones cannot keep others out.
-const LARGE: usize = 64 * 1024;
+/// The maximum size of a body that is not large. Nearly all bodies are far smaller. They need no permit, so slow large
+/// bodies cannot block them; each costs as much as a connection.
+const LARGE_BODY_BYTES: usize = 64 * 1024;
 
-/// Takes webhooks in.
+/// Receives webhooks.
 #[derive(Debug)]
 pub struct Ingress {
     accounts: Accounts,
@@ -43,31 +43,31 @@ pub struct Ingress {
     max_body_bytes: usize,
     read_timeout: Duration,
     rejections: LogThrottle,
-    /// Bodies are in memory until they are on disk, so only so many large ones are taken in at once.
-    places: Semaphore,
+    /// A body is in memory until it is durable, so the number of large ones is limited.
+    large_body_permits: Semaphore,
 }
 
-/// How a webhook is answered.
+/// The result of one webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
+enum IngestResult {
     Stored,
     Duplicate,
     NoAccount,
     Rejected,
     TooLarge,
-    BrokenOff,
-    TooSlow,
-    Crowded,
+    Truncated,
+    TimedOut,
+    Overloaded,
     NotStored,
 }
 
 impl Ingress {
-    /// Takes in webhooks for these accounts.
+    /// Makes the ingress for these accounts.
     pub fn new(config: &config::Webhook, accounts: Accounts, journal: Journal) -> Self {
-        // A secret that nobody uses must show as one.
+        // A secret that has signed no webhook must have a series too.
         for account in accounts.iter() {
-            for place in 1..=account.webhook_scheme().map_or(0, Scheme::secret_count) {
-                signed_by(account, place, 0);
+            for secret in 1..=account.webhook_scheme().map_or(0, Scheme::secret_count) {
+                count_signatures(account, secret, 0);
             }
         }
         Self {
@@ -76,35 +76,35 @@ impl Ingress {
             max_body_bytes: config.max_body_bytes,
             read_timeout: config.read_timeout,
             rejections: LogThrottle::new(Duration::from_secs(10)),
-            places: Semaphore::new(PLACES),
+            large_body_permits: Semaphore::new(MAX_LARGE_BODIES),
         }
     }
 
-    /// The HTTP service.
+    /// Returns the HTTP service.
     pub fn router(self) -> Router {
         Router::new().route("/webhooks/{account}", post(receive)).with_state(Arc::new(self))
     }
 
-    async fn answer(&self, account: Option<&Arc<Account>>, headers: &HeaderMap, body: Body) -> Answer {
+    async fn ingest(&self, account: Option<&Arc<Account>>, headers: &HeaderMap, body: Body) -> IngestResult {
         let Some((account, scheme)) = account.and_then(|account| Some((account, account.webhook_scheme()?)))
         else {
-            return Answer::NoAccount;
+            return IngestResult::NoAccount;
         };
-        let (body, _place) = match self.read(body).await {
+        let (body, _permit) = match self.read_body(body).await {
             Ok(read) => read,
-            Err(answer) => return answer,
+            Err(result) => return result,
         };
         let signature = headers.get(scheme.header()).and_then(|value| value.to_str().ok());
         let webhook = match Unverified::new(body, signature).verify(scheme) {
             Ok(webhook) => webhook,
             Err(rejection) => {
-                if let Some(suppressed) = self.rejections.now() {
-                    tracing::warn!(account = %account.id(), %rejection, suppressed, "a webhook was rejected");
+                if let Some(suppressed) = self.rejections.allow() {
+                    tracing::warn!(account = %account.id(), %rejection, suppressed, "webhook rejected");
                 }
-                return Answer::Rejected;
+                return IngestResult::Rejected;
             }
         };
-        signed_by(account, webhook.secret_number(), 1);
+        count_signatures(account, webhook.secret_number(), 1);
         let events: Vec<Append> = account
             .read_webhook(&webhook)
             .into_iter()
@@ -117,41 +117,41 @@ impl Ingress {
             .collect();
         let types: Vec<_> = events.iter().map(|append| append.event.event_type()).collect();
         match self.journal.append(events).await {
-            Ok(done) => {
-                let mut answer = Answer::Duplicate;
-                for (done, event_type) in done.into_iter().zip(types) {
-                    if let OpResult::Appended(_) = done {
-                        answer = Answer::Stored;
+            Ok(results) => {
+                let mut outcome = IngestResult::Duplicate;
+                for (result, event_type) in results.into_iter().zip(types) {
+                    if let OpResult::Appended(_) = result {
+                        outcome = IngestResult::Stored;
                         counter!(EVENTS, "account" => account.id().to_string(), "type" => event_type.as_str())
                             .increment(1);
                     }
                 }
-                answer
+                outcome
             }
-            // The store itself tells the log, once, and not for every webhook.
-            Err(_) => Answer::NotStored,
+            // The store logs its failure once. A log line per webhook would add nothing.
+            Err(_) => IngestResult::NotStored,
         }
     }
 
-    /// Reads a body, and takes a place for one that is large.
-    async fn read(&self, body: Body) -> Result<(Bytes, Option<SemaphorePermit<'_>>), Answer> {
+    /// Reads a body. A large body acquires a permit.
+    async fn read_body(&self, body: Body) -> Result<(Bytes, Option<SemaphorePermit<'_>>), IngestResult> {
         let deadline = Instant::now() + self.read_timeout;
         let mut arriving = Limited::new(body, self.max_body_bytes);
-        let (mut body, mut place) = (BytesMut::new(), None);
+        let (mut body, mut permit) = (BytesMut::new(), None);
         loop {
-            let frame = timeout_at(deadline, arriving.frame()).await.map_err(|_| Answer::TooSlow)?;
+            let frame = timeout_at(deadline, arriving.frame()).await.map_err(|_| IngestResult::TimedOut)?;
             let frame = match frame.transpose() {
                 Ok(Some(frame)) => frame,
-                Ok(None) => return Ok((body.freeze(), place)),
-                Err(error) if error.is::<LengthLimitError>() => return Err(Answer::TooLarge),
-                Err(_) => return Err(Answer::BrokenOff),
+                Ok(None) => return Ok((body.freeze(), permit)),
+                Err(error) if error.is::<LengthLimitError>() => return Err(IngestResult::TooLarge),
+                Err(_) => return Err(IngestResult::Truncated),
             };
             let Ok(data) = frame.into_data() else { continue };
-            if place.is_none() && body.len() + data.len() > LARGE {
-                let acquired = timeout_at(deadline, self.places.acquire()).await;
-                // Whoever waits longer than a body may take to arrive is better off trying again.
-                let Ok(Ok(acquired)) = acquired else { return Err(Answer::Crowded) };
-                place = Some(acquired);
+            if permit.is_none() && body.len() + data.len() > LARGE_BODY_BYTES {
+                let acquired = timeout_at(deadline, self.large_body_permits.acquire()).await;
+                // After this wait, the provider's retry is the better choice.
+                let Ok(Ok(acquired)) = acquired else { return Err(IngestResult::Overloaded) };
+                permit = Some(acquired);
             }
             body.extend_from_slice(&data);
         }
@@ -159,8 +159,8 @@ impl Ingress {
 }
 
 /// Counts webhooks that a secret has signed.
-fn signed_by(account: &Account, place: usize, webhooks: u64) {
-    counter!(SIGNATURES, "account" => account.id().to_string(), "secret" => place.to_string())
+fn count_signatures(account: &Account, secret: usize, webhooks: u64) {
+    counter!(SIGNATURES, "account" => account.id().to_string(), "secret" => secret.to_string())
         .increment(webhooks);
 }
 
@@ -171,32 +171,32 @@ async fn receive(
     body: Body,
 ) -> Response {
     let account = account.parse::<AccountId>().ok().and_then(|id| ingress.accounts.get(&id));
-    let answer = ingress.answer(account, &headers, body).await;
-    // Strangers must not be able to make labels.
-    let label = match (answer, account) {
-        (Answer::NoAccount, _) | (_, None) => String::new(),
+    let result = ingress.ingest(account, &headers, body).await;
+    // An unauthenticated peer must not be able to create labels.
+    let label = match (result, account) {
+        (IngestResult::NoAccount, _) | (_, None) => String::new(),
         (_, Some(account)) => account.id().to_string(),
     };
-    counter!(WEBHOOKS, "account" => label, "result" => answer.result()).increment(1);
-    answer.into_response()
+    counter!(WEBHOOKS, "account" => label, "result" => result.label()).increment(1);
+    result.into_response()
 }
 
-impl Answer {
-    const fn result(self) -> &'static str {
+impl IngestResult {
+    const fn label(self) -> &'static str {
         match self {
-            Self::Stored => result::STORED,
-            Self::Duplicate => result::DUPLICATE,
-            Self::NoAccount => result::NO_ACCOUNT,
-            Self::Rejected => result::REJECTED,
-            Self::TooLarge => result::TOO_LARGE,
-            Self::BrokenOff | Self::TooSlow => result::UNREADABLE,
-            Self::Crowded => result::CROWDED,
-            Self::NotStored => result::NOT_STORED,
+            Self::Stored => labels::STORED,
+            Self::Duplicate => labels::DUPLICATE,
+            Self::NoAccount => labels::NO_ACCOUNT,
+            Self::Rejected => labels::REJECTED,
+            Self::TooLarge => labels::TOO_LARGE,
+            Self::Truncated | Self::TimedOut => labels::UNREADABLE,
+            Self::Overloaded => labels::CROWDED,
+            Self::NotStored => labels::NOT_STORED,
         }
     }
 }
 
-impl IntoResponse for Answer {
+impl IntoResponse for IngestResult {
     fn into_response(self) -> Response {
         match self {
             Self::Stored | Self::Duplicate => StatusCode::OK.into_response(),
@@ -204,14 +204,14 @@ impl IntoResponse for Answer {
                 (StatusCode::UNAUTHORIZED, "no valid signature\n").into_response()
             }
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n").into_response(),
-            Self::BrokenOff => (StatusCode::BAD_REQUEST, "the body broke off\n").into_response(),
-            Self::TooSlow => {
+            Self::Truncated => (StatusCode::BAD_REQUEST, "the body is incomplete\n").into_response(),
+            Self::TimedOut => {
                 (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n").into_response()
             }
-            Self::Crowded | Self::NotStored => (
+            Self::Overloaded | Self::NotStored => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 [(RETRY_AFTER, "1")],
-                "the event could not be stored: send it again\n",
+                "the event could not be stored; retry\n",
             )
                 .into_response(),
         }

@@ -142,7 +142,7 @@ async fn failed_commit_sync_loses_no_event_and_streams_resume() {
     assert_eq!(text_of(&next), "after");
     assert_eq!(host.post(&server, "refused").await, Some(200));
     assert_complete(&["before".to_owned(), "after".to_owned()], &first_texts(&server, 3).await);
-    assert!(server.log.lock().expect("unpoisoned").contains("the store was verified"));
+    assert!(server.log.lock().expect("unpoisoned").contains("store verified"));
     assert!(server.terminate(), "graceful shutdown");
 }
 
@@ -238,7 +238,7 @@ async fn process_is_live_but_not_ready_while_the_store_is_verified() {
         Rule::once(Call::SyncAll(On::Database), Effect::Late(Duration::from_secs(5))),
     ]);
     assert_eq!(host.post(&server, "refused").await, Some(503));
-    host.logged(&server, "the store is opened again").await;
+    host.logged(&server, "reopening the store").await;
     for (page, status, word) in [("livez", 200, "alive"), ("readyz", 503, "verified"), ("metrics", 200, "")] {
         let answer = reqwest::get(format!("http://{}/{page}", server.admin));
         let answer = within(answer).await.expect("answers");
@@ -246,12 +246,12 @@ async fn process_is_live_but_not_ready_while_the_store_is_verified() {
         assert!(answer.text().await.expect("a text").contains(word), "{page}");
     }
     assert!(
-        !server.log.lock().expect("unpoisoned").contains("the store was verified"),
+        !server.log.lock().expect("unpoisoned").contains("store verified"),
         "every page answered during the verification"
     );
     let mut stream = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
     assert_eq!(text_of(&stream.event().await), "kept");
-    assert!(server.log.lock().expect("unpoisoned").contains("the store was verified"));
+    assert!(server.log.lock().expect("unpoisoned").contains("store verified"));
     assert!(server.terminate(), "graceful shutdown");
 }
 
@@ -368,6 +368,6 @@ async fn shutdown_does_not_wait_for_store_verification() {
         Rule::always(Call::SyncAll(On::Any), Effect::Late(Duration::from_secs(600))),
     ]);
     assert_eq!(host.post(&server, "refused").await, Some(503));
-    host.logged(&server, "the store is opened again").await;
+    host.logged(&server, "reopening the store").await;
     assert!(!server.terminate(), "the disk failed and the store is not verified");
 }

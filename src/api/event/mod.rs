@@ -83,9 +83,9 @@ impl EventService for Api {
             }
             StreamStart::Subscription(id) => {
                 let following = self.journal.follow(&id, on_expired, options.include_raw).await;
-                let FollowedSubscription { subscription, reader, watching } =
+                let FollowedSubscription { subscription, reader, watch } =
                     following.map_err(|error| status::subscription_error(&id, error))?;
-                let watched = WatchedSubscription::new(subscription.generation, watching);
+                let watched = WatchedSubscription::new(subscription.generation, watch);
                 (reader, SubscribeOptions { filter: subscription.filter, ..options }, Some(watched))
             }
         };

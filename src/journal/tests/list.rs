@@ -1,4 +1,4 @@
-//! Pieces of the journal, against a list in memory.
+//! Pages of the journal, compared with a list in memory.
 
 use proptest::prelude::*;
 
@@ -6,63 +6,69 @@ use super::*;
 
 const ALL: PageLimits = PageLimits { events: 1_000, bytes: 1 << 30 };
 
-fn sequences(piece: &EventPage) -> Vec<u64> {
-    piece.events.iter().map(|event| event.sequence).collect()
+fn sequences(page: &EventPage) -> Vec<u64> {
+    page.events.iter().map(|event| event.sequence).collect()
 }
 
-async fn list(journal: &Journal, place: ListStart, bounds: PageLimits) -> Result<EventPage, Error> {
-    journal.list(place, bounds, true, |_| true).await
+async fn list(journal: &Journal, start: ListStart, limits: PageLimits) -> Result<EventPage, Error> {
+    journal.list(start, limits, true, |_| true).await
 }
 
 #[tokio::test]
-async fn an_empty_journal_is_a_piece_without_events() {
+async fn empty_journal_lists_an_empty_page() {
     let opened = open();
     let journal = &opened.journal;
-    let start = journal.cursor(0);
-    for place in [
+    let empty = journal.cursor(0);
+    for start in [
         ListStart::Oldest,
         ListStart::Newest,
-        ListStart::After(start),
-        ListStart::Before(start),
+        ListStart::After(empty),
+        ListStart::Before(empty),
         ListStart::Since(UnixMillis(0)),
         ListStart::Since(UnixMillis(i64::MAX)),
     ] {
-        let piece = list(journal, place, ALL).await.expect("readable");
-        assert_eq!((sequences(&piece), piece.previous, piece.next), (vec![], start, start), "{place:?}");
-        assert!(piece.reached_oldest && piece.reached_newest, "{place:?}");
+        let page = list(journal, start, ALL).await.expect("readable");
+        assert_eq!((sequences(&page), page.previous, page.next), (vec![], empty, empty), "{start:?}");
+        assert!(page.reached_oldest && page.reached_newest, "{start:?}");
     }
 }
 
 #[tokio::test]
-async fn places_that_are_gone_ahead_or_elsewhere_are_told_apart() {
+async fn expired_lost_and_foreign_cursors_fail_differently() {
     let opened = open();
     let journal = &opened.journal;
     append(journal, 5, 10).await;
     trim(journal, 3).await;
-    for place in [ListStart::After, ListStart::Before] {
-        let told = list(journal, place(journal.cursor(2)), ALL).await.map(|_| ());
-        let Err(Error::CursorExpired { oldest }) = told else { panic!("{told:?}") };
+    for start in [ListStart::After, ListStart::Before] {
+        let result = list(journal, start(journal.cursor(2)), ALL).await.map(|_| ());
+        let Err(Error::CursorExpired { oldest }) = result else { panic!("{result:?}") };
         assert_eq!(oldest, journal.cursor(3));
-        let told = list(journal, place(journal.cursor(6)), ALL).await.map(|_| ());
-        assert!(matches!(told, Err(Error::CursorLost { newest }) if newest == journal.cursor(5)), "{told:?}");
-        let elsewhere = Cursor { epoch: !journal.cursor(4).epoch, sequence: 4 };
-        let told = list(journal, place(elsewhere), ALL).await.map(|_| ());
-        assert!(matches!(told, Err(Error::ForeignCursor)), "{told:?}");
+        let result = list(journal, start(journal.cursor(6)), ALL).await.map(|_| ());
+        assert!(
+            matches!(result, Err(Error::CursorLost { newest }) if newest == journal.cursor(5)),
+            "{result:?}"
+        );
+        let foreign = Cursor { epoch: !journal.cursor(4).epoch, sequence: 4 };
+        let result = list(journal, start(foreign), ALL).await.map(|_| ());
+        assert!(matches!(result, Err(Error::ForeignCursor)), "{result:?}");
     }
-    let told = list(journal, ListStart::Since(UnixMillis(0)), ALL).await.map(|_| ());
-    assert!(matches!(told, Err(Error::CursorExpired { oldest }) if oldest == journal.cursor(3)), "{told:?}");
+    let result = list(journal, ListStart::Since(UnixMillis(0)), ALL).await.map(|_| ());
+    assert!(
+        matches!(result, Err(Error::CursorExpired { oldest }) if oldest == journal.cursor(3)),
+        "{result:?}"
+    );
     let before = list(journal, ListStart::Before(journal.cursor(3)), ALL).await.expect("readable");
     assert!(before.events.is_empty() && before.reached_oldest && !before.reached_newest);
     assert_eq!(sequences(&list(journal, ListStart::Oldest, ALL).await.expect("readable")), [4, 5]);
 }
 
-/// More than one call may look through, of which nothing is wanted.
+/// A scan that matches nothing may need more than one call.
 #[tokio::test]
-async fn one_call_looks_through_so_much_and_leads_on() {
+async fn one_call_scans_a_bounded_range_and_advances() {
     let opened = open();
     let journal = &opened.journal;
     append(journal, 40, 1_000_000).await;
-    let none = async |place| journal.list(place, ALL, true, |_| false).await.expect("readable");
+    let none = async |start| journal.list(start, ALL, true, |_| false).await.expect("readable");
     let first = none(ListStart::Oldest).await;
     assert!(!first.reached_newest && first.reached_oldest && first.next.sequence > 0);
     let second = none(ListStart::After(first.next)).await;
@@ -73,34 +79,34 @@ async fn one_call_looks_through_so_much_and_leads_on() {
     let before = none(ListStart::Before(last.previous)).await;
     assert!(!before.reached_newest && before.reached_oldest);
     assert_eq!((before.previous, before.next), (journal.cursor(0), last.previous));
-    assert!([first, second, last, before].iter().all(|piece| piece.events.is_empty()));
+    assert!([first, second, last, before].iter().all(|page| page.events.is_empty()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_meet_while_events_come_in() {
+async fn pages_are_adjacent_while_events_are_appended() {
     const COUNT: usize = 300;
     let opened = open();
     let journal = &opened.journal;
     append(journal, 50, 10).await;
-    let bounds = PageLimits { events: 7, ..ALL };
+    let limits = PageLimits { events: 7, ..ALL };
     let forward = async {
-        let (mut seen, mut place) = (Vec::new(), ListStart::Oldest);
+        let (mut seen, mut start) = (Vec::new(), ListStart::Oldest);
         while seen.len() < COUNT {
-            let piece = list(journal, place, bounds).await.expect("readable");
-            seen.extend(sequences(&piece));
-            place = ListStart::After(piece.next);
-            // At the journal's end nothing is waited for.
+            let page = list(journal, start, limits).await.expect("readable");
+            seen.extend(sequences(&page));
+            start = ListStart::After(page.next);
+            // At the end of the journal, the loop does not block.
             tokio::task::yield_now().await;
         }
         seen
     };
     let back = async {
-        let (mut seen, mut place) = (Vec::new(), ListStart::Newest);
+        let (mut seen, mut start) = (Vec::new(), ListStart::Newest);
         loop {
-            let piece = list(journal, place, bounds).await.expect("readable");
-            seen.extend(sequences(&piece).into_iter().rev());
-            place = ListStart::Before(piece.previous);
-            if piece.reached_oldest {
+            let page = list(journal, start, limits).await.expect("readable");
+            seen.extend(sequences(&page).into_iter().rev());
+            start = ListStart::Before(page.previous);
+            if page.reached_oldest {
                 return seen;
             }
         }
@@ -111,18 +117,18 @@ async fn pages_meet_while_events_come_in() {
     assert_eq!(back, (1..=newest).rev().collect::<Vec<_>>());
 }
 
-/// An event of the model: its number, and how large its body is.
+/// The model's events: sequence number and size of the body.
 type Model = std::collections::VecDeque<(u64, usize)>;
 
 #[derive(Clone, Debug)]
 enum Step {
     Append(usize),
     Trim(u32),
-    List { way: Way, page: usize, bytes: usize, divisor: u64 },
+    List { direction: Direction, events: usize, bytes: usize, divisor: u64 },
 }
 
 #[derive(Clone, Debug)]
-enum Way {
+enum Direction {
     Oldest,
     Newest,
     After(prop::sample::Index),
@@ -130,42 +136,42 @@ enum Way {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let way = prop_oneof![
-        1 => Just(Way::Oldest),
-        1 => Just(Way::Newest),
-        2 => any::<prop::sample::Index>().prop_map(Way::After),
-        2 => any::<prop::sample::Index>().prop_map(Way::Before),
+    let direction = prop_oneof![
+        1 => Just(Direction::Oldest),
+        1 => Just(Direction::Newest),
+        2 => any::<prop::sample::Index>().prop_map(Direction::After),
+        2 => any::<prop::sample::Index>().prop_map(Direction::Before),
     ];
     let step = prop_oneof![
         6 => (0_usize..50).prop_map(Step::Append),
         1 => (1_u32..4).prop_map(Step::Trim),
-        4 => (way, 1_usize..5, 1_usize..200, 1_u64..4)
-            .prop_map(|(way, page, bytes, divisor)| Step::List { way, page, bytes, divisor }),
+        4 => (direction, 1_usize..5, 1_usize..200, 1_u64..4)
+            .prop_map(|(direction, events, bytes, divisor)| Step::List { direction, events, bytes, divisor }),
     ];
     proptest::collection::vec(step, 1..40)
 }
 
-/// Checks a piece against the model: all that is wanted between its places, and nothing else.
-fn check(piece: &EventPage, model: &Model, newest: u64, bounds: PageLimits, wanted: impl Fn(u64) -> bool) {
-    let (previous, next) = (piece.previous.sequence, piece.next.sequence);
+/// Checks a page against the model: it holds all matching events between its positions, and nothing else.
+fn check(page: &EventPage, model: &Model, newest: u64, limits: PageLimits, matches: impl Fn(u64) -> bool) {
+    let (previous, next) = (page.previous.sequence, page.next.sequence);
     let between = || model.iter().filter(|(sequence, _)| (previous + 1..=next).contains(sequence));
     let expected: Vec<u64> =
-        between().map(|(sequence, _)| *sequence).filter(|&sequence| wanted(sequence)).collect();
-    assert_eq!(sequences(piece), expected);
-    assert!(expected.len() <= bounds.events);
-    let bytes: usize = between().filter(|(sequence, _)| wanted(*sequence)).map(|(_, size)| size).sum();
-    assert!(bytes <= bounds.bytes || expected.len() == 1, "{bytes} of {}", bounds.bytes);
-    assert_eq!(piece.reached_newest, next == newest);
+        between().map(|(sequence, _)| *sequence).filter(|&sequence| matches(sequence)).collect();
+    assert_eq!(sequences(page), expected);
+    assert!(expected.len() <= limits.events);
+    let bytes: usize = between().filter(|(sequence, _)| matches(*sequence)).map(|(_, size)| size).sum();
+    assert!(bytes <= limits.bytes || expected.len() == 1, "{bytes} of {}", limits.bytes);
+    assert_eq!(page.reached_newest, next == newest);
     let oldest = model.front().map_or(newest + 1, |(sequence, _)| *sequence);
-    assert_eq!(piece.reached_oldest, previous + 1 == oldest);
-    assert!(previous < next || piece.reached_newest || piece.reached_oldest, "it leads on");
+    assert_eq!(page.reached_oldest, previous + 1 == oldest);
+    assert!(previous < next || page.reached_newest || page.reached_oldest, "the page advances");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn pages_of_a_journal_are_pages_of_a_list(steps in steps()) {
+    fn journal_pages_match_pages_of_a_list(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let opened = open();
@@ -178,42 +184,43 @@ proptest! {
                         newest += 1;
                         model.push_back((newest, bytes));
                     }
-                    Step::Trim(most) => {
-                        trim(journal, most).await;
-                        model.drain(..model.len().min(most as usize));
+                    Step::Trim(max) => {
+                        trim(journal, max).await;
+                        model.drain(..model.len().min(max as usize));
                     }
-                    Step::List { way, page, bytes, divisor } => {
-                        let bounds = PageLimits { events: page, bytes };
+                    Step::List { direction, events, bytes, divisor } => {
+                        let limits = PageLimits { events, bytes };
                         let before_oldest = model.front().map_or(newest, |(sequence, _)| sequence - 1);
-                        let places = usize::try_from(newest - before_oldest).expect("few") + 1;
+                        let positions = usize::try_from(newest - before_oldest).expect("few") + 1;
                         let sequence = |index: prop::sample::Index| {
-                            journal.cursor(before_oldest + index.index(places) as u64)
+                            journal.cursor(before_oldest + index.index(positions) as u64)
                         };
-                        let (mut place, forward) = match way {
-                            Way::Oldest => (ListStart::Oldest, true),
-                            Way::Newest => (ListStart::Newest, false),
-                            Way::After(index) => (ListStart::After(sequence(index)), true),
-                            Way::Before(index) => (ListStart::Before(sequence(index)), false),
+                        let (mut start, forward) = match direction {
+                            Direction::Oldest => (ListStart::Oldest, true),
+                            Direction::Newest => (ListStart::Newest, false),
+                            Direction::After(index) => (ListStart::After(sequence(index)), true),
+                            Direction::Before(index) => (ListStart::Before(sequence(index)), false),
                         };
-                        let wanted = |sequence: u64| sequence.is_multiple_of(divisor);
-                        // From there to the journal's end, page by page, each meeting the last.
+                        let matches = |sequence: u64| sequence.is_multiple_of(divisor);
+                        // From there to the end of the journal, page by page. Each page starts where the previous one
+                        // ended.
                         let mut last = None;
                         loop {
-                            let piece = journal.list(place, bounds, true, |event| wanted(event.sequence)).await;
-                            let piece = piece.expect("readable");
-                            check(&piece, &model, newest, bounds, wanted);
+                            let page = journal.list(start, limits, true, |event| matches(event.sequence)).await;
+                            let page = page.expect("readable");
+                            check(&page, &model, newest, limits, matches);
                             let (from, to, end) = if forward {
-                                (piece.previous, piece.next, piece.reached_newest)
+                                (page.previous, page.next, page.reached_newest)
                             } else {
-                                (piece.next, piece.previous, piece.reached_oldest)
+                                (page.next, page.previous, page.reached_oldest)
                             };
-                            assert!(last.is_none_or(|last| last == from), "pages meet");
+                            assert!(last.is_none_or(|last| last == from), "pages are adjacent");
                             last = Some(to);
                             if end {
                                 break;
                             }
-                            assert_ne!(from, to, "it leads on");
-                            place = if forward { ListStart::After(to) } else { ListStart::Before(to) };
+                            assert_ne!(from, to, "the page advances");
+                            start = if forward { ListStart::After(to) } else { ListStart::Before(to) };
                         }
                     }
                 }

@@ -48,7 +48,7 @@ pub(in crate::api) struct WatchedSubscription {
 
 impl WatchedSubscription {
     pub(in crate::api) fn new(generation: u64, watch: SubscriptionWatch) -> Self {
-        Self { generation, changed: Box::pin(watch.told()), watch }
+        Self { generation, changed: Box::pin(watch.invalidated()), watch }
     }
 }
 
@@ -176,7 +176,7 @@ impl EventStream {
     /// Ends the stream if its subscription was changed or deleted.
     fn close_if_changed(&mut self) {
         let Some(WatchedSubscription { watch, .. }) = &self.watched else { return };
-        let (reason, status) = match watch.over() {
+        let (reason, status) = match watch.invalidation() {
             None => return,
             Some(Invalidated::Changed) => {
                 (ClosingReason::SubscriptionChanged, status::subscription_changed(watch.id()))

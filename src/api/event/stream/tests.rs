@@ -41,7 +41,7 @@ async fn open() -> Fixture {
             if !holds_back.load(Ordering::SeqCst) {
                 tail_writer.push(changes.events);
             }
-            changes_writer.tell(changes.subscriptions);
+            changes_writer.notify(changes.subscriptions);
         }),
         replica_id: ReplicaId::generate(),
         max_pages: None,
@@ -95,8 +95,8 @@ impl Fixture {
 
     async fn follow(&self, id: &SubscriptionId) -> EventStream {
         let following = self.journal.follow(id, OnExpired::Fail, true).await.expect("the stream starts");
-        let FollowedSubscription { subscription, reader, watching } = following;
-        let watched = Some(WatchedSubscription::new(subscription.generation, watching));
+        let FollowedSubscription { subscription, reader, watch } = following;
+        let watched = Some(WatchedSubscription::new(subscription.generation, watch));
         EventStream::new(&self.journal, reader, options(), watched, CancellationToken::new())
     }
 
@@ -234,7 +234,7 @@ async fn changed_subscription_drops_buffered_events() {
     expect_end(&mut other, ClosingReason::SubscriptionChanged, Code::Unavailable).await;
 
     let following = opened.journal.follow(&id, OnExpired::Fail, true).await.expect("the stream starts");
-    assert_eq!((following.subscription.generation, following.watching.over()), (2, None));
+    assert_eq!((following.subscription.generation, following.watch.invalidation()), (2, None));
 }
 
 #[tokio::test]
