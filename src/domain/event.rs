@@ -66,7 +66,7 @@ impl EventType {
             Self::MessageAccepted => "message.accepted",
             Self::MessageStatus => "message.status",
             Self::MessageEcho => "message.echo",
-            Self::ReportCompleted => "report.completed",
+            Self::ReportCompleted => "report.run",
             Self::Unknown => "unknown",
         }
     }

@@ -160,7 +160,9 @@ async fn call_that_would_miss_its_deadline_fails_with_a_retry_delay() {
     assert_eq!(gateway.connectly().arrivals(Operation::SendMessage), 1, "nothing was sent");
     assert_eq!(gateway.connectly().arrivals(Operation::ListTemplates), 0, "nothing was sent");
     assert!(
-        gateway.metric(r#"switchboard_rejected_calls_total{account="demo-connectly",cause="busy"}"#).await
+        gateway
+            .metric(r#"switchboard_rejected_calls_total{account="demo-connectly",reason="rate_limited"}"#)
+            .await
             >= 2.0
     );
 }
@@ -231,7 +233,9 @@ async fn open_circuit_fails_fast_and_recovers_without_a_client_call() {
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     assert_eq!(provider.arrivals(Operation::SendText), 5, "no send reaches a provider whose circuit is open");
     assert!(
-        gateway.metric(r#"switchboard_rejected_calls_total{account="demo-connectby",cause="down"}"#).await
+        gateway
+            .metric(r#"switchboard_rejected_calls_total{account="demo-connectby",reason="circuit_open"}"#)
+            .await
             >= 200.0
     );
 

@@ -259,7 +259,7 @@ async fn joined_registration_gets_the_conflict_too() {
             (error.code(), reason(&error).as_str()),
             (Code::AlreadyExists, "WEBHOOK_REGISTRATION_EXISTS")
         );
-        assert!(!metadata(&error, "webhook_id").is_empty(), "{error:?}");
+        assert!(!metadata(&error, "webhook_registration_id").is_empty(), "{error:?}");
     }
     assert_eq!(gateway.connectly().arrivals(Operation::ListWebhooks), 1);
 }
@@ -359,7 +359,7 @@ async fn refused_request_frees_the_request_id_for_other_content() {
 
 #[tokio::test]
 async fn unsent_request_frees_the_request_id_for_other_content() {
-    let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__GATE__PATIENCE", "1s").start().await;
+    let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__GATE__MAX_QUEUE_WAIT", "1s").start().await;
     for write in [Write::Message, Write::Contact] {
         gateway.connectby().set_fault(FaultRule::always(Fault::Refuse)).await;
         let error = write.call(&gateway, Call::new("a")).await.expect_err("not sent");

@@ -178,7 +178,7 @@ async fn possibly_sent_message_is_never_reported_as_not_sent() {
 async fn possibly_sent_message_does_not_wait_for_a_down_provider() {
     let start = || {
         Start::quiet()
-            .with("ACCOUNTS__DEMO_CONNECTLY__GATE__PATIENCE", "100ms")
+            .with("ACCOUNTS__DEMO_CONNECTLY__GATE__MAX_QUEUE_WAIT", "100ms")
             .with("ACCOUNTS__DEMO_CONNECTLY__GATE__BREAKER_FAILURES", "1")
     };
     let gateway = restart_from_backup(start().start().await, start()).await;

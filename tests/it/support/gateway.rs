@@ -90,9 +90,9 @@ impl Start {
 
     /// The gate does not retry and no circuit breaker opens, for tests of the outcome of one provider reply.
     pub(crate) fn without_retries(self) -> Self {
-        self.with("ACCOUNTS__DEMO_CONNECTBY__GATE__PATIENCE", "100ms")
+        self.with("ACCOUNTS__DEMO_CONNECTBY__GATE__MAX_QUEUE_WAIT", "100ms")
             .with("ACCOUNTS__DEMO_CONNECTBY__GATE__BREAKER_FAILURES", "0")
-            .with("ACCOUNTS__DEMO_CONNECTLY__GATE__PATIENCE", "100ms")
+            .with("ACCOUNTS__DEMO_CONNECTLY__GATE__MAX_QUEUE_WAIT", "100ms")
             .with("ACCOUNTS__DEMO_CONNECTLY__GATE__BREAKER_FAILURES", "0")
     }
 

@@ -104,7 +104,7 @@ fn a_completed_report_is_read_in_both_spellings() {
         .replace("created_at", "createdAt");
     for body in [sample!("report"), &camel] {
         let read = read(body);
-        assert_eq!(read.event.event_type().as_str(), "report.completed");
+        assert_eq!(read.event.event_type().as_str(), "report.run");
         assert_eq!(read.identity, Some(Identity::report("run-7")));
         assert_eq!(read.event.occur_time, UnixMillis::from_rfc3339("2026-11-21T06:00:05Z"));
         let Payload::ReportCompleted(report) = &read.event.payload else { panic!("{read:?}") };
