@@ -180,6 +180,19 @@ pub enum Signature {
     Missing,
 }
 
+/// The customer who sends an injected message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sender {
+    /// The phone number, or the business-scoped user id, `US.123`, of a customer without one.
+    pub address: String,
+    /// The business-scoped user id of a customer with a phone number.
+    pub user_id: Option<String>,
+    /// The parent business-scoped user id.
+    pub parent_user_id: Option<String>,
+    /// The username.
+    pub username: Option<String>,
+}
+
 /// How a customer answers a message in a way that names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer<'a> {
@@ -257,7 +270,20 @@ impl Connectly {
     /// A customer writes: opens the window and delivers a signed `messages` webhook. The first attempt is
     /// awaited and reported; if it fails, further ones follow in the background as for any webhook.
     pub async fn inject_message(&self, from: &str, text: &str) -> Delivery {
-        self.state.inject_message(from, text).await
+        let sender = Sender { address: from.to_owned(), ..Sender::default() };
+        self.inject_message_from(&sender, text).await
+    }
+
+    /// The same as [`inject_message`](Self::inject_message), from a customer with more than an address.
+    pub async fn inject_message_from(&self, sender: &Sender, text: &str) -> Delivery {
+        self.state.inject_message(sender, text).await
+    }
+
+    /// Reports a status of a run of a report: `processing`, `completed`, `failed` or any other word. Only a completed
+    /// run has a URL. Delivered like [`inject_message`](Self::inject_message), to the address of topic
+    /// [`Report`](Topic::Report).
+    pub async fn inject_report(&self, run_id: &str, status: &str) -> Delivery {
+        self.state.inject_report(run_id, status).await
     }
 
     /// The ids of the accepted messages, the oldest first; of very many, the last 10 000.

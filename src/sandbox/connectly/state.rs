@@ -22,7 +22,7 @@ use super::messages::Accepted;
 use super::templates::Templates;
 use super::webhook_sender::WebhookSender;
 use super::webhooks::Registrations;
-use super::{Delivery, Options, Signature, Topic, error, messages};
+use super::{Delivery, Options, Sender, Signature, Topic, error, messages};
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -67,17 +67,27 @@ impl State {
         })
     }
 
-    pub(super) async fn inject_message(&self, from: &str, text: &str) -> Delivery {
+    pub(super) async fn inject_message(&self, from: &Sender, text: &str) -> Delivery {
         let id = Ulid::generate().to_string();
-        let customer = Person::new(from, Some("Ada"));
+        let customer = Person::sender(from);
         let webhook = message_life::customer_message(&id, &customer, &self.options.business_number, text);
+        if let Some(user_id) = &from.user_id {
+            self.customers.wrote(user_id, Duration::ZERO);
+        }
         if self.endpoint.board().take(None, |fault| *fault == Fault::DropWebhooks).is_some() {
-            self.customers.wrote(from, Duration::ZERO);
+            self.customers.wrote(&from.address, Duration::ZERO);
             return Delivery { message_id: Some(id), address: None, status: None };
         }
         let address = self.registrations.address(webhook.topic);
         let status = self.courier.deliver_now(webhook).await;
         Delivery { message_id: Some(id), address, status }
+    }
+
+    pub(super) async fn inject_report(&self, run_id: &str, status: &str) -> Delivery {
+        let webhook = message_life::report(run_id, status);
+        let address = self.registrations.address(webhook.topic);
+        let status = self.courier.deliver_now(webhook).await;
+        Delivery { message_id: None, address, status }
     }
 
     /// Delivers a webhook about a message that was accepted.

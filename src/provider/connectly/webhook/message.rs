@@ -75,7 +75,7 @@ pub(super) fn read(
     let reply_to = message_then_webhook()
         .filter_map(|object| object.object(&["context"]))
         .find_map(|context| context.text(&["replyToId", "reply_to_id"]));
-    let metadata = Some(&["metadata"]).filter(|keys| webhook.has_content(*keys));
+    let metadata = webhook.raw(&["metadata"]).filter(|_| webhook.has_content(&["metadata"]));
     let message = ReportedMessage {
         provider_message_id: id.unwrap_or_default(),
         sender,
@@ -84,7 +84,7 @@ pub(super) fn read(
         referral: message_then_webhook()
             .filter_map(|object| object.object(&["referral"]))
             .find_map(|r| referral(&r)),
-        metadata_json: metadata.and_then(|keys| webhook.raw(keys)).unwrap_or_default().to_owned(),
+        metadata_json: metadata.unwrap_or_default().to_owned(),
         content,
     };
     Some((if echo { Payload::MessageEcho(message) } else { Payload::MessageReceived(message) }, identity))
