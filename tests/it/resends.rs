@@ -72,7 +72,7 @@ async fn all_attempts_have_one_message_id() {
 
 #[tokio::test]
 async fn rate_limited_resend_reports_its_message_id() {
-    let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__GATE__PATIENCE", "1s").start().await;
+    let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__GATE__MAX_QUEUE_WAIT", "1s").start().await;
     let request = |resend_after_attempt| SendMessageRequest {
         request_id: "a".to_owned(),
         resend_after_attempt,

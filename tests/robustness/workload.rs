@@ -28,7 +28,7 @@ pub(crate) fn subscribers(
     use SubscriberBehavior::{Reconnecting, ReconnectingByTime, Slow, Steady};
     let all = Filter::default;
     let statuses = || of_types(&["message.status"]);
-    let nothing = || of_types(&["report.completed"]);
+    let nothing = || of_types(&["report.run"]);
     match scenario {
         Scenario::Strict => vec![
             ("all", Steady, all(), false, Start::Earliest),
@@ -113,6 +113,6 @@ pub(crate) fn subscriptions() -> Vec<SubscriptionSpec> {
         (named("sought", small()), Seeking, vec![("sought/1", AcknowledgingLate, true)]),
         (named("updated", filters[0].clone()), Updating(filters), vec![("updated/1", Acknowledging, true)]),
         (named("recreated", small()), Recreating, vec![("recreated/1", AcknowledgingLate, false)]),
-        (named("rare", of_types(&["report.completed"])), Observing, vec![("rare/1", Acknowledging, false)]),
+        (named("rare", of_types(&["report.run"])), Observing, vec![("rare/1", Acknowledging, false)]),
     ]
 }

@@ -8,9 +8,11 @@ use switchboard::app::{self, Addresses, App};
 use switchboard::config;
 use switchboard::demo::{self, Demo};
 use switchboard::pb::v1::account_service_client::AccountServiceClient;
+use switchboard::pb::v1::conversation_service_client::ConversationServiceClient;
 use switchboard::pb::v1::event_service_client::EventServiceClient;
 use switchboard::pb::v1::message_service_client::MessageServiceClient;
-use switchboard::pb::v1::webhook_service_client::WebhookServiceClient;
+use switchboard::pb::v1::subscription_service_client::SubscriptionServiceClient;
+use switchboard::pb::v1::webhook_registration_service_client::WebhookRegistrationServiceClient;
 use switchboard::pb::v1::{
     Event, Message, SendMessageRequest, SubscribeRequest, SubscribeResponse, Text, send_message_request,
     subscribe_response,
@@ -88,9 +90,9 @@ impl Start {
 
     /// The gate does not retry and no circuit breaker opens, for tests of the outcome of one provider reply.
     pub(crate) fn without_retries(self) -> Self {
-        self.with("ACCOUNTS__DEMO_CONNECTBY__GATE__PATIENCE", "100ms")
+        self.with("ACCOUNTS__DEMO_CONNECTBY__GATE__MAX_QUEUE_WAIT", "100ms")
             .with("ACCOUNTS__DEMO_CONNECTBY__GATE__BREAKER_FAILURES", "0")
-            .with("ACCOUNTS__DEMO_CONNECTLY__GATE__PATIENCE", "100ms")
+            .with("ACCOUNTS__DEMO_CONNECTLY__GATE__MAX_QUEUE_WAIT", "100ms")
             .with("ACCOUNTS__DEMO_CONNECTLY__GATE__BREAKER_FAILURES", "0")
     }
 
@@ -149,8 +151,16 @@ impl Gateway {
         EventServiceClient::new(self.channel.clone())
     }
 
-    pub(crate) fn webhooks(&self) -> WebhookServiceClient<Channel> {
-        WebhookServiceClient::new(self.channel.clone())
+    pub(crate) fn subscriptions(&self) -> SubscriptionServiceClient<Channel> {
+        SubscriptionServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn conversations(&self) -> ConversationServiceClient<Channel> {
+        ConversationServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn webhook_registrations(&self) -> WebhookRegistrationServiceClient<Channel> {
+        WebhookRegistrationServiceClient::new(self.channel.clone())
     }
 
     pub(crate) async fn send(&self, request: SendMessageRequest) -> Result<Message, Status> {
