@@ -142,7 +142,7 @@ fn report(incoming: &Incoming) -> &ReportRun {
 }
 
 #[test]
-fn each_status_of_a_run_has_an_identity_of_its_own() {
+fn identity_of_a_run_includes_its_status() {
     for (word, status, url) in [
         ("processing", Some(ReportStatus::Processing), false),
         ("completed", Some(ReportStatus::Completed), true),
@@ -162,7 +162,7 @@ fn each_status_of_a_run_has_an_identity_of_its_own() {
 }
 
 #[test]
-fn report_with_a_run_is_typed_whatever_it_lacks() {
+fn report_with_a_run_is_typed_if_fields_are_missing() {
     for (body, identity) in [
         (r#"{"report":{"last_run":{"id":"R"}}}"#, Some(Identity::report("R", ""))),
         (r#"{"topic":"report","report":{"last_run":{}}}"#, None),
