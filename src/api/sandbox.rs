@@ -9,10 +9,10 @@ use crate::api::error::status;
 use crate::api::request::parse;
 use crate::api::request::violations::{ViolationReason, Violations};
 use crate::api::served::sandbox::v1::sandbox_service_server::SandboxService;
-use crate::domain::{PhoneNumber, Provider};
+use crate::domain::{Address, Provider, UserId};
 use crate::pb::sandbox::v1 as pb;
 use crate::provider::Accounts;
-use crate::sandbox::connectly::Signature;
+use crate::sandbox::connectly::{Sender, Signature};
 use crate::sandbox::{
     Connectly, Endpoint, Fault, FaultDetail, FaultMalformed, FaultRule, Operation, Sandbox,
 };
@@ -57,13 +57,24 @@ impl SandboxService for SandboxApi {
         let request = request.into_inner();
         let mut violations = Violations::default();
         let connectly = self.webhook_sender(&request.account, &mut violations)?;
-        let sender = parse::required::<PhoneNumber>("sender", &request.sender, &mut violations);
+        let sender = parse::required::<Address>("sender", &request.sender, &mut violations);
+        if !request.user_id.is_empty() && request.sender.starts_with("bsuid:") {
+            violations.add("user_id", ViolationReason::Mismatch, "must be empty if `sender` is a user id");
+        }
+        let user_id = optional_user_id("user_id", request.user_id, &mut violations);
+        let parent_user_id = optional_user_id("parent_user_id", request.parent_user_id, &mut violations);
         if request.text.is_empty() {
             violations.add("text", ViolationReason::Required, "must be given");
         }
         violations.check()?;
-        let sender = sender.map(|number| number.to_string()).unwrap_or_default();
-        let delivery = connectly.inject_message(&sender, &request.text).await;
+        let address = match &sender {
+            Some(Address::Phone(number)) => number.as_str(),
+            Some(Address::User(id)) => id.as_str(),
+            None => "",
+        };
+        let username = Some(request.username).filter(|username| !username.is_empty());
+        let sender = Sender { address: address.to_owned(), user_id, parent_user_id, username };
+        let delivery = connectly.inject_message_from(&sender, &request.text).await;
         Ok(Response::new(pb::InjectMessageResponse {
             provider_message_id: delivery.message_id.unwrap_or_default(),
             webhook_status: delivery.status.map_or(0, u32::from),
@@ -143,6 +154,15 @@ impl SandboxService for SandboxApi {
             });
         Ok(Response::new(pb::ListCallsResponse { calls: calls.collect(), next_page_token: String::new() }))
     }
+}
+
+/// Parses a user id without a prefix. An empty text is none.
+fn optional_user_id(field: &str, text: String, violations: &mut Violations) -> Option<String> {
+    if !text.is_empty() && text.parse::<UserId>().is_err() {
+        let description = "must be a business-scoped user id without a prefix, like `US.123` or `US.ENT.123`";
+        violations.add(field, ViolationReason::Malformed, description);
+    }
+    Some(text).filter(|text| !text.is_empty())
 }
 
 fn fault_rule(request: &pb::SetFaultRequest, violations: &mut Violations) -> Option<FaultRule> {

@@ -18,8 +18,9 @@ pub struct Webhook {
     /// The URL at which the providers reach `listen`, without `/webhooks/{account}`. It is the default address for
     /// `CreateWebhookRegistration`. http or https, without user, query and fragment. Default: none.
     pub public_url: Option<Url>,
-    /// The largest accepted body in bytes; 1 KiB to 1.5 MiB. Default 1 MiB. An event may hold a body twice, typed and
-    /// raw, and clients accept messages of at most 4 MiB.
+    /// The largest body that is accepted, in bytes; 1 KiB to 1.25 MiB. Default 1 MiB. An event can contain a part of a
+    /// body three times: typed, in the JSON of unsupported content, and in the raw body. Clients accept messages of at
+    /// most 4 MiB.
     pub max_body_bytes: usize,
     /// The timeout for receiving a request's header, then for its body, and then for sending the reply; 1 s to 1 min.
     /// Default 10 s.
@@ -36,7 +37,7 @@ impl Webhook {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let listen = table.required("listen", value::address);
         let public_url = table.optional("public_url", value::url);
-        let max_body_bytes = table.required("max_body_bytes", value::integer(1024..=1536 * 1024));
+        let max_body_bytes = table.required("max_body_bytes", value::integer(1024..=1280 * 1024));
         let timeouts = Duration::from_secs(1)..=Duration::from_secs(60);
         let read_timeout = table.required("read_timeout", value::duration(timeouts));
         let idle_timeouts = Duration::from_secs(1)..=Duration::from_secs(3600);

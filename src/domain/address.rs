@@ -19,7 +19,7 @@ use std::str::FromStr;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PhoneNumber(String);
 
-/// A business-scoped user id, `US.123`. It identifies a WhatsApp customer who may have no phone number.
+/// A business-scoped user id, `US.123` or `US.ENT.123`. It identifies a WhatsApp customer who may have no phone number.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct UserId(String);
 
@@ -42,7 +42,7 @@ pub enum Malformed {
     Phone,
     /// Not a business-scoped user id.
     #[error(
-        "must be a business-scoped user id like `bsuid:US.123`: two capital letters, a dot, then letters and digits, at most 128 characters"
+        "must be a business-scoped user id like `bsuid:US.123` or `bsuid:US.ENT.123`: two capital letters, a dot, `ENT.` for a parent id, then 1 to 128 letters and digits"
     )]
     User,
 }
@@ -105,14 +105,14 @@ impl UserId {
 impl FromStr for UserId {
     type Err = Malformed;
 
-    /// Parses the bare form, `US.123`.
+    /// Parses the bare form, `US.123` or `US.ENT.123`.
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         let (country, rest) = s.split_once('.').ok_or(Malformed::User)?;
-        let valid = s.len() <= 128
-            && country.len() == 2
+        let id = rest.strip_prefix("ENT.").unwrap_or(rest);
+        let valid = country.len() == 2
             && country.bytes().all(|b| b.is_ascii_uppercase())
-            && !rest.is_empty()
-            && rest.bytes().all(|b| b.is_ascii_alphanumeric());
+            && (1..=128).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric());
         if valid { Ok(Self(s.to_owned())) } else { Err(Malformed::User) }
     }
 }
@@ -181,14 +181,34 @@ mod tests {
     }
 
     #[test]
-    fn user_id_is_two_capitals_a_dot_and_alphanumerics() {
-        assert_eq!("bsuid:US.1a2".parse::<Address>().map(|a| a.to_string()), Ok("bsuid:US.1a2".to_owned()));
-        for text in
-            ["bsuid:", "bsuid:US", "bsuid:US.", "bsuid:us.1", "bsuid:USA.1", "bsuid:US.1/2", "bsuid: US.1"]
-        {
+    fn user_id_is_country_optional_ent_and_alphanumerics() {
+        let longest = "1".repeat(128);
+        for text in [
+            "bsuid:US.1a2",
+            "bsuid:US.ENT.11815799212886844830",
+            "bsuid:US.ENT",
+            &format!("bsuid:US.{longest}"),
+            &format!("bsuid:US.ENT.{longest}"),
+        ] {
+            assert_eq!(text.parse::<Address>().map(|a| a.to_string()).as_deref(), Ok(text));
+        }
+        for text in [
+            "bsuid:",
+            "bsuid:US",
+            "bsuid:US.",
+            "bsuid:us.1",
+            "bsuid:USA.1",
+            "bsuid:US.1/2",
+            "bsuid: US.1",
+            "bsuid:US.ENT.",
+            "bsuid:US.ent.1",
+            "bsuid:US.ENT.ENT.1",
+            "bsuid:US.1.2",
+            &format!("bsuid:US.{longest}1"),
+            &format!("bsuid:US.ENT.{longest}1"),
+        ] {
             assert_eq!(text.parse::<Address>(), Err(Malformed::User), "{text:?}");
         }
-        assert_eq!(format!("bsuid:US.{}", "1".repeat(126)).parse::<Address>(), Err(Malformed::User));
     }
 
     #[test]

@@ -48,10 +48,10 @@ pub enum EventType {
     /// The provider reported a message that was sent from one of the account's own numbers.
     #[strum(serialize = "message.echo")]
     MessageEcho,
-    /// A report is ready to download.
+    /// A run of a report started, completed or failed.
     #[strum(serialize = "report.run")]
-    ReportCompleted,
-    /// A webhook with a valid signature that this version cannot parse.
+    ReportRun,
+    /// A webhook with a valid signature that is not a message, a status or a report that this version can parse.
     #[strum(serialize = "unknown")]
     Unknown,
 }
@@ -63,7 +63,7 @@ impl EventType {
         Self::MessageAccepted,
         Self::MessageStatus,
         Self::MessageEcho,
-        Self::ReportCompleted,
+        Self::ReportRun,
         Self::Unknown,
     ];
 
@@ -87,10 +87,16 @@ pub struct Party {
     pub phone_number: String,
     /// The business-scoped user id, if there is one.
     pub user_id: String,
+    /// The parent business-scoped user id as the provider sent it, if there is one.
+    pub parent_user_id: String,
+    /// The username, if there is one.
+    pub username: String,
     /// The display name, if there is one.
     pub name: String,
     /// The network, if it is a known one.
     pub channel: Option<Channel>,
+    /// The provider's word for the network, verbatim. Empty if the provider sent none.
+    pub provider_channel: String,
 }
 
 impl fmt::Debug for Party {
@@ -136,7 +142,7 @@ impl Event {
             Payload::MessageAccepted(_) => EventType::MessageAccepted,
             Payload::MessageStatus(_) => EventType::MessageStatus,
             Payload::MessageEcho(_) => EventType::MessageEcho,
-            Payload::ReportCompleted(_) => EventType::ReportCompleted,
+            Payload::ReportRun(_) => EventType::ReportRun,
             Payload::Unknown { .. } => EventType::Unknown,
         }
     }
@@ -153,26 +159,15 @@ pub enum Payload {
     MessageStatus(MessageStatus),
     /// The provider reported a message that was sent from one of the account's own numbers.
     MessageEcho(ReportedMessage),
-    /// A report is ready to download.
-    ReportCompleted(ReportCompleted),
-    /// A webhook with a valid signature that this version cannot parse.
+    /// A run of a report started, completed or failed.
+    ReportRun(ReportRun),
+    /// A webhook with a valid signature that is not a message, a status or a report that this version can parse.
     Unknown {
         /// The provider's topic, if the body contains one.
         topic: String,
         /// Why the body cannot be parsed. Never quotes the body.
         problem: String,
-        /// The sender and the recipient, if the webhook reports a customer's message that cannot be parsed.
-        written: Option<Box<ReportedParties>>,
     },
-}
-
-/// The parties of a message from a customer. The message itself cannot be parsed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReportedParties {
-    /// The customer.
-    pub sender: Party,
-    /// The number that the customer sent the message to.
-    pub recipient: Party,
 }
 
 impl fmt::Debug for Payload {
@@ -183,7 +178,7 @@ impl fmt::Debug for Payload {
             Self::MessageAccepted(_) => "MessageAccepted(…)",
             Self::MessageStatus(_) => "MessageStatus(…)",
             Self::MessageEcho(_) => "MessageEcho(…)",
-            Self::ReportCompleted(_) => "ReportCompleted(…)",
+            Self::ReportRun(_) => "ReportRun(…)",
             Self::Unknown { .. } => "Unknown(…)",
         })
     }
@@ -202,8 +197,10 @@ pub struct ReportedMessage {
     pub reply_to: Option<String>,
     /// The advertisement that the customer came from, if there is one.
     pub referral: Option<Referral>,
-    /// The content. Absent only if an echo has content that cannot be parsed.
-    pub content: Option<ReportedContent>,
+    /// The webhook's metadata as the provider's JSON, byte for byte. Empty if the provider sent none.
+    pub metadata_json: String,
+    /// The content.
+    pub content: ReportedContent,
 }
 
 /// The content of a reported message.
@@ -222,6 +219,13 @@ pub enum ReportedContent {
         /// The payload that the button was sent with; may be empty.
         payload: String,
     },
+    /// Content that this version cannot parse completely.
+    Unsupported {
+        /// The provider's word for the kind of content. Empty if the provider sent none.
+        provider_kind: String,
+        /// The provider's JSON of the content, byte for byte.
+        raw_json: String,
+    },
 }
 
 /// A file that a message contains.
@@ -237,6 +241,14 @@ pub struct Attachment {
     pub caption: String,
     /// The file's name; may be empty.
     pub file_name: String,
+    /// The MIME type; may be empty.
+    pub mime_type: String,
+    /// The SHA-256 of the file in the provider's encoding; may be empty.
+    pub sha256: String,
+    /// The size in bytes, if the provider sent a whole number.
+    pub size_bytes: Option<u64>,
+    /// The provider's id of the file; may be empty.
+    pub media_id: String,
 }
 
 impl fmt::Debug for Attachment {
@@ -276,18 +288,34 @@ impl fmt::Debug for Referral {
     }
 }
 
-/// A report that is ready to download. A field that the provider omits is empty.
+/// The status of a report's run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub enum ReportStatus {
+    /// The report is being made.
+    Processing,
+    /// The report is complete and can be downloaded.
+    Completed,
+    /// The report could not be made.
+    Failed,
+}
+
+/// A run of a report. A field that the provider omits is empty.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ReportCompleted {
+pub struct ReportRun {
     /// The report's id.
     pub report_id: String,
     /// The report's name.
     pub name: String,
     /// The report's type, as the provider names it.
     pub report_type: String,
-    /// The id of the run that produced the report.
+    /// The id of the run.
     pub run_id: String,
-    /// The download URL, never empty. It requires no credentials.
+    /// The status of the run, if the provider's value is a known one.
+    pub status: Option<ReportStatus>,
+    /// The provider's value for the status, verbatim.
+    pub provider_status: String,
+    /// The download URL. It requires no credentials. Empty if the run is not complete.
     pub url: String,
     /// When the URL expires, if the provider reports it.
     pub expire_time: Option<UnixMillis>,
@@ -295,10 +323,10 @@ pub struct ReportCompleted {
     pub create_time: Option<UnixMillis>,
 }
 
-impl fmt::Debug for ReportCompleted {
+impl fmt::Debug for ReportRun {
     /// Leaves out the URL: it opens the report without credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ReportCompleted(…)")
+        f.write_str("ReportRun(…)")
     }
 }
 
@@ -379,9 +407,10 @@ impl Identity {
         Self(format!("accepted\n{message_id}"))
     }
 
-    /// A completed run of a report.
-    pub fn report(run_id: &str) -> Self {
-        Self(format!("report\n{run_id}"))
+    /// A status of a report's run. Each run reports each status value at most once.
+    pub fn report(run_id: &str, status: &str) -> Self {
+        // The length prefix makes the encoding unambiguous for any content of the two fields.
+        Self(format!("report\n{}\n{status}\n{run_id}", status.len()))
     }
 
     /// The key as the store saves it: unique within an account.

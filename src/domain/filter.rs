@@ -85,7 +85,7 @@ mod tests {
         }
         let of_messages = EventType::ALL.into_iter().filter(|kind| kind.as_str().starts_with("message."));
         assert_eq!(matched("message.*"), of_messages.collect::<Vec<_>>());
-        assert_eq!(matched("report.*"), [EventType::ReportCompleted]);
+        assert_eq!(matched("report.*"), [EventType::ReportRun]);
         for unrecognized in
             ["*", ".*", "message.rec*", "message*", "message.", "Message.*", "of.tomorrow", "flow.*"]
         {

@@ -2,12 +2,13 @@
 
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::{
-    Attachment, ButtonReply, Channel, Event, EventFilter, Location, MediaKind, MessageEcho, MessageReceived,
-    MessageState, Party, Referral, ReportRun, ReportStatus, StartPosition, SubscribeRequest, Text,
-    event::Payload, message_echo, message_received,
+    Attachment, ButtonReply, Channel, Event, EventFilter, GetConversationRequest, Location, MediaKind,
+    MessageEcho, MessageReceived, MessageState, Party, Referral, ReportRun, ReportStatus, StartPosition,
+    SubscribeRequest, Text, Unsupported, event::Payload, message_echo, message_received,
 };
+use switchboard::sandbox::connectly::ConnectlyTopic;
 
-use crate::support::gateway::{CONNECTLY, Gateway, Start};
+use crate::support::gateway::{CONNECTLY, CUSTOMER, Gateway, Start, within};
 
 macro_rules! sample {
     ($name:literal) => {
@@ -60,7 +61,8 @@ fn party(number: &str, name: &str) -> Option<Party> {
         user_id: String::new(),
         name: name.to_owned(),
         channel: Channel::Whatsapp.into(),
-        ..Default::default()
+        provider_channel: "whatsapp".to_owned(),
+        ..Party::default()
     })
 }
 
@@ -164,13 +166,100 @@ async fn echo_has_its_attachments() {
 }
 
 #[tokio::test]
-async fn unreadable_echo_has_no_content() {
-    let body = r#"{"topic":"messages","sender":{"id":"+15550100002"},"message":{"id":"E1","isEcho":true,"text":"Pick one","listMessage":{"button":{"text":"Open"}}}}"#;
+async fn unsupported_content_has_its_kind_and_exact_json() {
+    let content = r#"{"id":"M9", "sticker":{"id":1.50,"animated":false}}"#;
+    let message = received(event_of(&body_with("+15550100001", content)).await);
+    let unsupported =
+        |kind: &str, json: &str| Unsupported { provider_kind: kind.to_owned(), raw_json: json.to_owned() };
+    assert_eq!(message.provider_message_id, "M9");
+    assert_eq!(message.sender.map(|sender| sender.address).as_deref(), Some("+15550100001"));
+    assert_eq!(
+        message.content,
+        Some(message_received::Content::Unsupported(unsupported("sticker", content)))
+    );
+
+    let list = r#"{"id":"E1","isEcho":true,"text":"Pick one","listMessage":{"button":{"text":"Open"}}}"#;
+    let message = echoed(event_of(&body_with("+15550100002", list)).await);
+    assert_eq!(message.provider_message_id, "E1");
+    assert_eq!(message.content, Some(message_echo::Content::Unsupported(unsupported("listMessage", list))));
+
+    // There is no object of content, so the JSON is the whole body.
+    let whole = r#"{"topic":"messages", "sender":{"id":"+15550100001"},"order":[1]}"#;
+    let message = received(event_of(whole).await);
+    assert_eq!(message.content, Some(message_received::Content::Unsupported(unsupported("order", whole))));
+}
+
+/// A webhook of topic `messages` with this message.
+fn body_with(sender: &str, message: &str) -> String {
+    format!(
+        r#"{{"topic":"messages","sender":{{"id":"{sender}"}},"recipient":{{"id":"+15550100002"}},"message":{message}}}"#
+    )
+}
+
+#[tokio::test]
+async fn unsupported_message_opens_the_session_window() {
+    let gateway = Start::quiet().start().await;
+    let open = async || {
+        let request = GetConversationRequest {
+            account: CONNECTLY.to_owned(),
+            customer: CUSTOMER.to_owned(),
+            ..GetConversationRequest::default()
+        };
+        let response = within(gateway.conversations().get_conversation(request)).await.expect("answers");
+        response.into_inner().conversation.expect("never empty").session_open
+    };
+    assert!(!open().await);
+    gateway.deliver(&body_with(CUSTOMER, r#"{"id":"M1","reaction":{"emoji":"x"}}"#)).await;
+    assert!(open().await);
+}
+
+#[tokio::test]
+async fn echo_has_reply_referral_metadata_and_button() {
+    let body = r#"{"topic":"messages","sender":{"id":"+15550100002"},"buttonResponse":{"id":"E2","text":"Yes","payload":"1"},"context":{"replyToId":"S1"},"referral":{"headline":"Sale"},"metadata":{"campaignName": "spring"}}"#;
     let message = echoed(event_of(body).await);
-    assert_eq!((message.provider_message_id.as_str(), message.content), ("E1", None));
-    let pressed = r#"{"sender":{"id":"+15550100002"},"buttonResponse":{"id":"E2","text":"Yes"}}"#;
-    let message = echoed(event_of(pressed).await);
-    assert_eq!((message.provider_message_id.as_str(), message.content), ("E2", None));
+    let reply = ButtonReply { text: "Yes".to_owned(), payload: "1".to_owned() };
+    assert_eq!(message.content, Some(message_echo::Content::ButtonReply(reply)));
+    assert_eq!(message.reply_to_provider_message_id, "S1");
+    assert_eq!(message.referral.map(|referral| referral.headline).as_deref(), Some("Sale"));
+    assert_eq!(message.metadata_json, r#"{"campaignName": "spring"}"#);
+}
+
+#[tokio::test]
+async fn metadata_is_the_json_that_the_provider_sent() {
+    let with = |metadata: &str| sample!("text").replacen('{', &format!(r#"{{"metadata":{metadata},"#), 1);
+    let metadata = r#"{"campaign_name": "spring", "n": 1.50}"#;
+    assert_eq!(received(event_of(&with(metadata)).await).metadata_json, metadata);
+    assert_eq!(received(event_of(&with("{}")).await).metadata_json, "");
+}
+
+#[tokio::test]
+async fn attachment_has_the_details_that_the_provider_sent() {
+    let message = r#"{"id":"M1","attachments":[{"type":"image","url":"https://a","mimeType":"image/png","sha256":"abc=","size":1234,"id":"F1"}]}"#;
+    let message = received(event_of(&body_with("+15550100001", message)).await);
+    let Some(message_received::Content::Attachments(list)) = message.content else { panic!("files") };
+    let image = Attachment {
+        mime_type: "image/png".to_owned(),
+        sha256: "abc=".to_owned(),
+        size_bytes: Some(1234),
+        media_id: "F1".to_owned(),
+        ..file(MediaKind::Image, "https://a")
+    };
+    assert_eq!(list.attachments, [image]);
+}
+
+#[tokio::test]
+async fn customer_without_a_phone_number_has_every_id() {
+    let body = r#"{"topic":"messages","sender":{"id":"US.ENT.778","userId":"US.ENT.778","phoneNumber":"","parentUserId":"US.ENT.9","username":"ada","channelType":"rcs"},"message":{"id":"M1","text":"hi"}}"#;
+    let sender = received(event_of(body).await).sender.expect("present");
+    let expected = Party {
+        address: "bsuid:US.ENT.778".to_owned(),
+        user_id: "US.ENT.778".to_owned(),
+        parent_user_id: "US.ENT.9".to_owned(),
+        username: "ada".to_owned(),
+        provider_channel: "rcs".to_owned(),
+        ..Party::default()
+    };
+    assert_eq!(sender, expected);
 }
 
 #[tokio::test]
@@ -267,15 +356,43 @@ async fn unreadable_webhook_is_never_deduplicated_by_message_id() {
     ] {
         gateway.deliver(body).await;
     }
-    assert_eq!(types(&gateway).await, ["message.received", "unknown", "unknown", "unknown"]);
+    assert_eq!(types(&gateway).await, ["message.received"; 4]);
 }
 
 #[tokio::test]
-async fn report_in_progress_does_not_hide_its_completion() {
+async fn each_status_of_a_report_is_delivered_once() {
     let gateway = Start::quiet().start().await;
-    gateway.deliver(&sample!("report").replace("completed", "processing")).await;
-    gateway.deliver(sample!("report")).await;
-    assert_eq!(types(&gateway).await, ["unknown", "report.run"]);
+    let address = gateway.connectly().registrations().first().expect("registered").address.clone();
+    gateway.connectly().set_webhook_target(ConnectlyTopic::Report, address);
+    let statuses = ["processing", "failed", "completed", "archived"];
+    for status in statuses {
+        for _ in 0..2 {
+            assert_eq!(gateway.connectly().inject_report("run-7", status).await.status, Some(200));
+        }
+    }
+    gateway.connectly().inject_report("run-8", "completed").await;
+    let mut events = gateway.subscribe(from_the_start()).await.expect("subscribed");
+    let mut runs = Vec::new();
+    for event in events.events(5).await {
+        let Some(Payload::ReportRun(run)) = event.payload else { panic!("a report") };
+        runs.push((run.run_id.clone(), run.status(), run.provider_status.clone(), !run.url.is_empty()));
+    }
+    let run = |id: &str, status, word: &str, url| (id.to_owned(), status, word.to_owned(), url);
+    let expected = [
+        run("run-7", ReportStatus::Processing, "processing", false),
+        run("run-7", ReportStatus::Failed, "failed", false),
+        run("run-7", ReportStatus::Completed, "completed", true),
+        run("run-7", ReportStatus::Unspecified, "archived", false),
+        run("run-8", ReportStatus::Completed, "completed", true),
+    ];
+    assert_eq!(runs, expected);
+}
+
+#[tokio::test]
+async fn report_without_a_run_is_unknown() {
+    let event = event_of(r#"{"topic":"report","report":{"id":"r"}}"#).await;
+    let Some(Payload::Unknown(unknown)) = event.payload else { panic!("unknown") };
+    assert_eq!((event.r#type.as_str(), unknown.topic.as_str()), ("unknown", "report"));
 }
 
 #[tokio::test]

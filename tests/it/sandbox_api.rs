@@ -2,12 +2,13 @@
 
 use switchboard::pb::sandbox::v1 as pb;
 use switchboard::pb::sandbox::v1::sandbox_service_client::SandboxServiceClient;
-use switchboard::pb::v1::SubscribeRequest;
+use switchboard::pb::v1::event::Payload;
+use switchboard::pb::v1::{self, EventFilter, Party, SendMessageRequest, SubscribeRequest};
 use tonic::Code;
 use tonic::transport::Channel;
 
 use crate::support::gateway::{
-    CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, fields, reason, text, text_of, within,
+    CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, details, fields, reason, text, text_of, within,
 };
 
 fn sandbox_client(gateway: &Gateway) -> SandboxServiceClient<Channel> {
@@ -29,6 +30,107 @@ async fn injected_message_returns_the_webhook_status() {
     assert_eq!(response.webhook_status, 200);
     let event = events.event().await;
     assert_eq!(text_of(&event), "hello?");
+}
+
+#[tokio::test]
+async fn injected_customer_has_the_ids_that_were_given() {
+    let gateway = Start::quiet().start().await;
+    let mut events = gateway.subscribe(SubscribeRequest::default()).await.expect("subscribed");
+    let customer = |address: &str, phone_number: &str, user_id: &str| Party {
+        address: address.to_owned(),
+        phone_number: phone_number.to_owned(),
+        user_id: user_id.to_owned(),
+        name: "Ada".to_owned(),
+        channel: v1::Channel::Whatsapp.into(),
+        provider_channel: "whatsapp".to_owned(),
+        ..Party::default()
+    };
+    let full = Party {
+        parent_user_id: "US.ENT.9".to_owned(),
+        username: "ada".to_owned(),
+        ..customer(CUSTOMER, CUSTOMER, "US.1")
+    };
+    for (sender, user_id, parent_user_id, username, expected) in [
+        (CUSTOMER, "", "", "", customer(CUSTOMER, CUSTOMER, "")),
+        (CUSTOMER, "US.1", "US.ENT.9", "ada", full),
+        ("bsuid:US.778", "", "", "", customer("bsuid:US.778", "", "US.778")),
+        ("bsuid:US.ENT.778", "", "", "", customer("bsuid:US.ENT.778", "", "US.ENT.778")),
+    ] {
+        let request = pb::InjectMessageRequest {
+            account: CONNECTLY.to_owned(),
+            sender: sender.to_owned(),
+            text: "hello?".to_owned(),
+            user_id: user_id.to_owned(),
+            parent_user_id: parent_user_id.to_owned(),
+            username: username.to_owned(),
+        };
+        let response = within(sandbox_client(&gateway).inject_message(request)).await.expect("injected");
+        assert_eq!(response.into_inner().webhook_status, 200);
+        let event = events.event().await;
+        let Some(Payload::MessageReceived(message)) = event.payload else { panic!("a message") };
+        assert_eq!(message.sender, Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn invalid_customer_reports_every_field_at_once() {
+    let gateway = Start::quiet().start().await;
+    let request = |sender: &str, text: &str, user_id: &str, parent: &str| pb::InjectMessageRequest {
+        account: CONNECTLY.to_owned(),
+        sender: sender.to_owned(),
+        text: text.to_owned(),
+        user_id: user_id.to_owned(),
+        parent_user_id: parent.to_owned(),
+        ..Default::default()
+    };
+    for (request, expected) in [
+        (
+            request("bsuid:us.1", "", "bsuid:US.1", "US."),
+            &[
+                ("sender", "MALFORMED"),
+                ("user_id", "MISMATCH"),
+                ("user_id", "MALFORMED"),
+                ("parent_user_id", "MALFORMED"),
+                ("text", "REQUIRED"),
+            ][..],
+        ),
+        (request("bsuid:US.1", "hi", "US.1", ""), &[("user_id", "MISMATCH")]),
+        (request("", "hi", "US.ENT.", ""), &[("sender", "REQUIRED"), ("user_id", "MALFORMED")]),
+    ] {
+        let error = within(sandbox_client(&gateway).inject_message(request)).await.expect_err("invalid");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+        let details = details(&error);
+        let violations = &details.bad_request().expect("violations").field_violations;
+        let found: Vec<_> = violations.iter().map(|v| (v.field.as_str(), v.reason.as_str())).collect();
+        assert_eq!(found, expected);
+    }
+}
+
+#[tokio::test]
+async fn send_to_a_user_id_gets_statuses_and_an_answer() {
+    let gateway = Start::quiet().with_replies().start().await;
+    let types = ["message.status", "message.received"].map(str::to_owned).to_vec();
+    let filter = Some(EventFilter { types, ..EventFilter::default() });
+    let mut events =
+        gateway.subscribe(SubscribeRequest { filter, ..Default::default() }).await.expect("subscribed");
+    for to in ["bsuid:US.778", "bsuid:US.ENT.778"] {
+        let sent = SendMessageRequest { to: to.to_owned(), ..text(CONNECTLY, "hi") };
+        let message = gateway.send(sent).await.expect("accepted");
+        for expected in ["sent", "delivered", "read"] {
+            let event = events.event().await;
+            let Some(Payload::MessageStatus(status)) = event.payload else { panic!("a status") };
+            assert_eq!(
+                (status.provider_status.as_str(), &status.message_id),
+                (expected, &message.message_id)
+            );
+            let recipient = status.recipient.expect("present");
+            assert_eq!((recipient.address.as_str(), recipient.phone_number.as_str()), (to, ""));
+        }
+        let event = events.event().await;
+        assert_eq!(text_of(&event), "Got it: hi");
+        let Some(Payload::MessageReceived(answer)) = event.payload else { panic!("an answer") };
+        assert_eq!(answer.sender.expect("present").address, to);
+    }
 }
 
 #[tokio::test]

@@ -60,6 +60,7 @@ async fn event_types_are_those_of_the_ingested_events() {
         (include_str!("../fixtures/connectly/report.json"), "report.run"),
         (include_str!("../fixtures/connectly/echo.json"), "message.echo"),
         (include_str!("../fixtures/connectly/delivery_failed.json"), "message.status"),
+        (r#"{"message":{"id":"M1","sticker":{"id":1}}}"#, "message.received"),
         ("no JSON", "unknown"),
     ] {
         let answer = verify(&gateway, body.as_bytes(), &sign(secret, body.as_bytes())).await;

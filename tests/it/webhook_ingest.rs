@@ -136,6 +136,23 @@ async fn body_over_the_limit_is_answered_413() {
     assert_eq!(subscriber.event().await.raw_body.len(), 1 << 20);
 }
 
+/// The event contains most of the body three times, and must still fit the message limit of an ordinary client.
+#[tokio::test]
+async fn largest_unsupported_message_is_delivered_with_raw_body() {
+    let most = 1280 << 10;
+    let gateway = Start::quiet().with("WEBHOOK__MAX_BODY_BYTES", &most.to_string()).start().await;
+    let body = |kind: &str| format!(r#"{{"message":{{"type":"{kind}"}}}}"#);
+    let body = body(&"x".repeat(most - body("").len()));
+    assert_eq!(body.len(), most);
+    gateway.deliver(&body).await;
+    gateway.deliver(&body).await;
+    let mut subscriber = gateway.subscribe(from_the_start()).await.expect("subscribed");
+    let (first, second) = (subscriber.event().await, subscriber.event().await);
+    assert_eq!(first.r#type, "message.received");
+    assert_eq!(first.raw_body.len(), most);
+    assert_eq!(second.possible_duplicate_of, first.event_id);
+}
+
 #[tokio::test]
 async fn get_and_unknown_paths_are_rejected() {
     let gateway = Start::quiet().start().await;

@@ -1,7 +1,7 @@
 //! Converts the content of webhooks into the contract's messages.
 
 use crate::api::response::convert::{party, timestamp};
-use crate::domain::event::{self, ReportedContent, ReportedMessage};
+use crate::domain::event::{self, ReportStatus, ReportedContent, ReportedMessage};
 use crate::domain::{Location, MediaKind};
 use crate::pb::v1;
 
@@ -13,13 +13,16 @@ pub(in crate::api) fn received(message: &ReportedMessage) -> v1::MessageReceived
         recipient: Some(party(&message.recipient)),
         reply_to_provider_message_id: message.reply_to.clone().unwrap_or_default(),
         referral: message.referral.as_ref().map(referral),
-        metadata_json: String::new(),
-        content: message.content.as_ref().map(|content| match content {
+        metadata_json: message.metadata_json.clone(),
+        content: Some(match &message.content {
             ReportedContent::Text(body) => Content::Text(v1::Text { body: body.clone() }),
             ReportedContent::Attachments(list) => Content::Attachments(attachments(list)),
             ReportedContent::Location(location) => Content::Location(self::location(location)),
             ReportedContent::ButtonReply { text, payload } => {
-                Content::ButtonReply(v1::ButtonReply { text: text.clone(), payload: payload.clone() })
+                Content::ButtonReply(button_reply(text, payload))
+            }
+            ReportedContent::Unsupported { provider_kind, raw_json } => {
+                Content::Unsupported(unsupported(provider_kind, raw_json))
             }
         }),
     }
@@ -31,30 +34,50 @@ pub(in crate::api) fn echo(message: &ReportedMessage) -> v1::MessageEcho {
         provider_message_id: message.provider_message_id.clone(),
         sender: Some(party(&message.sender)),
         recipient: Some(party(&message.recipient)),
-        reply_to_provider_message_id: String::new(),
-        referral: None,
-        metadata_json: String::new(),
-        content: message.content.as_ref().and_then(|content| match content {
-            ReportedContent::Text(body) => Some(Content::Text(v1::Text { body: body.clone() })),
-            ReportedContent::Attachments(list) => Some(Content::Attachments(attachments(list))),
-            ReportedContent::Location(location) => Some(Content::Location(self::location(location))),
-            // An echo is a message of the business, which cannot press a button.
-            ReportedContent::ButtonReply { .. } => None,
+        reply_to_provider_message_id: message.reply_to.clone().unwrap_or_default(),
+        referral: message.referral.as_ref().map(referral),
+        metadata_json: message.metadata_json.clone(),
+        content: Some(match &message.content {
+            ReportedContent::Text(body) => Content::Text(v1::Text { body: body.clone() }),
+            ReportedContent::Attachments(list) => Content::Attachments(attachments(list)),
+            ReportedContent::Location(location) => Content::Location(self::location(location)),
+            ReportedContent::ButtonReply { text, payload } => {
+                Content::ButtonReply(button_reply(text, payload))
+            }
+            ReportedContent::Unsupported { provider_kind, raw_json } => {
+                Content::Unsupported(unsupported(provider_kind, raw_json))
+            }
         }),
     }
 }
 
-pub(in crate::api) fn report_completed(report: &event::ReportCompleted) -> v1::ReportRun {
+fn button_reply(text: &str, payload: &str) -> v1::ButtonReply {
+    v1::ButtonReply { text: text.to_owned(), payload: payload.to_owned() }
+}
+
+fn unsupported(provider_kind: &str, raw_json: &str) -> v1::Unsupported {
+    v1::Unsupported { provider_kind: provider_kind.to_owned(), raw_json: raw_json.to_owned() }
+}
+
+pub(in crate::api) fn report_run(report: &event::ReportRun) -> v1::ReportRun {
     v1::ReportRun {
         report_id: report.report_id.clone(),
         name: report.name.clone(),
         report_type: report.report_type.clone(),
         run_id: report.run_id.clone(),
-        status: v1::ReportStatus::Completed.into(),
-        provider_status: "completed".to_owned(),
+        status: report.status.map_or(v1::ReportStatus::Unspecified, report_status).into(),
+        provider_status: report.provider_status.clone(),
         url: report.url.clone(),
         expire_time: report.expire_time.map(timestamp),
         create_time: report.create_time.map(timestamp),
+    }
+}
+
+fn report_status(status: ReportStatus) -> v1::ReportStatus {
+    match status {
+        ReportStatus::Processing => v1::ReportStatus::Processing,
+        ReportStatus::Completed => v1::ReportStatus::Completed,
+        ReportStatus::Failed => v1::ReportStatus::Failed,
     }
 }
 
@@ -68,10 +91,10 @@ fn attachments(list: &[event::Attachment]) -> v1::AttachmentList {
                 url: attachment.url.clone(),
                 caption: attachment.caption.clone(),
                 file_name: attachment.file_name.clone(),
-                mime_type: String::new(),
-                sha256: String::new(),
-                size_bytes: None,
-                media_id: String::new(),
+                mime_type: attachment.mime_type.clone(),
+                sha256: attachment.sha256.clone(),
+                size_bytes: attachment.size_bytes,
+                media_id: attachment.media_id.clone(),
             })
             .collect(),
     }

@@ -50,9 +50,9 @@ fn value_out_of_range_is_an_error() {
         ("[webhook]\nlisten = 8080", "webhook.listen: must be an IP address"),
         (
             "[webhook]\nmax_body_bytes = 1023",
-            "webhook.max_body_bytes: must be a whole number from 1024 to 1572864",
+            "webhook.max_body_bytes: must be a whole number from 1024 to 1310720",
         ),
-        ("[webhook]\nmax_body_bytes = 1_572_865", "webhook.max_body_bytes"),
+        ("[webhook]\nmax_body_bytes = 1_310_721", "webhook.max_body_bytes"),
         ("[webhook]\nmax_body_bytes = -1", "webhook.max_body_bytes"),
         ("[webhook]\nread_timeout = 10", "webhook.read_timeout: must be a duration from `1s` to `1m`"),
         ("[webhook]\nidle_timeout = '500ms'", "webhook.idle_timeout: must be a duration from `1s` to `1h`"),

@@ -41,7 +41,7 @@ pub(crate) fn event(bytes: usize) -> Append {
             provider: Provider::Connectly,
             occur_time: None,
             callback_data: None,
-            payload: Payload::Unknown { topic: String::new(), problem: String::new(), written: None },
+            payload: Payload::Unknown { topic: String::new(), problem: String::new() },
         },
         identity: None,
         proof: None,

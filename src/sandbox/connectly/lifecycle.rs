@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use ulid::Ulid;
 
 use super::messages::{Accepted, is_user_id};
-use super::{ConnectlyTopic, CustomerReply, Options};
+use super::{ConnectlyTopic, CustomerReply, Options, Sender};
 
 /// A webhook, and when it is due after its message was accepted.
 #[derive(Clone, Debug)]
@@ -24,11 +24,20 @@ pub(super) struct Webhook {
 pub(super) struct Customer {
     pub(super) address: String,
     name: Option<String>,
+    user_id: Option<String>,
+    parent_user_id: Option<String>,
+    username: Option<String>,
 }
 
 impl Customer {
     pub(super) fn new(address: &str, name: Option<&str>) -> Self {
-        Self { address: address.to_owned(), name: name.map(str::to_owned) }
+        let name = name.map(str::to_owned);
+        Self { address: address.to_owned(), name, user_id: None, parent_user_id: None, username: None }
+    }
+
+    pub(super) fn sender(sender: &Sender) -> Self {
+        let Sender { address, user_id, parent_user_id, username } = sender.clone();
+        Self { address, name: Some("Ada".to_owned()), user_id, parent_user_id, username }
     }
 
     fn json(&self, channel: &str) -> Value {
@@ -36,6 +45,14 @@ impl Customer {
         if is_user_id(&self.address) {
             person["userId"] = json!(self.address);
             person["phoneNumber"] = json!("");
+        } else if let Some(user_id) = &self.user_id {
+            person["userId"] = json!(user_id);
+            person["phoneNumber"] = json!(self.address);
+        }
+        for (key, value) in [("parentUserId", &self.parent_user_id), ("username", &self.username)] {
+            if let Some(value) = value {
+                person[key] = json!(value);
+            }
         }
         person
     }
@@ -120,6 +137,33 @@ pub(super) fn reply(id: &str, accepted: &Accepted, business: &str, reply: &Custo
     add_callback_data(accepted, &mut body);
     let opens_window_for = Some(accepted.customer.address.clone());
     Webhook { due: Duration::ZERO, topic: ConnectlyTopic::Messages, body: encode(&body), opens_window_for }
+}
+
+/// A status of a run of a report, due at once. Only a completed run has a result.
+pub(super) fn report(run_id: &str, status: &str) -> Webhook {
+    let result = (status == "completed").then(|| {
+        json!({
+            "url": format!("https://cdn.connectly.ai/reports/{run_id}.csv?signature=0a1b"),
+            "expires_at": "2026-11-21T06:10:00Z",
+            "created_at": "2026-11-21T06:00:00Z",
+        })
+    });
+    let body = json!({
+        "topic": "report",
+        "timestamp": "2026-11-21T06:00:05Z",
+        "report": {
+            "id": "report-1",
+            "name": "Daily campaigns",
+            "type": "campaign.daily.v1",
+            "last_run": {"id": run_id, "status": status, "result": result},
+        },
+    });
+    Webhook {
+        due: Duration::ZERO,
+        topic: ConnectlyTopic::Report,
+        body: encode(&body),
+        opens_window_for: None,
+    }
 }
 
 /// A plain text that quotes no message, so it has no `callbackData`.

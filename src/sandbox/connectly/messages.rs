@@ -115,12 +115,13 @@ fn address(state: &State, given: &Value, user_id_prefix: &str) -> Result<String,
     Ok(number)
 }
 
-/// `US.123…`
+/// Whether the text is a business-scoped user id, `US.123` or `US.ENT.123`.
 pub(super) fn is_user_id(text: &str) -> bool {
     text.split_once('.').is_some_and(|(country, id)| {
+        let id = id.strip_prefix("ENT.").unwrap_or(id);
         country.len() == 2
             && country.bytes().all(|b| b.is_ascii_uppercase())
-            && !id.is_empty()
+            && (1..=128).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_alphanumeric())
     })
 }

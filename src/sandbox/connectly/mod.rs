@@ -180,7 +180,20 @@ pub enum Signature {
     Missing,
 }
 
-/// How a customer replies to one particular message.
+/// The customer who sends an injected message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sender {
+    /// The phone number, or the business-scoped user id, `US.123`, of a customer without one.
+    pub address: String,
+    /// The business-scoped user id of a customer with a phone number.
+    pub user_id: Option<String>,
+    /// The parent business-scoped user id.
+    pub parent_user_id: Option<String>,
+    /// The username.
+    pub username: Option<String>,
+}
+
+/// How a customer answers a message in a way that names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CustomerReply<'a> {
     /// With a text that quotes the message.
@@ -256,7 +269,20 @@ impl Connectly {
     /// A customer writes: this opens the window and delivers a signed `messages` webhook. The method waits for the
     /// first attempt and returns its result. If the attempt fails, retries follow in the background as for any webhook.
     pub async fn inject_message(&self, from: &str, text: &str) -> Delivery {
-        self.state.inject_message(from, text).await
+        let sender = Sender { address: from.to_owned(), ..Sender::default() };
+        self.inject_message_from(&sender, text).await
+    }
+
+    /// The same as [`inject_message`](Self::inject_message), from a customer with more than an address.
+    pub async fn inject_message_from(&self, sender: &Sender, text: &str) -> Delivery {
+        self.state.inject_message(sender, text).await
+    }
+
+    /// Reports a status of a run of a report: `processing`, `completed`, `failed` or any other word. Only a completed
+    /// run has a URL. Delivered like [`inject_message`](Self::inject_message), to the address of topic
+    /// [`Report`](Topic::Report).
+    pub async fn inject_report(&self, run_id: &str, status: &str) -> Delivery {
+        self.state.inject_report(run_id, status).await
     }
 
     /// The ids of the last 10 000 accepted messages, oldest first.

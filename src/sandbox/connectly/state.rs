@@ -22,7 +22,7 @@ use super::messages::Accepted;
 use super::templates::Templates;
 use super::webhook_sender::WebhookSender;
 use super::webhooks::Registrations;
-use super::{ConnectlyTopic, Delivery, Options, Signature, error, messages};
+use super::{ConnectlyTopic, Delivery, Options, Sender, Signature, error, messages};
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -67,12 +67,15 @@ impl State {
         })
     }
 
-    pub(super) async fn inject_message(&self, from: &str, text: &str) -> Delivery {
+    pub(super) async fn inject_message(&self, from: &Sender, text: &str) -> Delivery {
         let id = Ulid::generate().to_string();
-        let customer = Customer::new(from, Some("Ada"));
+        let customer = Customer::sender(from);
         let webhook = lifecycle::customer_message(&id, &customer, &self.options.business_number, text);
+        if let Some(user_id) = &from.user_id {
+            self.customers.record_message(user_id, Duration::ZERO);
+        }
         if self.endpoint.fault_rules().take(None, |fault| *fault == Fault::DropWebhooks).is_some() {
-            self.customers.record_message(from, Duration::ZERO);
+            self.customers.record_message(&from.address, Duration::ZERO);
             return Delivery { message_id: Some(id), address: None, status: None };
         }
         let address = self.registrations.address(webhook.topic);
@@ -80,7 +83,14 @@ impl State {
         Delivery { message_id: Some(id), address, status }
     }
 
-    /// Delivers a webhook about an accepted message.
+    pub(super) async fn inject_report(&self, run_id: &str, status: &str) -> Delivery {
+        let webhook = lifecycle::report(run_id, status);
+        let address = self.registrations.address(webhook.topic);
+        let status = self.webhook_sender.deliver_now(webhook).await;
+        Delivery { message_id: None, address, status }
+    }
+
+    /// Delivers a webhook about a message that was accepted.
     pub(super) async fn inject_about(
         &self,
         message_id: &str,

@@ -4,6 +4,7 @@
 
 mod connectby;
 mod connectly;
+mod customers;
 mod faults;
 mod receiver;
 mod webhooks;

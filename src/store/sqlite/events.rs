@@ -132,13 +132,11 @@ impl Transaction<'_> {
 fn customer_message(payload: &Payload) -> Option<(&Party, &Party)> {
     match payload {
         Payload::MessageReceived(message) => Some((&message.sender, &message.recipient)),
-        Payload::Unknown { written, .. } => {
-            written.as_deref().map(|written| (&written.sender, &written.recipient))
-        }
         Payload::MessageAccepted(_)
         | Payload::MessageStatus(_)
         | Payload::MessageEcho(_)
-        | Payload::ReportCompleted(_) => None,
+        | Payload::ReportRun(_)
+        | Payload::Unknown { .. } => None,
     }
 }
 

@@ -27,7 +27,7 @@ impl Transaction<'_> {
             Payload::MessageReceived(_)
             | Payload::MessageAccepted(_)
             | Payload::MessageEcho(_)
-            | Payload::ReportCompleted(_)
+            | Payload::ReportRun(_)
             | Payload::Unknown { .. } => None,
         };
         let provider_id = match status {

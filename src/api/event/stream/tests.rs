@@ -65,7 +65,7 @@ fn event(bytes: usize) -> Append {
         provider: Provider::Connectly,
         occur_time: None,
         callback_data: None,
-        payload: Payload::Unknown { topic: String::new(), problem: String::new(), written: None },
+        payload: Payload::Unknown { topic: String::new(), problem: String::new() },
     };
     Append { event, identity: None, proof: None, raw: Bytes::from(vec![b'x'; bytes]) }
 }

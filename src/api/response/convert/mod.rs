@@ -28,10 +28,8 @@ pub fn encode_event(event: &Event, stamp: &Stamp) -> Bytes {
             v1::event::Payload::MessageStatus(message_status(status, stamp.status_effect))
         }
         Payload::MessageEcho(message) => v1::event::Payload::MessageEcho(event_payload::echo(message)),
-        Payload::ReportCompleted(report) => {
-            v1::event::Payload::ReportRun(event_payload::report_completed(report))
-        }
-        Payload::Unknown { topic, problem, written: _ } => {
+        Payload::ReportRun(report) => v1::event::Payload::ReportRun(event_payload::report_run(report)),
+        Payload::Unknown { topic, problem } => {
             v1::event::Payload::Unknown(v1::UnknownEvent { topic: topic.clone(), problem: problem.clone() })
         }
     };
@@ -83,11 +81,11 @@ pub(in crate::api) fn party(party: &event::Party) -> v1::Party {
         address: party.address.clone(),
         phone_number: party.phone_number.clone(),
         user_id: party.user_id.clone(),
-        parent_user_id: String::new(),
-        username: String::new(),
+        parent_user_id: party.parent_user_id.clone(),
+        username: party.username.clone(),
         name: party.name.clone(),
         channel: party.channel.map_or(v1::Channel::Unspecified, channel).into(),
-        provider_channel: String::new(),
+        provider_channel: party.provider_channel.clone(),
     }
 }
 

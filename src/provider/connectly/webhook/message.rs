@@ -1,7 +1,10 @@
 //! Messages from customers, and echoes of messages from the account's own numbers.
+//!
+//! A message whose content cannot be parsed keeps its parties, because any message from a customer opens the session
+//! window.
 
 use super::super::super::json::Object;
-use super::{Identity, Payload, ReportedParties, party};
+use super::{Identity, Payload, party};
 use crate::domain::event::{Attachment, Party, Referral, ReportedContent, ReportedMessage};
 use crate::domain::{Location, MediaKind, PhoneNumber};
 
@@ -23,15 +26,27 @@ const UNDOCUMENTED_CONTENT: [&str; 13] = [
     "order",
 ];
 
-/// Parses a message. `None` if the webhook contains no message.
-pub(super) fn read(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> Option<(Payload, Option<Identity>)> {
-    let button = webhook.object(&["buttonResponse", "button_response"]);
+/// The keys of a button response, which takes the place of the message.
+const BUTTON_RESPONSE: [&str; 2] = ["buttonResponse", "button_response"];
+
+/// Parses a message. `None` if the webhook contains none.
+///
+/// `raw` is the webhook's body. If the topic is that of messages (`has_topic`), a sender alone makes a message.
+pub(super) fn read(
+    webhook: &Object<'_>,
+    raw: &[u8],
+    own_numbers: &[PhoneNumber],
+    has_topic: bool,
+) -> Option<(Payload, Option<Identity>)> {
+    let button = webhook.object(&BUTTON_RESPONSE);
     let message = webhook.object(&["message"]);
-    // A button response takes the place of the message.
+    if button.is_none() && message.is_none() && !(has_topic && webhook.object(&["sender"]).is_some()) {
+        return None;
+    }
     let (id, content) = match (&button, &message) {
         (Some(button), _) => (button.text(&["id"]), button_response(button)),
         (None, Some(message)) => (message.text(&["id"]), content(webhook, message)),
-        (None, None) => return None,
+        (None, None) => (None, None),
     };
     // The fields of a message are inside it; in early samples they are next to it.
     let message_then_webhook = || message.iter().chain([webhook]);
@@ -46,12 +61,21 @@ pub(super) fn read(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> Option<
     } else {
         Identity::message
     });
-    if !echo && content.is_none() {
-        return Some(unsupported(webhook, own_numbers));
-    }
+    let content = content.unwrap_or_else(|| {
+        let object = match (&button, &message) {
+            (Some(_), _) => webhook.raw(&BUTTON_RESPONSE),
+            (None, Some(_)) => webhook.raw(&["message"]),
+            (None, None) => None,
+        };
+        ReportedContent::Unsupported {
+            provider_kind: unsupported_kind(webhook, message.as_ref()),
+            raw_json: object.map_or_else(|| String::from_utf8_lossy(raw).into_owned(), str::to_owned),
+        }
+    });
     let reply_to = message_then_webhook()
         .filter_map(|object| object.object(&["context"]))
         .find_map(|context| context.text(&["replyToId", "reply_to_id"]));
+    let metadata = webhook.raw(&["metadata"]).filter(|_| webhook.has_content(&["metadata"]));
     let message = ReportedMessage {
         provider_message_id: id.unwrap_or_default(),
         sender,
@@ -60,23 +84,25 @@ pub(super) fn read(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> Option<
         referral: message_then_webhook()
             .filter_map(|object| object.object(&["referral"]))
             .find_map(|r| referral(&r)),
+        metadata_json: metadata.unwrap_or_default().to_owned(),
         content,
     };
     Some((if echo { Payload::MessageEcho(message) } else { Payload::MessageReceived(message) }, identity))
 }
 
-/// An event for a message that cannot be parsed. The parties are kept, because any message from a customer opens the
-/// session window.
-pub(super) fn unsupported(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> (Payload, Option<Identity>) {
-    let (sender, recipient) = (party(webhook, "sender"), party(webhook, "recipient"));
-    let own = webhook.flag(&["isEcho", "is_echo"]) == Some(true)
-        || own_numbers.iter().any(|number| is_number_of(number, &sender));
-    let payload = Payload::Unknown {
-        topic: webhook.text(&["topic"]).unwrap_or_else(|| "messages".to_owned()),
-        problem: "this version does not support this kind of message".to_owned(),
-        written: (!own).then(|| Box::new(ReportedParties { sender, recipient })),
-    };
-    (payload, None)
+/// The provider's word for the kind of content that cannot be parsed. Empty if the webhook has none.
+fn unsupported_kind(webhook: &Object<'_>, message: Option<&Object<'_>>) -> String {
+    let objects = || message.into_iter().chain([webhook]);
+    UNDOCUMENTED_CONTENT
+        .iter()
+        .find(|&&key| objects().any(|object| object.has_content(&[key])))
+        .map(|&key| key.to_owned())
+        .or_else(|| message?.text(&["type"]))
+        .or_else(|| {
+            let object = objects().find(|object| object.has_content(&["attachments"]))?;
+            object.objects(&["attachments"]).first()?.text(&["type"])
+        })
+        .unwrap_or_default()
 }
 
 /// Whether the party is this number. Early samples omit the `+`.
@@ -142,6 +168,11 @@ fn attachment(attachment: &Object<'_>) -> Option<Attachment> {
         url: attachment.text(&["url"])?,
         caption: attachment.text(&["caption"]).unwrap_or_default(),
         file_name: attachment.text(&["filename", "fileName", "file_name"]).unwrap_or_default(),
+        // The provider does not document these keys. They are the usual ones of APIs for media.
+        mime_type: attachment.text(&["mimeType", "mime_type", "contentType"]).unwrap_or_default(),
+        sha256: attachment.text(&["sha256"]).unwrap_or_default(),
+        size_bytes: attachment.text(&["size", "fileSize", "file_size"]).and_then(|size| size.parse().ok()),
+        media_id: attachment.text(&["id", "mediaId", "media_id"]).unwrap_or_default(),
     })
 }
 

@@ -1,7 +1,8 @@
 //! Connectly's webhooks, in every spelling seen so far.
 //!
-//! A webhook that this version cannot parse becomes an event of type `unknown`. A webhook with a valid signature is
-//! never rejected or dropped.
+//! A message with content that this version cannot parse becomes an event with `unsupported` content. Any other webhook
+//! that this version cannot parse becomes an event of type `unknown`. A webhook with a valid signature is never rejected
+//! or dropped.
 
 mod message;
 mod report;
@@ -11,7 +12,7 @@ use super::super::json::Object;
 use super::super::outcome::ProviderErrorBody;
 use super::super::signature::Verified;
 use super::{correlation, error};
-use crate::domain::event::{Identity, MessageStatus, Party, Payload, Proof, ReportedFault, ReportedParties};
+use crate::domain::event::{Identity, MessageStatus, Party, Payload, Proof, ReportedContent, ReportedFault};
 use crate::domain::{
     AccountId, Address, Channel, Event, EventId, MessageState, PhoneNumber, Provider, ProviderFault,
     RefusalReason, UnixMillis, UserId,
@@ -21,7 +22,7 @@ use crate::domain::{
 pub(super) fn read(account: &AccountId, own_numbers: &[PhoneNumber], webhook: &Verified) -> Incoming {
     let object = Object::parse(webhook.body());
     let (payload, identity) = match &object {
-        Some(object) => payload(object, own_numbers),
+        Some(object) => payload(object, webhook.body(), own_numbers),
         None => (unknown(String::new(), "the body is not a JSON object"), None),
     };
     let callback_data = object.as_ref().and_then(|object| object.raw(&["callbackData", "callback_data"]));
@@ -54,25 +55,27 @@ fn tagged_message(payload: &Payload) -> Option<String> {
             let own = Some(&echo.provider_message_id).filter(|id| !id.is_empty());
             echo.reply_to.as_ref().or(own).cloned()
         }
-        Payload::MessageReceived(message) => message.reply_to.clone(),
-        Payload::MessageAccepted(_) | Payload::ReportCompleted(_) | Payload::Unknown { .. } => None,
+        // If the content cannot be parsed, it is unknown what the ids identify.
+        Payload::MessageReceived(message) => {
+            let supported = !matches!(message.content, ReportedContent::Unsupported { .. });
+            message.reply_to.clone().filter(|_| supported)
+        }
+        Payload::MessageAccepted(_) | Payload::ReportRun(_) | Payload::Unknown { .. } => None,
     }
 }
 
 /// Parses the payload of a webhook. The topic selects the type. Without a topic, the content selects it, because most
 /// samples of messages have no topic.
-fn payload(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> (Payload, Option<Identity>) {
+fn payload(webhook: &Object<'_>, raw: &[u8], own_numbers: &[PhoneNumber]) -> (Payload, Option<Identity>) {
     let topic = webhook.text(&["topic"]);
     let topic = topic.as_deref();
     let parsed = match topic {
         Some("delivery_status") => status_update(webhook),
         Some("report") => report::read(webhook),
         // One page of the documentation uses the singular.
-        Some("messages" | "message") => {
-            message::read(webhook, own_numbers).or_else(|| Some(message::unsupported(webhook, own_numbers)))
-        }
+        Some("messages" | "message") => message::read(webhook, raw, own_numbers, true),
         None => status_update(webhook)
-            .or_else(|| message::read(webhook, own_numbers))
+            .or_else(|| message::read(webhook, raw, own_numbers, false))
             .or_else(|| report::read(webhook)),
         Some(_) => None,
     };
@@ -81,7 +84,7 @@ fn payload(webhook: &Object<'_>, own_numbers: &[PhoneNumber]) -> (Payload, Optio
 }
 
 fn unknown(topic: String, problem: &str) -> Payload {
-    Payload::Unknown { topic, problem: problem.to_owned(), written: None }
+    Payload::Unknown { topic, problem: problem.to_owned() }
 }
 
 /// Parses the status of a message. `None` without `statusUpdate`.
@@ -134,6 +137,9 @@ fn fault(body: ProviderErrorBody) -> ProviderFault {
 
 fn party(webhook: &Object<'_>, key: &str) -> Party {
     let Some(party) = webhook.object(&[key]) else { return Party::default() };
+    let provider_channel = party.text(&["channelType", "channel_type"]).unwrap_or_default();
+    let profile = party.object(&["profile"]).unwrap_or_default();
+    let username = party.text(&["username", "userName"]).or_else(|| profile.text(&["username"]));
     let id = party.text(&["id"]).unwrap_or_default();
     // A bare number can be an id of another kind. Only a `+` marks a phone number.
     let phone = [party.text(&["phoneNumber", "phone_number"]).unwrap_or_default(), id.clone()]
@@ -152,8 +158,11 @@ fn party(webhook: &Object<'_>, key: &str) -> Party {
         address,
         phone_number: phone.map(|phone| phone.to_string()).unwrap_or_default(),
         user_id: user.map(|user| user.as_str().to_owned()).unwrap_or_default(),
+        parent_user_id: party.text(&["parentUserId", "parent_user_id"]).unwrap_or_default(),
+        username: username.unwrap_or_default(),
         name: party.text(&["name"]).unwrap_or_default(),
-        channel: party.text(&["channelType", "channel_type"]).and_then(|value| channel(&value)),
+        channel: channel(&provider_channel),
+        provider_channel,
     }
 }
 

@@ -162,13 +162,14 @@ async fn last_received_is_kept_per_address_and_own_number() {
 #[tokio::test]
 async fn unreadable_message_counts_as_received() {
     let opened = open();
-    let mut op = append("acme", None, "?");
+    let sender = customer("+15550100001", "US.1");
+    let mut op = written(false, "", sender, "+15550100002", Some(UnixMillis(7_000)), None);
     if let Op::Append(append) = &mut op
-        && let Payload::Unknown { written, .. } = &mut append.event.payload
+        && let Payload::MessageReceived(message) = &mut append.event.payload
     {
-        let (sender, recipient) = (customer("+15550100001", "US.1"), customer("+15550100002", ""));
-        *written = Some(Box::new(ReportedParties { sender, recipient }));
-        append.event.occur_time = Some(UnixMillis(7_000));
+        append.identity = None;
+        message.content =
+            ReportedContent::Unsupported { provider_kind: "sticker".to_owned(), raw_json: "{}".to_owned() };
     }
     opened.commit_one(op).await;
     for (address, own) in [("+15550100001", None), ("bsuid:US.1", Some("+15550100002"))] {

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::event::{
-    Identity, MessageStatus, Party, Payload, Proof, ReportedMessage, ReportedParties,
+    Identity, MessageStatus, Party, Payload, Proof, ReportedContent, ReportedMessage,
 };
 use crate::domain::message::ContentKind;
 use crate::domain::outcome::UnknownOutcome;
@@ -114,7 +114,7 @@ fn append(account: &str, identity: Option<Identity>, raw: &str) -> Op {
             provider: Provider::Connectly,
             occur_time: None,
             callback_data: None,
-            payload: Payload::Unknown { topic: String::new(), problem: String::new(), written: None },
+            payload: Payload::Unknown { topic: String::new(), problem: String::new() },
         },
         identity,
         proof: None,
@@ -241,7 +241,8 @@ fn written(
             recipient: Party { phone_number: own.to_owned(), ..Party::default() },
             reply_to: None,
             referral: None,
-            content: None,
+            metadata_json: String::new(),
+            content: ReportedContent::Text("hi".to_owned()),
         };
         append.event.payload =
             if echo { Payload::MessageEcho(message) } else { Payload::MessageReceived(message) };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::domain::event::ReportCompleted;
+use crate::domain::event::ReportRun;
 
 /// Trims only events received before a time and not held.
 fn unheld(before: i64) -> Trim {
@@ -20,10 +20,12 @@ fn more_than(bytes: u64) -> Trim {
 fn of_kind(account: &str, report: bool, bytes: usize) -> Op {
     let mut op = append(account, None, &"x".repeat(bytes));
     if let (Op::Append(append), true) = (&mut op, report) {
-        append.event.payload = Payload::ReportCompleted(ReportCompleted {
+        append.event.payload = Payload::ReportRun(ReportRun {
             report_id: String::new(),
             name: String::new(),
             report_type: String::new(),
+            status: None,
+            provider_status: String::new(),
             run_id: String::new(),
             url: "x".to_owned(),
             expire_time: None,
@@ -101,7 +103,7 @@ async fn filter_by_type_holds_events() {
     let ops = vec![of_kind("acme", false, 1), of_kind("acme", true, 1), of_kind("acme", false, 1)];
     opened.store.commit(ops).await.expect("written");
     opened.set_times();
-    let filter = Filter { accounts: vec![], types: vec![TypePattern::Exact(EventType::ReportCompleted)] };
+    let filter = Filter { accounts: vec![], types: vec![TypePattern::Exact(EventType::ReportRun)] };
     opened.changed("s", create(filter, SeekPosition::Oldest)).await;
     assert_eq!(opened.trim(unheld(1_000)).await.events, 1);
     opened.changed("s", acknowledge(2)).await;
@@ -356,7 +358,7 @@ impl Step {
                 model.events.push_back(ModelEvent {
                     sequence: model.newest,
                     account: account(ACCOUNTS[of]),
-                    event_type: if report { EventType::ReportCompleted } else { EventType::Unknown },
+                    event_type: if report { EventType::ReportRun } else { EventType::Unknown },
                     bytes: bytes.cast_unsigned(),
                 });
             }

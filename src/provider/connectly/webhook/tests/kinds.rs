@@ -1,7 +1,7 @@
 //! Every type of event, in each spelling and position that the documentation shows.
 
 use super::*;
-use crate::domain::event::{Attachment, Referral, ReportCompleted};
+use crate::domain::event::{Attachment, Referral, ReportRun, ReportStatus};
 use crate::domain::{Location, MediaKind};
 
 macro_rules! sample {
@@ -19,7 +19,7 @@ fn type_of(body: &str) -> &'static str {
 }
 
 fn content(body: &str) -> ReportedContent {
-    message(&read(body)).content.clone().expect("content")
+    message(&read(body)).content.clone()
 }
 
 fn file(kind: Option<MediaKind>, word: &str, url: &str) -> Attachment {
@@ -29,7 +29,15 @@ fn file(kind: Option<MediaKind>, word: &str, url: &str) -> Attachment {
         url: url.to_owned(),
         caption: String::new(),
         file_name: String::new(),
+        mime_type: String::new(),
+        sha256: String::new(),
+        size_bytes: None,
+        media_id: String::new(),
     }
+}
+
+fn unsupported(kind: &str, raw: &str) -> ReportedContent {
+    ReportedContent::Unsupported { provider_kind: kind.to_owned(), raw_json: raw.to_owned() }
 }
 
 fn button(text: &str, payload: &str) -> ReportedContent {
@@ -44,7 +52,7 @@ fn audio_sample_is_parsed() {
     assert_eq!(read.event.occur_time, Some(UnixMillis(1_700_000_001_000)));
     let url = "https://cdn.connectly.ai/aa00/00000000-0000-4000-8000-000000000001";
     let expected = file(Some(MediaKind::Audio), "audio", url);
-    assert_eq!(message(&read).content, Some(ReportedContent::Attachments(vec![expected])));
+    assert_eq!(message(&read).content, ReportedContent::Attachments(vec![expected]));
 }
 
 #[test]
@@ -55,7 +63,7 @@ fn button_response_sample_is_parsed_with_its_reply_reference() {
     let message = message(&read);
     assert_eq!(message.provider_message_id, "01J0000000000000000000IN02");
     assert_eq!(message.reply_to.as_deref(), Some("018d0000-0000-7000-8000-00000000000a"));
-    assert_eq!(message.content, Some(button("Yes", "1")));
+    assert_eq!(message.content, button("Yes", "1"));
 }
 
 #[test]
@@ -63,7 +71,7 @@ fn referral_sample_is_parsed_without_empty_keys() {
     let read = read(sample!("referral"));
     assert_eq!(read.identity, None);
     let message = message(&read);
-    assert_eq!(message.content, Some(ReportedContent::Text("I saw your ad".to_owned())));
+    assert_eq!(message.content, ReportedContent::Text("I saw your ad".to_owned()));
     let expected = Referral {
         source_url: "https://ads.example.org/1".to_owned(),
         source_id: "9".to_owned(),
@@ -105,23 +113,72 @@ fn completed_report_is_parsed_in_both_spellings() {
     for body in [sample!("report"), &camel] {
         let read = read(body);
         assert_eq!(read.event.event_type().as_str(), "report.run");
-        assert_eq!(read.identity, Some(Identity::report("run-7")));
+        assert_eq!(read.identity, Some(Identity::report("run-7", "completed")));
         assert_eq!(read.event.occur_time, UnixMillis::from_rfc3339("2026-11-21T06:00:05Z"));
-        let Payload::ReportCompleted(report) = &read.event.payload else { panic!("{read:?}") };
-        let expected = ReportCompleted {
+        let expected = ReportRun {
             report_id: "rep-1".to_owned(),
             name: "Daily campaigns".to_owned(),
             report_type: "campaign.daily.v1".to_owned(),
             run_id: "run-7".to_owned(),
+            status: Some(ReportStatus::Completed),
+            provider_status: "completed".to_owned(),
             url: "https://cdn.connectly.ai/reports/run-7.csv?signature=0a1b".to_owned(),
             expire_time: UnixMillis::from_rfc3339("2026-11-21T06:10:00Z"),
             create_time: UnixMillis::from_rfc3339("2026-11-21T06:00:00Z"),
         };
-        assert!(*report == expected);
-        assert!(!format!("{report:?} {read:?}").contains("signature"), "the debug output contains the URL");
+        assert!(*report(&read) == expected);
+        assert!(
+            !format!("{:?} {read:?}", report(&read)).contains("signature"),
+            "the debug output contains the URL"
+        );
     }
-    for status in ["processing", "failed", ""] {
-        assert_eq!(type_of(&sample!("report").replace("completed", status)), "unknown", "{status}");
+}
+
+fn report(incoming: &Incoming) -> &ReportRun {
+    match &incoming.event.payload {
+        Payload::ReportRun(report) => report,
+        other => panic!("no report: {other:?}"),
+    }
+}
+
+#[test]
+fn identity_of_a_run_includes_its_status() {
+    for (word, status, url) in [
+        ("processing", Some(ReportStatus::Processing), false),
+        ("completed", Some(ReportStatus::Completed), true),
+        ("failed", Some(ReportStatus::Failed), false),
+        // It is unknown whether the run is complete, so the URL is passed on.
+        ("Completed", None, true),
+        ("archived", None, true),
+        ("", None, true),
+    ] {
+        let read = read(&sample!("report").replace("completed", word));
+        assert_eq!(read.identity, Some(Identity::report("run-7", word)));
+        let report = report(&read);
+        assert_eq!((report.status, report.provider_status.as_str()), (status, word));
+        assert_eq!(!report.url.is_empty(), url, "{word}");
+    }
+    assert_eq!(Identity::report("run-7", "failed").as_str(), "report\n6\nfailed\nrun-7");
+}
+
+#[test]
+fn report_with_a_run_is_typed_if_fields_are_missing() {
+    for (body, identity) in [
+        (r#"{"report":{"last_run":{"id":"R"}}}"#, Some(Identity::report("R", ""))),
+        (r#"{"topic":"report","report":{"last_run":{}}}"#, None),
+        (r#"{"topic":"report","report":{"last_run":{"status":"completed"}}}"#, None),
+        (
+            r#"{"topic":"report","report":{"last_run":{"id":7,"status":"completed","result":null}}}"#,
+            Some(Identity::report("7", "completed")),
+        ),
+        (
+            r#"{"topic":"report","report":{"last_run":{"id":7,"status":"completed","result":{"url":""}}}}"#,
+            Some(Identity::report("7", "completed")),
+        ),
+    ] {
+        let read = read(body);
+        assert_eq!(read.identity, identity, "{body}");
+        assert_eq!(report(&read).url, "", "{body}");
     }
 }
 
@@ -159,6 +216,96 @@ fn text_beside_files_is_the_caption_of_the_first_without_one() {
 }
 
 #[test]
+fn attachment_details_are_parsed_in_every_spelling() {
+    for details in [
+        r#""mimeType":"image/png","sha256":"abc=","size":1234,"id":"F1""#,
+        r#""mime_type":"image/png","sha256":"abc=","fileSize":"1234","mediaId":"F1""#,
+        r#""contentType":"image/png","sha256":"abc=","file_size":1234,"media_id":"F1""#,
+    ] {
+        let body =
+            format!(r#"{{"message":{{"attachments":[{{"type":"image","url":"https://a",{details}}}]}}}}"#);
+        let expected = Attachment {
+            mime_type: "image/png".to_owned(),
+            sha256: "abc=".to_owned(),
+            size_bytes: Some(1234),
+            media_id: "F1".to_owned(),
+            ..file(Some(MediaKind::Image), "image", "https://a")
+        };
+        assert_eq!(content(&body), ReportedContent::Attachments(vec![expected]), "{details}");
+    }
+    for size in ["-1", "1.5", "1e3", "\"1 KB\"", "\"\"", "null", "{}", "18446744073709551616"] {
+        let body = format!(r#"{{"message":{{"attachments":[{{"url":"https://a","size":{size}}}]}}}}"#);
+        let ReportedContent::Attachments(list) = content(&body) else { panic!("files") };
+        assert_eq!(list[0].size_bytes, None, "{size}");
+    }
+}
+
+#[test]
+fn metadata_is_kept_byte_for_byte() {
+    for (metadata, kept) in [
+        (r#"{"campaignName": "spring", "n":1.50}"#, true),
+        (r#""spring""#, true),
+        ("[1, 2]", true),
+        ("null", false),
+        ("{ }", false),
+        ("[]", false),
+        (r#""""#, false),
+    ] {
+        for own in ["", r#","isEcho":true"#] {
+            let body = format!(r#"{{"message":{{"id":"M","text":"x"{own}}},"metadata":{metadata}}}"#);
+            let read = read(&body);
+            assert_eq!(message(&read).metadata_json, if kept { metadata } else { "" }, "{body}");
+        }
+    }
+    assert_eq!(message(&read(r#"{"message":{"id":"M","text":"x"}}"#)).metadata_json, "");
+}
+
+#[test]
+fn unsupported_content_has_its_kind_and_json() {
+    for (body, kind, raw) in [
+        (
+            r#"{"message": {"id":"M", "sticker":{"id":1.0}} }"#,
+            "sticker",
+            r#"{"id":"M", "sticker":{"id":1.0}}"#,
+        ),
+        (r#"{"message":{"id":"M"},"reaction":{"emoji":"x"}}"#, "reaction", r#"{"id":"M"}"#),
+        (r#"{"message":{"type":"poll","text":""}}"#, "poll", r#"{"type":"poll","text":""}"#),
+        // A known key of content is more exact than the type.
+        (
+            r#"{"message":{"type":"interactive","listReply":{"id":1}}}"#,
+            "listReply",
+            r#"{"type":"interactive","listReply":{"id":1}}"#,
+        ),
+        (
+            r#"{"message":{"attachments":[{"type":"hologram"}]}}"#,
+            "hologram",
+            r#"{"attachments":[{"type":"hologram"}]}"#,
+        ),
+        (r#"{"message":{"id":"M"},"attachments":[{"type":"image"}]}"#, "image", r#"{"id":"M"}"#),
+        (r#"{"message":{"id":"M","type":7}}"#, "7", r#"{"id":"M","type":7}"#),
+        (r#"{"message":{}}"#, "", "{}"),
+        (r#"{"message":{"id":"M"},"button_response":{"id": "B"}}"#, "", r#"{"id": "B"}"#),
+        (r#"{"buttonResponse":{"id":"B"},"order":[1]}"#, "order", r#"{"id":"B"}"#),
+    ] {
+        for topic in ["", r#""topic":"messages","#, r#""topic":"message","#] {
+            let body = body.replacen('{', &format!("{{{topic}"), 1);
+            let read = read(&body);
+            assert_eq!(read.event.event_type().as_str(), "message.received", "{body}");
+            assert_eq!(message(&read).content, unsupported(kind, raw), "{body}");
+            assert_eq!(read.identity, None, "{body}");
+        }
+    }
+    // Without an object of content, the whole body is kept.
+    for body in [
+        " {\"topic\":\"messages\", \"sender\":{\"id\":\"+15550100001\"},\"sticker\":{\"url\":\"é\"}} ",
+        r#"{"topic":"message","sender":{},"message":"hi"}"#,
+    ] {
+        let kind = if body.contains("sticker") { "sticker" } else { "" };
+        assert_eq!(content(body), unsupported(kind, body));
+    }
+}
+
+#[test]
 fn location_is_parsed_inside_and_beside_the_message() {
     let location = |name: &str, address: &str| {
         let (name, address) = (name.to_owned(), address.to_owned());
@@ -191,7 +338,7 @@ fn button_response_with_snake_case_keys_is_parsed() {
     assert_eq!(read.identity, Some(Identity::message("7")));
     assert_eq!(read.event.callback_data.as_deref(), Some("\"x\""));
     assert_eq!(message(&read).reply_to.as_deref(), Some("R"));
-    assert_eq!(message(&read).content, Some(button("", "1")));
+    assert_eq!(message(&read).content, button("", "1"));
 }
 
 #[test]
@@ -199,7 +346,7 @@ fn echo_of_any_content_is_kept() {
     let read = read(sample!("echo"));
     assert_eq!(read.event.event_type().as_str(), "message.echo");
     assert_eq!(read.identity, Some(Identity::echo("01J0000000000000000000EC06")));
-    let Some(ReportedContent::Attachments(list)) = &message(&read).content else { panic!("files") };
+    let ReportedContent::Attachments(list) = &message(&read).content else { panic!("files") };
     assert_eq!((list[0].caption.as_str(), list[0].file_name.as_str()), ("Invoice", "a.pdf"));
 
     let own_number = r#""sender":{"id":"+15550100002"}"#;
@@ -213,8 +360,19 @@ fn echo_of_any_content_is_kept() {
         r#"{"isEcho":true,"message":{"id":"M"}}"#.to_owned(),
     ] {
         assert_eq!(type_of(&body), "message.echo", "{body}");
-        assert_eq!(message(&incoming(body.as_bytes())).content, None, "{body}");
+        assert!(matches!(content(&body), ReportedContent::Unsupported { .. }), "{body}");
     }
+}
+
+#[test]
+fn echo_keeps_reply_referral_and_button() {
+    let body = r#"{"sender":{"id":"+15550100002"},"buttonResponse":{"id":"E","text":"Yes","payload":"1"},"context":{"replyToId":"S1"},"referral":{"headline":"Sale"}}"#;
+    let read = read(body);
+    assert_eq!(read.event.event_type().as_str(), "message.echo");
+    assert_eq!(read.identity, Some(Identity::echo("E")));
+    let message = message(&read);
+    assert_eq!((message.reply_to.as_deref(), &message.content), (Some("S1"), &button("Yes", "1")));
+    assert_eq!(message.referral.as_ref().map(|referral| referral.headline.as_str()), Some("Sale"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 mod kinds;
 
 use super::*;
-use crate::domain::event::{ReportedContent, ReportedMessage};
+use crate::domain::event::ReportedMessage;
 use crate::provider::signature::{Scheme, Unverified};
 
 /// Signs and parses a body. Only a verified webhook can be parsed.
@@ -41,7 +41,7 @@ fn text_is_parsed_with_and_without_a_topic() {
         assert_eq!(read.event.occur_time, Some(UnixMillis(1_700_000_000_000)));
         assert_eq!(read.identity, Some(Identity::message("M1")));
         let message = message(&read);
-        assert_eq!(message.content, Some(ReportedContent::Text("hi".to_owned())));
+        assert_eq!(message.content, ReportedContent::Text("hi".to_owned()));
         assert_eq!(message.sender.address, "+15550100001");
         assert_eq!((message.sender.name.as_str(), message.recipient.name.as_str()), ("Ada", ""));
         assert_eq!(message.sender.channel, Some(Channel::WhatsApp));
@@ -54,7 +54,7 @@ fn earliest_sample_is_parsed_and_has_no_identity() {
         br#"{ "timestamp": "1639083206", "sender": { "id": "+16315555500", "channelType": "whatsapp" }, "recipient": { "id": "123456123", "channelType": "whatsapp" }, "message": { "text": "TEST 11" } }"#,
     );
     assert_eq!(read.identity, None);
-    assert_eq!(message(&read).content, Some(ReportedContent::Text("TEST 11".to_owned())));
+    assert_eq!(message(&read).content, ReportedContent::Text("TEST 11".to_owned()));
     assert_eq!(message(&read).recipient.address, "123456123");
     assert_eq!(message(&read).recipient.phone_number, "");
 }
@@ -62,10 +62,13 @@ fn earliest_sample_is_parsed_and_has_no_identity() {
 #[test]
 fn customer_without_a_phone_number_has_a_user_id_address() {
     let read = incoming(
-        br#"{"sender":{"id":"US.778","userId":"US.778","phoneNumber":""},"message":{"id":"M2","text":"hi"}}"#,
+        br#"{"sender":{"id":"US.ENT.778","userId":"US.ENT.778","phoneNumber":""},"message":{"id":"M2","text":"hi"}}"#,
     );
-    assert_eq!(message(&read).sender.address, "bsuid:US.778");
-    assert_eq!(message(&read).sender.user_id, "US.778");
+    assert_eq!(message(&read).sender.address, "bsuid:US.ENT.778");
+    assert_eq!(
+        (message(&read).sender.user_id.as_str(), message(&read).sender.phone_number.as_str()),
+        ("US.ENT.778", "")
+    );
 }
 
 #[test]
@@ -133,14 +136,24 @@ fn body_that_cannot_be_parsed_becomes_an_unknown_event() {
         b"[]",
         b"{}",
         br#"{"topic":"report","report":{"id":"r"}}"#,
-        br#"{"topic":"report","report":{"id":"r","last_run":{"id":"R","status":"processing"}}}"#,
-        br#"{"topic":"report","report":{"last_run":{"id":"R","status":"completed","result":null}}}"#,
-        br#"{"topic":"report","report":{"last_run":{"id":"R","status":"completed","result":{"url":""}}}}"#,
         br#"{"topic":"report","message":{"id":"M","text":"x"}}"#,
         br#"{"topic":"messages","statusUpdate":{"id":"S","status":"read"}}"#,
         br#"{"topic":"brand_new","message":{"text":"x"}}"#,
         br#"{"topic":"messages"}"#,
-        br#"{"message":{"id":"M","text":""}}"#,
+        br#"{"topic":"messages","message":"x","buttonResponse":[]}"#,
+        br#"{"sender":{"id":"+15550100001"},"sticker":{"id":"1"}}"#,
+        br#"{"topic":"delivery_status","statusUpdate":{"status":"read"}}"#,
+        br#"{"topic":"delivery_status","statusUpdate":[]}"#,
+    ] {
+        let read = incoming(body);
+        assert_eq!(read.event.event_type().as_str(), "unknown", "{}", String::from_utf8_lossy(body));
+    }
+}
+
+#[test]
+fn message_that_cannot_be_parsed_is_unsupported_content() {
+    for body in [
+        &br#"{"message":{"id":"M","text":""}}"#[..],
         br#"{"message":{"id":"M","text":"","isButtonResponse":true}}"#,
         br#"{"message":{"id":"M","attachments":[{"type":"image"}]}}"#,
         br#"{"message":{"id":"M","text":"x","attachments":[{"type":"image","url":"https://x"},{"type":"image"}]}}"#,
@@ -155,24 +168,29 @@ fn body_that_cannot_be_parsed_becomes_an_unknown_event() {
         br#"{"message":{"id":"M","text":"","contacts":[{"name":{}}]}}"#,
         br#"{"message":{"id":"M"},"sticker":{"id":"1"}}"#,
         br#"{"buttonResponse":{"id":"B"}}"#,
-        br#"{"topic":"delivery_status","statusUpdate":{"status":"read"}}"#,
-        br#"{"topic":"delivery_status","statusUpdate":[]}"#,
+        br#"{"topic":"messages","sender":{"id":"+15550100001"}}"#,
     ] {
         let read = incoming(body);
-        assert_eq!(read.event.event_type().as_str(), "unknown", "{}", String::from_utf8_lossy(body));
+        let shown = String::from_utf8_lossy(body);
+        assert_eq!(read.event.event_type().as_str(), "message.received", "{shown}");
+        assert!(matches!(message(&read).content, ReportedContent::Unsupported { .. }), "{shown}");
+        assert_eq!(read.identity, None, "{shown}");
     }
 }
 
 #[test]
-fn only_parsed_messages_and_completed_reports_have_an_identity() {
+fn only_parsed_messages_and_runs_with_an_id_have_an_identity() {
     for (body, identity) in [
         (&br#"{"message":{"id":"M","reaction":{"emoji":"x"}}}"#[..], None),
         (br#"{"buttonResponse":{"id":"B"}}"#, None),
         (br#"{"buttonResponse":{"id":"B","text":"Yes"}}"#, Some(Identity::message("B"))),
         (br#"{"message":{"id":"M","isEcho":true,"order":{"x":1}}}"#, None),
         (br#"{"message":{"id":"M","isEcho":true,"text":"x"}}"#, Some(Identity::echo("M"))),
-        (br#"{"report":{"id":"r","last_run":{"id":"R","status":"processing"}}}"#, None),
-        (br#"{"report":{"id":"r","last_run":{"id":"R","status":"completed"}}}"#, None),
+        (
+            br#"{"report":{"id":"r","last_run":{"id":"R","status":"processing"}}}"#,
+            Some(Identity::report("R", "processing")),
+        ),
+        (br#"{"report":{"id":"r","last_run":{"status":"completed"}}}"#, None),
     ] {
         assert_eq!(incoming(body).identity, identity, "{}", String::from_utf8_lossy(body));
     }
@@ -196,6 +214,7 @@ fn returned_tag_proves_the_attempt_and_its_message_id() {
         (r#""buttonResponse":{"id":"B","text":"Yes"}"#, None),
         (r#""message":{"id":"M2","text":"x"}"#, None),
         (r#""message":{"id":"M2","reaction":{"emoji":"x"}}"#, None),
+        (r#""message":{"id":"M2","reaction":{"emoji":"x"}},"context":{"replyToId":"S1"}"#, None),
         (r#""statusUpdate":{"status":"sent"}"#, None),
         (r#""topic":"brand_new""#, None),
     ] {
@@ -258,26 +277,51 @@ proptest! {
 }
 
 #[test]
-fn unparseable_customer_message_still_reports_its_parties() {
-    for message in [
+fn message_that_cannot_be_parsed_keeps_its_parties() {
+    for body in [
         r#""message":{"id":"M1","reaction":{"emoji":"x"}}"#,
         r#""message":{"id":"M1"}"#,
         r#""topic":"messages","sticker":{"url":"x"}"#,
         r#""buttonResponse":{"id":"M1"}"#,
     ] {
-        let read = incoming(format!("{{{CUSTOMER},{message}}}").as_bytes());
-        let Payload::Unknown { written: Some(written), .. } = &read.event.payload else {
-            panic!("{message}: {:?}", read.event.payload)
-        };
-        assert_eq!(written.sender.phone_number, "+15550100001", "{message}");
-        assert_eq!(written.recipient.phone_number, "+15550100002", "{message}");
+        let read = incoming(format!("{{{CUSTOMER},{body}}}").as_bytes());
+        assert_eq!(read.event.event_type().as_str(), "message.received", "{body}");
+        assert_eq!(message(&read).sender.phone_number, "+15550100001", "{body}");
+        assert_eq!(message(&read).recipient.phone_number, "+15550100002", "{body}");
     }
-    for no_message in [
-        r#"{"topic":"messages","sender":{"id":"+15550100002"},"recipient":{"id":"+15550100001"}}"#.to_owned(),
-        format!(r#"{{"topic":"delivery_status",{CUSTOMER},"statusUpdate":{{}}}}"#),
-        format!(r#"{{"topic":"new",{CUSTOMER},"message":{{"text":"x"}}}}"#),
+    let own = r#"{"topic":"messages","sender":{"id":"+15550100002"},"recipient":{"id":"+15550100001"}}"#;
+    let read = incoming(own.as_bytes());
+    assert_eq!(read.event.event_type().as_str(), "message.echo");
+    assert_eq!(message(&read).recipient.phone_number, "+15550100001");
+}
+
+#[test]
+fn party_has_every_id_in_every_spelling() {
+    for ids in [
+        r#""userId":"US.1","parentUserId":"US.ENT.9","username":"ada","channelType":"whatsapp""#,
+        r#""user_id":"US.1","parent_user_id":"US.ENT.9","userName":"ada","channel_type":"whatsapp""#,
+        r#""userId":"US.1","parentUserId":"US.ENT.9","profile":{"username":"ada"},"channelType":"whatsapp""#,
     ] {
-        let read = incoming(no_message.as_bytes());
-        assert!(matches!(read.event.payload, Payload::Unknown { written: None, .. }), "{no_message}");
+        let body = format!(
+            r#"{{"sender":{{"id":"+15550100001","phoneNumber":"+15550100001",{ids}}},"message":{{"text":"x"}}}}"#
+        );
+        let expected = Party {
+            address: "+15550100001".to_owned(),
+            phone_number: "+15550100001".to_owned(),
+            user_id: "US.1".to_owned(),
+            parent_user_id: "US.ENT.9".to_owned(),
+            username: "ada".to_owned(),
+            name: String::new(),
+            channel: Some(Channel::WhatsApp),
+            provider_channel: "whatsapp".to_owned(),
+        };
+        assert!(message(&incoming(body.as_bytes())).sender == expected, "{ids}");
+    }
+    for (word, channel) in [("SMS", Some(Channel::Sms)), ("rcs", None), ("", None)] {
+        let body = format!(r#"{{"sender":{{"id":"x","channelType":"{word}"}},"message":{{"text":"x"}}}}"#);
+        let read = incoming(body.as_bytes());
+        let sender = &message(&read).sender;
+        assert_eq!((sender.channel, sender.provider_channel.as_str()), (channel, word));
+        assert_eq!((sender.address.as_str(), sender.user_id.as_str()), ("x", ""));
     }
 }
