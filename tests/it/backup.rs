@@ -79,8 +79,8 @@ async fn restored_store_serves_and_reports_lost_cursors_and_sends() {
     let mut again = server.subscribe(From::AfterCursor(cursors[9].clone())).await;
     assert_eq!(text_of(&again.event().await), "before-10");
     let mut newest = assert_cursor_lost(&server, &last).await;
-    let position = Some(list_events_request::Place::BeforeCursor(last));
-    let request = ListEventsRequest { place: position, ..ListEventsRequest::default() };
+    let position = Some(list_events_request::Anchor::BeforeCursor(last));
+    let request = ListEventsRequest { anchor: position, ..ListEventsRequest::default() };
     let listed = within(EventServiceClient::new(server.channel().await).list_events(request)).await;
     assert_eq!(reason(&listed.expect_err("lost")), "CURSOR_LOST");
     deliver(&server, ["anew".to_owned()]).await;

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use switchboard::pb::v1::send_message_request::Content;
-use switchboard::pb::v1::{Event, MediaHeader, MediaKind, MediaLink, SendMediaRequest, SendMessageRequest};
-use switchboard::pb::v1::{SubscribeRequest, Template, parameter};
+use switchboard::pb::v1::{Event, Media, MediaHeader, MediaKind, SendMediaRequest, SendMessageRequest};
+use switchboard::pb::v1::{SubscribeRequest, TemplateMessage, media, parameter};
 use switchboard::sandbox::connectly::{Answer, Delivery};
 use tonic::Code;
 
@@ -22,16 +22,16 @@ fn longest() -> String {
 fn contents() -> [Content; 3] {
     let Some(words) = text("", "hello").content else { unreachable!("it has one") };
     let value = Some(parameter::Value::Text("Ada".to_owned()));
-    let filled = Template {
+    let filled = TemplateMessage {
         name: "named_greeting".to_owned(),
         language: "en".to_owned(),
         body: vec![switchboard::pb::v1::Parameter { name: "var1".to_owned(), value }],
-        ..Template::default()
+        ..TemplateMessage::default()
     };
-    let link = MediaLink {
+    let link = Media {
         kind: MediaKind::Image.into(),
-        url: "https://files.example.org/a".to_owned(),
-        ..MediaLink::default()
+        source: Some(media::Source::Url("https://files.example.org/a".to_owned())),
+        ..Media::default()
     };
     [words, Content::Template(filled), Content::Media(link)]
 }

@@ -46,7 +46,7 @@ async fn clock_that_jumps_back_never_decreases_receive_times() {
 
 /// The id of the oldest event.
 async fn first(server: &Server) -> String {
-    from_the_start(server, 1).await.remove(0).id
+    from_the_start(server, 1).await.remove(0).event_id
 }
 
 /// Ten days ahead, every record exceeds its retention. The server deletes none before the jump has lasted one hour.

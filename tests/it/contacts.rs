@@ -26,7 +26,11 @@ macro_rules! call {
 }
 
 async fn list(gateway: &Gateway, page_token: &str) -> Result<ListContactsResponse, Status> {
-    let request = ListContactsRequest { account: CONNECTBY.to_owned(), page_token: page_token.to_owned() };
+    let request = ListContactsRequest {
+        account: CONNECTBY.to_owned(),
+        page_token: page_token.to_owned(),
+        ..Default::default()
+    };
     call!(gateway, list_contacts, request)
 }
 
@@ -40,7 +44,8 @@ async fn create(gateway: &Gateway, contact: Contact) -> Result<CreateContactResp
 }
 
 async fn update(gateway: &Gateway, contact: Contact) -> Result<String, Status> {
-    let request = UpdateContactRequest { account: CONNECTBY.to_owned(), contact: Some(contact) };
+    let request =
+        UpdateContactRequest { account: CONNECTBY.to_owned(), contact: Some(contact), ..Default::default() };
     call!(gateway, update_contact, request).map(|response| response.provider_message)
 }
 
@@ -86,7 +91,7 @@ async fn every_contact_is_listed_once_for_any_page_past_the_end() {
     for past_the_end in [PastTheEnd::Empty, PastTheEnd::RepeatsLast] {
         let gateway = Start::quiet().connectby(|options| options.past_the_end = past_the_end).start().await;
         let (contacts, pages) = all(&gateway).await;
-        let ids: Vec<String> = contacts.iter().map(|contact| contact.id.clone()).collect();
+        let ids: Vec<String> = contacts.iter().map(|contact| contact.contact_id.clone()).collect();
         let expected: Vec<String> = (1..=45).map(|id| id.to_string()).collect();
         assert_eq!(ids, expected, "{past_the_end:?}");
         assert_eq!(pages, 4, "three pages of contacts and the one that shows the end");
@@ -118,7 +123,7 @@ async fn unreadable_contact_hides_no_other_and_keeps_raw_json() {
     let rows = r#"{"contacts":[{"id":1,"name":"A","email":"a@example.org","vip":true},"odd",{"id":"x-2"}]}"#;
     gateway.connectby().set_fault(FaultRule::once(Fault::Body(200, rows.to_owned()))).await;
     let contacts = list(&gateway, "").await.expect("listed").contacts;
-    let ids: Vec<&str> = contacts.iter().map(|contact| contact.id.as_str()).collect();
+    let ids: Vec<&str> = contacts.iter().map(|contact| contact.contact_id.as_str()).collect();
     assert_eq!(ids, ["1", "", "x-2"]);
     assert_eq!(contacts[0].email.as_deref(), Some("a@example.org"));
     assert!(contacts[0].raw_json.ends_with(r#""vip":true}"#));
@@ -136,7 +141,7 @@ async fn configured_route_keeps_its_query_and_substitutes_the_id() {
     list(&gateway, "").await.expect("listed");
     assert_eq!(last_call(&gateway).path, "/v1.0/contacts?sort=id&page=1");
 
-    let contact = Contact { id: "a-7_B".to_owned(), name: "A".to_owned(), ..Contact::default() };
+    let contact = Contact { contact_id: "a-7_B".to_owned(), name: "A".to_owned(), ..Contact::default() };
     let error = update(&gateway, contact).await.expect_err("no such route");
     let call = last_call(&gateway);
     assert_eq!((call.method.as_str(), call.path.as_str()), ("PATCH", "/people?id=a-7_B&x=1"));
@@ -166,7 +171,7 @@ async fn create_contact_sends_the_given_fields_and_nothing_else() {
     let created = create(&gateway, asha()).await.expect("created");
     assert_eq!(created.provider_message, "Contact created successfully");
     let stored = Contact {
-        id: "46".to_owned(),
+        contact_id: "46".to_owned(),
         country_code: "91".to_owned(),
         phone_number: "9812345670".to_owned(),
         ..asha()
@@ -188,7 +193,7 @@ async fn create_contact_sends_the_given_fields_and_nothing_else() {
         ..asha()
     };
     let created = create(&gateway, full).await.expect("created").contact.expect("present");
-    assert_eq!((created.id.as_str(), created.date_of_birth.as_deref()), ("47", Some("1990-05-01")));
+    assert_eq!((created.contact_id.as_str(), created.date_of_birth.as_deref()), ("47", Some("1990-05-01")));
     let sent = last_call(&gateway).json().expect("JSON");
     assert_eq!((&sent["email"], &sent["gender"]), (&json!("asha@example.org"), &json!("female")));
     assert_eq!((&sent["dob"], &sent["note"]), (&json!("1990-05-01"), &json!("")));
@@ -203,7 +208,7 @@ async fn contact_id_as_text_or_number_proves_the_creation() {
         (r#"{"success":true,"contact_id":3,"error":null,"data":{"x":1}}"#, "3"),
     ] {
         gateway.connectby().set_fault(FaultRule::once(Fault::Body(201, reply.to_owned()))).await;
-        assert_eq!(create(&gateway, asha()).await.expect("created").contact.expect("present").id, id);
+        assert_eq!(create(&gateway, asha()).await.expect("created").contact.expect("present").contact_id, id);
     }
 }
 
@@ -211,7 +216,7 @@ async fn contact_id_as_text_or_number_proves_the_creation() {
 async fn contact_is_updated_and_deleted_by_id() {
     let gateway = Start::quiet().start().await;
     let contact = Contact {
-        id: "7".to_owned(),
+        contact_id: "7".to_owned(),
         name: "Asha R.".to_owned(),
         note: Some("VIP".to_owned()),
         ..Contact::default()
@@ -225,7 +230,7 @@ async fn contact_is_updated_and_deleted_by_id() {
 
     let (contacts, _) = all(&gateway).await;
     assert_eq!(contacts.len(), 44);
-    assert_eq!((contacts[6].name.as_str(), contacts[7].id.as_str()), ("Asha R.", "9"));
+    assert_eq!((contacts[6].name.as_str(), contacts[7].contact_id.as_str()), ("Asha R.", "9"));
 
     let error = delete(&gateway, "8").await.expect_err("deleted");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
@@ -240,7 +245,7 @@ async fn invalid_contact_reports_all_violations_and_sends_nothing() {
     assert_eq!(fields(&error), ["contact.name", "contact.country_code", "contact.phone_number"]);
 
     let wrong = Contact {
-        id: "7".to_owned(),
+        contact_id: "7".to_owned(),
         name: " \t".to_owned(),
         country_code: "1234".to_owned(),
         phone_number: "secret".to_owned(),
@@ -249,19 +254,22 @@ async fn invalid_contact_reports_all_violations_and_sends_nothing() {
         ..Contact::default()
     };
     let error = create(&gateway, wrong.clone()).await.expect_err("all wrong");
-    let named = ["id", "name", "country_code", "phone_number", "date_of_birth", "raw_json"];
-    assert_eq!(fields(&error), named.map(|field| format!("contact.{field}")));
+    let named = ["contact_id", "name", "country_code", "phone_number", "date_of_birth", "raw_json"]
+        .map(|field| format!("contact.{field}"));
+    assert_eq!(fields(&error), named[1..], "a creation ignores the id");
     assert!(!format!("{error:?}").contains("secret"));
 
     let long = Contact { country_code: "420".to_owned(), phone_number: "1234567890123".to_owned(), ..asha() };
     assert_eq!(fields(&create(&gateway, long).await.expect_err("too long")), ["contact.phone_number"]);
 
-    let error = update(&gateway, Contact { id: "a/b".to_owned(), ..wrong }).await.expect_err("all wrong");
-    assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-    assert_eq!(fields(&error), named.map(|field| format!("contact.{field}")));
-
     let error =
-        update(&gateway, Contact { id: "7".to_owned(), ..Contact::default() }).await.expect_err("no name");
+        update(&gateway, Contact { contact_id: "a/b".to_owned(), ..wrong }).await.expect_err("all wrong");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    assert_eq!(fields(&error), named);
+
+    let error = update(&gateway, Contact { contact_id: "7".to_owned(), ..Contact::default() })
+        .await
+        .expect_err("no name");
     assert_eq!((error.code(), fields(&error)), (Code::InvalidArgument, vec!["contact.name".to_owned()]));
 
     for id in ["", "7/..", "..", "7?x=1", "%37"] {
@@ -274,7 +282,7 @@ async fn invalid_contact_reports_all_violations_and_sends_nothing() {
         ..CreateContactRequest::default()
     };
     assert_eq!(fields(&call!(gateway, create_contact, empty).expect_err("empty")), ["contact"]);
-    let empty = UpdateContactRequest { account: String::new(), contact: None };
+    let empty = UpdateContactRequest { account: String::new(), contact: None, ..Default::default() };
     assert_eq!(fields(&call!(gateway, update_contact, empty).expect_err("empty")), ["account", "contact"]);
     assert_eq!(gateway.connectby().calls().len(), 0);
 }
@@ -282,7 +290,8 @@ async fn invalid_contact_reports_all_violations_and_sends_nothing() {
 #[tokio::test]
 async fn update_of_a_phone_number_is_unsupported() {
     let gateway = Start::quiet().start().await;
-    let error = update(&gateway, Contact { id: "7".to_owned(), ..asha() }).await.expect_err("unsupported");
+    let error =
+        update(&gateway, Contact { contact_id: "7".to_owned(), ..asha() }).await.expect_err("unsupported");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
     assert_eq!(fields(&error), ["contact.country_code", "contact.phone_number"]);
     assert_eq!(gateway.connectby().calls().len(), 0);
@@ -302,14 +311,16 @@ async fn contacts_of_connectly_are_unsupported() {
     assert_eq!(contact_rpcs(CONNECTBY).await, named.map(|rpc| format!("ContactService.{rpc}")));
     assert_eq!(contact_rpcs(CONNECTLY).await, [""; 0]);
 
-    let listing = ListContactsRequest { account: account.clone(), page_token: "?".to_owned() };
+    let listing =
+        ListContactsRequest { account: account.clone(), page_token: "?".to_owned(), ..Default::default() };
     let creation = CreateContactRequest {
         account: account.clone(),
         contact: Some(asha()),
         ..CreateContactRequest::default()
     };
-    let contact = Contact { id: "7".to_owned(), name: "A".to_owned(), ..Contact::default() };
-    let change = UpdateContactRequest { account: account.clone(), contact: Some(contact) };
+    let contact = Contact { contact_id: "7".to_owned(), name: "A".to_owned(), ..Contact::default() };
+    let change =
+        UpdateContactRequest { account: account.clone(), contact: Some(contact), ..Default::default() };
     let deletion = DeleteContactRequest { account, contact_id: "7".to_owned() };
     for error in [
         call!(gateway, list_contacts, listing).map(|_| ()),
@@ -426,8 +437,11 @@ async fn each_provider_reply_to_a_write_maps_to_its_outcome() {
             let error = match write {
                 "create" => create(&gateway, asha()).await.map(|_| ()),
                 "update" => {
-                    let contact =
-                        Contact { id: "7".to_owned(), name: "Asha Rao".to_owned(), ..Contact::default() };
+                    let contact = Contact {
+                        contact_id: "7".to_owned(),
+                        name: "Asha Rao".to_owned(),
+                        ..Contact::default()
+                    };
                     update(&gateway, contact).await.map(|_| ())
                 }
                 // A new id each time, because a contact whose delete reply was cut off is deleted.

@@ -160,7 +160,7 @@ async fn send_all(
     {
         let reply = match result.expect("never empty") {
             Outcome::Response(response) => Ok(response.message.expect("a message")),
-            Outcome::Error(error) => {
+            Outcome::Failure(error) => {
                 let attempt = error.metadata.get("attempt").and_then(|attempt| attempt.parse().ok());
                 Err(SendError { reason: error.reason, attempt })
             }

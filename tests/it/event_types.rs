@@ -3,8 +3,8 @@
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::{
     Attachment, ButtonReply, Channel, Event, EventFilter, Location, MediaKind, MessageEcho, MessageReceived,
-    MessageState, Party, Referral, ReportCompleted, StartPosition, SubscribeRequest, Text, event::Payload,
-    message_echo, message_received,
+    MessageState, Party, Referral, ReportRun, ReportStatus, StartPosition, SubscribeRequest, Text,
+    event::Payload, message_echo, message_received,
 };
 
 use crate::support::gateway::{CONNECTLY, Gateway, Start};
@@ -60,6 +60,7 @@ fn party(number: &str, name: &str) -> Option<Party> {
         user_id: String::new(),
         name: name.to_owned(),
         channel: Channel::Whatsapp.into(),
+        ..Default::default()
     })
 }
 
@@ -183,7 +184,7 @@ async fn failed_status_has_the_providers_error() {
     assert_eq!((status.status(), status.provider_status.as_str()), (MessageState::Failed, "delivery_failed"));
     assert_eq!(status.provider_message_id, "01J000000000000000000MOCK1");
     assert_eq!(status.campaign_name, "spring");
-    let error = status.error.expect("an error");
+    let error = status.failure.expect("an error");
     assert_eq!(error.reason, "TEMPLATE_PARAMETERS_REJECTED");
     assert_eq!(error.provider_trace_id, "10000000000000000002");
     let sent = sample!("delivery_failed");
@@ -193,14 +194,16 @@ async fn failed_status_has_the_providers_error() {
 #[tokio::test]
 async fn completed_report_has_url_and_times() {
     let event = event_of(sample!("report")).await;
-    assert_eq!(event.r#type, "report.completed");
-    let Some(Payload::ReportCompleted(report)) = event.payload else { panic!("a report") };
+    assert_eq!(event.r#type, "report.run");
+    let Some(Payload::ReportRun(report)) = event.payload else { panic!("a report") };
     let seconds = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
-    let expected = ReportCompleted {
+    let expected = ReportRun {
         report_id: "rep-1".to_owned(),
         name: "Daily campaigns".to_owned(),
         report_type: "campaign.daily.v1".to_owned(),
         run_id: "run-7".to_owned(),
+        status: ReportStatus::Completed.into(),
+        provider_status: "completed".to_owned(),
         url: "https://cdn.connectly.ai/reports/run-7.csv?signature=0a1b".to_owned(),
         expire_time: seconds(1_795_241_400),
         create_time: seconds(1_795_240_800),
@@ -248,7 +251,7 @@ async fn duplicate_of_any_event_type_is_dropped_by_identity() {
         "message.received",
         "message.echo",
         "message.status",
-        "report.completed",
+        "report.run",
     ];
     assert_eq!(types(&gateway).await, once);
 }
@@ -272,7 +275,7 @@ async fn report_in_progress_does_not_hide_its_completion() {
     let gateway = Start::quiet().start().await;
     gateway.deliver(&sample!("report").replace("completed", "processing")).await;
     gateway.deliver(sample!("report")).await;
-    assert_eq!(types(&gateway).await, ["unknown", "report.completed"]);
+    assert_eq!(types(&gateway).await, ["unknown", "report.run"]);
 }
 
 #[tokio::test]
@@ -280,10 +283,10 @@ async fn filter_selects_reports() {
     let gateway = Start::quiet().start().await;
     gateway.deliver(sample!("audio")).await;
     gateway.deliver(sample!("report")).await;
-    for word in ["report.completed", "report.*"] {
-        let filter = EventFilter { accounts: vec![], types: vec![word.to_owned()] };
+    for word in ["report.run", "report.*"] {
+        let filter = EventFilter { accounts: vec![], types: vec![word.to_owned()], ..EventFilter::default() };
         let request = SubscribeRequest { filter: Some(filter), ..from_the_start() };
         let mut subscriber = gateway.subscribe(request).await.expect("subscribed");
-        assert_eq!(subscriber.event().await.r#type, "report.completed", "{word}");
+        assert_eq!(subscriber.event().await.r#type, "report.run", "{word}");
     }
 }

@@ -15,7 +15,11 @@ async fn list(
     account: &str,
     page_token: &str,
 ) -> Result<ListFlowResponsesResponse, Status> {
-    let request = ListFlowResponsesRequest { account: account.to_owned(), page_token: page_token.to_owned() };
+    let request = ListFlowResponsesRequest {
+        account: account.to_owned(),
+        page_token: page_token.to_owned(),
+        ..Default::default()
+    };
     let client = &mut FlowServiceClient::new(gateway.channel.clone());
     within(client.list_flow_responses(request)).await.map(tonic::Response::into_inner)
 }

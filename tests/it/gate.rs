@@ -25,8 +25,11 @@ async fn list(
     account: &str,
     deadline: Option<Duration>,
 ) -> Result<ListTemplatesResponse, Status> {
-    let mut request =
-        Request::new(ListTemplatesRequest { account: account.to_owned(), page_token: String::new() });
+    let mut request = Request::new(ListTemplatesRequest {
+        account: account.to_owned(),
+        page_token: String::new(),
+        ..Default::default()
+    });
     if let Some(deadline) = deadline {
         request.set_timeout(deadline);
     }
@@ -121,7 +124,7 @@ async fn get_account_returns_the_rate_limit() {
         let account = gateway.accounts().get_account(request).await.expect("present").into_inner().account;
         rates.push(account.and_then(|account| account.limits).expect("limits").calls_per_second);
     }
-    assert_eq!(rates, [80, 7]);
+    assert_eq!(rates, [Some(80), Some(7)]);
 }
 
 #[tokio::test]
@@ -156,7 +159,10 @@ async fn call_that_would_miss_its_deadline_fails_with_a_retry_delay() {
 
     assert_eq!(gateway.connectly().arrivals(Operation::SendMessage), 1, "nothing was sent");
     assert_eq!(gateway.connectly().arrivals(Operation::ListTemplates), 0, "nothing was sent");
-    assert!(gateway.metric(r#"switchboard_held_total{account="demo-connectly",cause="busy"}"#).await >= 2.0);
+    assert!(
+        gateway.metric(r#"switchboard_rejected_calls_total{account="demo-connectly",cause="busy"}"#).await
+            >= 2.0
+    );
 }
 
 #[tokio::test]
@@ -225,7 +231,8 @@ async fn open_circuit_fails_fast_and_recovers_without_a_client_call() {
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     assert_eq!(provider.arrivals(Operation::SendText), 5, "no send reaches a provider whose circuit is open");
     assert!(
-        gateway.metric(r#"switchboard_held_total{account="demo-connectby",cause="down"}"#).await >= 200.0
+        gateway.metric(r#"switchboard_rejected_calls_total{account="demo-connectby",cause="down"}"#).await
+            >= 200.0
     );
 
     provider.clear_faults().await.expect("faults cleared");

@@ -6,8 +6,8 @@ use futures_util::stream;
 use switchboard::pb::v1::contact_service_client::ContactServiceClient;
 use switchboard::pb::v1::template_service_client::TemplateServiceClient;
 use switchboard::pb::v1::{
-    Contact, CreateContactRequest, MediaHeader, SendMediaRequest, SendMessageRequest,
-    UploadTemplateMediaHeader, UploadTemplateMediaRequest, WebhookTopic,
+    CheckMode, Contact, CreateContactRequest, MediaHeader, SendChecks, SendMediaRequest, SendMessageRequest,
+    UploadTemplateMediaHeader, UploadTemplateMediaRequest, WebhookRegistrationTopic,
 };
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::{Code, Status};
@@ -110,11 +110,11 @@ impl Write {
                 Ok((answer.url, answer.replayed))
             }
             Self::Webhook => {
-                let mut request = webhook_registration::new(WebhookTopic::Report);
-                request.address = format!("https://hooks.example.org/{content}");
+                let address = format!("https://hooks.example.org/{content}");
+                let mut request = webhook_registration::new_at(&address, WebhookRegistrationTopic::Report);
                 (request.request_id, request.resend_after_attempt) = (request_id, resend_after_attempt);
                 let answer = webhook_registration::create(gateway, request).await?;
-                Ok((answer.webhook.expect("present").id, answer.replayed))
+                Ok((answer.webhook_registration.expect("present").webhook_registration_id, answer.replayed))
             }
         }
     }
@@ -241,9 +241,9 @@ async fn joined_registration_gets_the_conflict_too() {
     let gateway = Start::quiet().start().await;
     let rule = FaultRule::once(Fault::Latency(Duration::from_millis(400))).on(Operation::ListWebhooks);
     gateway.connectly().set_fault(rule).await;
-    let request = switchboard::pb::v1::CreateWebhookRequest {
+    let request = switchboard::pb::v1::CreateWebhookRegistrationRequest {
         request_id: "a".to_owned(),
-        ..webhook_registration::new(WebhookTopic::Messages)
+        ..webhook_registration::new(WebhookRegistrationTopic::Messages)
     };
     let first = webhook_registration::create(&gateway, request.clone());
     let second = async {
@@ -255,7 +255,10 @@ async fn joined_registration_gets_the_conflict_too() {
     let (first, second) = tokio::join!(first, second);
     for error in [first, second] {
         let error = error.expect_err("already registered");
-        assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "WEBHOOK_EXISTS"));
+        assert_eq!(
+            (error.code(), reason(&error).as_str()),
+            (Code::AlreadyExists, "WEBHOOK_REGISTRATION_EXISTS")
+        );
         assert!(!metadata(&error, "webhook_id").is_empty(), "{error:?}");
     }
     assert_eq!(gateway.connectly().arrivals(Operation::ListWebhooks), 1);
@@ -317,8 +320,11 @@ async fn phone_number_format_does_not_change_the_content() {
         ..text(CONNECTBY, "hi")
     };
     let first = gateway.send(to("+1 555-010-0001")).await.expect("accepted");
-    for (spelled, check_session_window) in [("15550100001", false), ("+15550100001", true)] {
-        let again = SendMessageRequest { channel: 1, check_session_window, ..to(spelled) };
+    for (spelled, session_window) in
+        [("15550100001", CheckMode::Unspecified), ("+15550100001", CheckMode::Enforce)]
+    {
+        let checks = Some(SendChecks { session_window: session_window.into(), ..SendChecks::default() });
+        let again = SendMessageRequest { channel: 1, checks, ..to(spelled) };
         assert_eq!(gateway.send(again).await.expect("known").message_id, first.message_id);
     }
     let other = gateway.send(to("+15550100003")).await.expect_err("another customer");

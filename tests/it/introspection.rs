@@ -16,12 +16,17 @@ use crate::support::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, within};
 #[tokio::test]
 async fn accounts_report_their_capabilities() {
     let gateway = Start::quiet().start().await;
-    let listed =
-        gateway.accounts().list_accounts(ListAccountsRequest {}).await.expect("listed").into_inner().accounts;
-    let ids: Vec<&str> = listed.iter().map(|account| account.id.as_str()).collect();
+    let listed = gateway
+        .accounts()
+        .list_accounts(ListAccountsRequest::default())
+        .await
+        .expect("listed")
+        .into_inner()
+        .accounts;
+    let ids: Vec<&str> = listed.iter().map(|account| account.account.as_str()).collect();
     assert_eq!(ids, [CONNECTBY, CONNECTLY]);
     for account in &listed {
-        let request = GetAccountRequest { account: account.id.clone() };
+        let request = GetAccountRequest { account: account.account.clone() };
         let got = gateway.accounts().get_account(request).await.expect("present").into_inner().account;
         assert_eq!(got.as_ref(), Some(account));
     }
@@ -35,8 +40,14 @@ async fn accounts_report_their_capabilities() {
             && !capabilities(0).chooses_sender
     );
     for at in 0..2 {
-        for rpc in ["SendMessage", "SendMessages", "GetMessage", "WatchMessage", "GetConversation"] {
-            assert!(capabilities(at).rpcs.contains(&format!("MessageService.{rpc}")), "{rpc}");
+        for rpc in [
+            "MessageService.SendMessage",
+            "MessageService.SendMessages",
+            "MessageService.GetMessage",
+            "MessageService.WatchMessage",
+            "ConversationService.GetConversation",
+        ] {
+            assert!(capabilities(at).rpcs.contains(&rpc.to_owned()), "{rpc}");
         }
     }
     assert!(
@@ -52,14 +63,16 @@ async fn health(gateway: &Gateway, service: &str) -> Result<ServingStatus, Code>
     answer.map(|answer| answer.into_inner().status()).map_err(|status| status.code())
 }
 
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 9] = [
     "switchboard.v1.AccountService",
     "switchboard.v1.MessageService",
     "switchboard.v1.EventService",
     "switchboard.v1.ContactService",
     "switchboard.v1.FlowService",
     "switchboard.v1.TemplateService",
-    "switchboard.v1.WebhookService",
+    "switchboard.v1.SubscriptionService",
+    "switchboard.v1.ConversationService",
+    "switchboard.v1.WebhookRegistrationService",
 ];
 
 #[tokio::test]
@@ -122,14 +135,16 @@ macro_rules! reflect {
     }};
 }
 
-const SYMBOLS: [&str; 11] = [
+const SYMBOLS: [&str; 13] = [
     "switchboard.v1.ContactService",
     "switchboard.v1.FlowService",
     "switchboard.v1.AccountService",
     "switchboard.v1.MessageService",
     "switchboard.v1.EventService",
     "switchboard.v1.TemplateService",
-    "switchboard.v1.WebhookService",
+    "switchboard.v1.SubscriptionService",
+    "switchboard.v1.ConversationService",
+    "switchboard.v1.WebhookRegistrationService",
     "switchboard.sandbox.v1.SandboxService",
     "grpc.health.v1.Health",
     "google.rpc.ErrorInfo",
@@ -137,7 +152,7 @@ const SYMBOLS: [&str; 11] = [
 ];
 
 fn check(services: &BTreeSet<String>, files: &[FileDescriptorProto], version: &str) {
-    let expected: BTreeSet<String> = SYMBOLS[..9]
+    let expected: BTreeSet<String> = SYMBOLS[..11]
         .iter()
         .map(|name| (*name).to_owned())
         .chain([format!("grpc.reflection.{version}.ServerReflection")])

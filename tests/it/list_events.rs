@@ -6,14 +6,14 @@ use std::time::Duration;
 use switchboard::api::encode_event;
 use switchboard::domain::UnixMillis;
 use switchboard::pb::v1::event_service_client::EventServiceClient;
-use switchboard::pb::v1::list_events_request::Place;
+use switchboard::pb::v1::list_events_request::Anchor;
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::subscribe_response::Response;
 use switchboard::pb::v1::{
     Event, EventFilter, ExpiredPolicy, GapReason, ListEventsRequest, ListEventsResponse, StartPosition,
     SubscribeGap, SubscribeRequest,
 };
-use switchboard::store::{self, Done, Op, ReplicaId, Store, Trim};
+use switchboard::store::{self, Op, OpResult, ReplicaId, Store, Trim};
 use tonic::{Code, Status};
 
 use crate::support::gateway::{
@@ -25,12 +25,12 @@ async fn list(gateway: &Gateway, request: ListEventsRequest) -> Result<ListEvent
     within(client.list_events(request)).await.map(tonic::Response::into_inner)
 }
 
-fn page_at(place: Place) -> ListEventsRequest {
-    ListEventsRequest { place: Some(place), ..ListEventsRequest::default() }
+fn page_at(place: Anchor) -> ListEventsRequest {
+    ListEventsRequest { anchor: Some(place), ..ListEventsRequest::default() }
 }
 
-fn earliest() -> Place {
-    Place::Position(StartPosition::Earliest.into())
+fn earliest() -> Anchor {
+    Anchor::Position(StartPosition::Earliest.into())
 }
 
 fn subscribe_from(start: From) -> SubscribeRequest {
@@ -63,7 +63,7 @@ async fn trim(folder: &Path, most: u32) {
     .expect("opens");
     let before = UnixMillis::now().plus(Duration::from_secs(1));
     let done = store.commit(vec![Op::Trim(Trim::older_than(before, most))]).await.expect("written");
-    assert!(matches!(&*done, [Done::Trimmed(trimmed)] if trimmed.events == u64::from(most)));
+    assert!(matches!(&*done, [OpResult::Trimmed(trimmed)] if trimmed.events == u64::from(most)));
     store.close().await;
     let mut health = store.health();
     while within(health.changed()).await.is_ok() {}
@@ -103,7 +103,7 @@ async fn stream_since_a_time_starts_at_the_first_event_since_then() {
         let moment = |time: &prost_types::Timestamp| (time.seconds, time.nanos);
         let first = times.iter().position(|time| moment(time) >= moment(&since));
         let expected: Vec<&str> = first.map_or(vec![], |first| texts(&events[first..]));
-        let listed = list(&gateway, page_at(Place::Since(since))).await.expect("listed");
+        let listed = list(&gateway, page_at(Anchor::Since(since))).await.expect("listed");
         assert_eq!(texts(&listed.events), expected, "{since:?}");
         let mut stream = gateway.subscribe(subscribe_from(From::Since(since))).await.expect("subscribed");
         assert_eq!(stream.started.cursor, listed.previous_cursor);
@@ -114,7 +114,7 @@ async fn stream_since_a_time_starts_at_the_first_event_since_then() {
     let future = prost_types::Timestamp { seconds: 253_402_300_799, nanos: 999_999_999 };
     let mut stream = gateway.subscribe(subscribe_from(From::Since(future))).await.expect("subscribed");
     assert_eq!(stream.started.cursor, stream.started.newest_cursor);
-    let listed = list(&gateway, page_at(Place::Since(future))).await.expect("listed");
+    let listed = list(&gateway, page_at(Anchor::Since(future))).await.expect("listed");
     assert!(listed.events.is_empty() && listed.reached_newest && !listed.reached_oldest);
     deliver(&gateway, 3..4).await;
     assert_eq!(text_of(&stream.event().await), "3");
@@ -131,15 +131,20 @@ async fn invalid_time_policy_or_page_size_names_its_field() {
 
     let request = ListEventsRequest {
         page_size: 1_001,
-        filter: Some(EventFilter { types: vec!["message.seen".to_owned()], accounts: vec![] }),
-        ..page_at(Place::Since(no_time))
+        filter: Some(EventFilter {
+            types: vec!["message.seen".to_owned()],
+            accounts: vec![],
+            ..EventFilter::default()
+        }),
+        ..page_at(Anchor::Since(no_time))
     };
     let error = list(&gateway, request).await.expect_err("refused");
     assert_eq!(reason(&error), "REQUEST_INVALID");
     assert_eq!(fields(&error), ["filter.types[0]", "since", "page_size"]);
-    let error = list(&gateway, page_at(Place::Position(9))).await.expect_err("refused");
+    let error = list(&gateway, page_at(Anchor::Position(9))).await.expect_err("refused");
     assert_eq!(fields(&error), ["position"]);
-    let filter = EventFilter { accounts: vec!["unknown-account".to_owned()], types: vec![] };
+    let filter =
+        EventFilter { accounts: vec!["unknown-account".to_owned()], types: vec![], ..EventFilter::default() };
     let request = ListEventsRequest { filter: Some(filter), ..ListEventsRequest::default() };
     let error = list(&gateway, request).await.expect_err("refused");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "ACCOUNT_NOT_FOUND"));
@@ -188,30 +193,30 @@ async fn expired_page_fails_and_empty_page_succeeds() {
     let (gateway, events) = trimmed().await;
     let expired = || events[0].cursor.clone();
     for place in [
-        Place::AfterCursor(expired()),
-        Place::BeforeCursor(expired()),
-        Place::Since(prost_types::Timestamp::default()),
+        Anchor::AfterCursor(expired()),
+        Anchor::BeforeCursor(expired()),
+        Anchor::Since(prost_types::Timestamp::default()),
     ] {
         let error = list(&gateway, page_at(place)).await.expect_err("expired");
         assert_eq!((error.code(), reason(&error).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
         assert_eq!(metadata(&error, "oldest_cursor"), events[2].cursor);
     }
-    let left = list(&gateway, page_at(Place::AfterCursor(events[2].cursor.clone()))).await.expect("listed");
+    let left = list(&gateway, page_at(Anchor::AfterCursor(events[2].cursor.clone()))).await.expect("listed");
     assert_eq!(left.events, events[3..]);
     assert!(left.reached_oldest && left.reached_newest);
-    let before = list(&gateway, page_at(Place::BeforeCursor(left.previous_cursor))).await.expect("listed");
+    let before = list(&gateway, page_at(Anchor::BeforeCursor(left.previous_cursor))).await.expect("listed");
     assert!(before.events.is_empty() && before.reached_oldest && !before.reached_newest);
 
     for (place, field) in [
-        (Place::AfterCursor("x".to_owned()), "after_cursor"),
-        (Place::BeforeCursor(String::new()), "before_cursor"),
+        (Anchor::AfterCursor("x".to_owned()), "after_cursor"),
+        (Anchor::BeforeCursor(String::new()), "before_cursor"),
     ] {
         let error = list(&gateway, page_at(place)).await.expect_err("no cursor");
         assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "CURSOR_MALFORMED"));
         assert_eq!(fields(&error), [field]);
     }
     let foreign = Start::quiet().start().await;
-    let error = list(&foreign, page_at(Place::BeforeCursor(expired()))).await.expect_err("another journal");
+    let error = list(&foreign, page_at(Anchor::BeforeCursor(expired()))).await.expect_err("another journal");
     assert_eq!(
         (reason(&error), fields(&error)),
         ("CURSOR_MALFORMED".to_owned(), vec!["before_cursor".to_owned()])
@@ -232,9 +237,9 @@ async fn stream_resumes_after_the_cursor_of_a_page() {
     let event = stream.event().await;
     assert_eq!(text_of(&event), "3");
     // An event's cursor is the position after it.
-    let before = list(&gateway, page_at(Place::BeforeCursor(event.cursor.clone()))).await.expect("listed");
+    let before = list(&gateway, page_at(Anchor::BeforeCursor(event.cursor.clone()))).await.expect("listed");
     assert_eq!(before.events.last(), Some(&event));
-    let after = list(&gateway, page_at(Place::AfterCursor(event.cursor))).await.expect("listed");
+    let after = list(&gateway, page_at(Anchor::AfterCursor(event.cursor))).await.expect("listed");
     assert!(after.events.is_empty() && after.reached_newest);
 }
 
@@ -250,12 +255,12 @@ async fn pages_in_both_directions_miss_no_event_under_load() {
                 list(&gateway, ListEventsRequest { page_size: 7, ..page_at(place) }).await.expect("listed");
             assert!(page.events.len() <= 7);
             seen.extend(texts(&page.events).into_iter().map(str::to_owned));
-            place = Place::AfterCursor(page.next_cursor);
+            place = Anchor::AfterCursor(page.next_cursor);
         }
         seen
     };
     let back = async {
-        let (mut seen, mut place) = (Vec::new(), Place::Position(StartPosition::Latest.into()));
+        let (mut seen, mut place) = (Vec::new(), Anchor::Position(StartPosition::Latest.into()));
         loop {
             let page =
                 list(&gateway, ListEventsRequest { page_size: 3, ..page_at(place) }).await.expect("listed");
@@ -263,7 +268,7 @@ async fn pages_in_both_directions_miss_no_event_under_load() {
             let mut page_texts: Vec<String> = texts(&page.events).into_iter().map(str::to_owned).collect();
             page_texts.extend(seen);
             seen = page_texts;
-            place = Place::BeforeCursor(page.previous_cursor);
+            place = Anchor::BeforeCursor(page.previous_cursor);
             if page.reached_oldest {
                 return seen;
             }
@@ -285,10 +290,11 @@ async fn page_contains_matching_events_and_skips_the_rest() {
         let filter = EventFilter {
             accounts: accounts.iter().map(|&account| account.to_owned()).collect(),
             types: types.iter().map(|&word| word.to_owned()).collect(),
+            ..Default::default()
         };
         list(&gateway, ListEventsRequest { filter: Some(filter), ..page_at(place) }).await.expect("listed")
     };
-    for place in [earliest(), Place::Position(StartPosition::Latest.into())] {
+    for place in [earliest(), Anchor::Position(StartPosition::Latest.into())] {
         let page = filtered(&[CONNECTLY], &["message.*"], place.clone()).await;
         assert_eq!(texts(&page.events), numbered(0..5));
         let page = filtered(&[], &["unknown"], place.clone()).await;
@@ -343,7 +349,7 @@ async fn page_of_large_events_fits_the_client_message_limit() {
             if page.reached_newest {
                 break;
             }
-            place = Place::AfterCursor(page.next_cursor);
+            place = Anchor::AfterCursor(page.next_cursor);
         }
         assert_eq!(seen, COUNT);
     }

@@ -1,16 +1,21 @@
 //! Media messages by URL, which Connectly fetches.
 
+use switchboard::pb::v1::media::Source;
 use switchboard::pb::v1::send_message_request::Content;
-use switchboard::pb::v1::{Channel, MediaKind, MediaLink, SendMessageRequest};
+use switchboard::pb::v1::{Channel, Media, MediaKind, SendMessageRequest};
 use tonic::Code;
 
 use crate::support::gateway::{CONNECTBY, CONNECTLY, CUSTOMER, Start, fields, reason, text};
 
-fn link(kind: MediaKind) -> MediaLink {
-    MediaLink { kind: kind.into(), url: "https://files.example.org/a?b=1".to_owned(), ..MediaLink::default() }
+fn at(url: &str) -> Media {
+    Media { source: Some(Source::Url(url.to_owned())), ..Media::default() }
 }
 
-fn media(account: &str, link: MediaLink) -> SendMessageRequest {
+fn link(kind: MediaKind) -> Media {
+    Media { kind: kind.into(), ..at("https://files.example.org/a?b=1") }
+}
+
+fn media(account: &str, link: Media) -> SendMessageRequest {
     SendMessageRequest { content: Some(Content::Media(link)), ..text(account, "") }
 }
 
@@ -19,9 +24,7 @@ async fn media_link_reaches_connectly_as_one_attachment() {
     let gateway = Start::quiet().start().await;
     let caption = "☃".repeat(1_024);
     let invoice =
-        MediaLink {
-            caption: caption.clone(), file_name: "Účet.pdf".to_owned(), ..link(MediaKind::Document)
-        };
+        Media { caption: caption.clone(), file_name: "Účet.pdf".to_owned(), ..link(MediaKind::Document) };
     let url = "https://files.example.org/a?b=1";
     for (link, expected) in [
         (
@@ -50,18 +53,14 @@ async fn media_link_reaches_connectly_as_one_attachment() {
 #[tokio::test]
 async fn invalid_media_link_reports_all_violations_and_sends_nothing() {
     let gateway = Start::quiet().start().await;
-    let url = |url: &str| MediaLink { url: url.to_owned(), ..link(MediaKind::Image) };
-    let all = MediaLink {
-        url: "files.example.org/a".to_owned(),
-        caption: "☃".repeat(1_025),
-        file_name: "a.png".to_owned(),
-        ..link(MediaKind::Image)
-    };
-    let audio = MediaLink { caption: "hear".to_owned(), ..link(MediaKind::Audio) };
-    let path = MediaLink { file_name: "../a".to_owned(), ..link(MediaKind::Document) };
+    let url = |url: &str| Media { kind: MediaKind::Image.into(), ..at(url) };
+    let all =
+        Media { caption: "☃".repeat(1_025), file_name: "a.png".to_owned(), ..url("files.example.org/a") };
+    let audio = Media { caption: "hear".to_owned(), ..link(MediaKind::Audio) };
+    let path = Media { file_name: "../a".to_owned(), ..link(MediaKind::Document) };
     for (link, expected) in [
-        (MediaLink::default(), &["media.kind", "media.url"][..]),
-        (MediaLink { kind: 99, ..link(MediaKind::Image) }, &["media.kind"]),
+        (Media::default(), &["media.kind", "media.url"][..]),
+        (Media { kind: 99, ..link(MediaKind::Image) }, &["media.kind"]),
         (all, &["media.url", "media.caption", "media.file_name"]),
         (audio, &["media.caption"]),
         (path, &["media.file_name"]),

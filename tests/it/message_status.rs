@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use switchboard::pb::v1::event::Payload;
 use switchboard::pb::v1::watch_message_response::Response;
 use switchboard::pb::v1::{
-    Error, EventFilter, GetConversationRequest, GetConversationResponse, GetMessageRequest, Message,
-    MessageState, SendMessageRequest, SubscribeRequest, Template, WatchEndReason, WatchEnded,
-    WatchMessageRequest, WatchMessageResponse, get_message_request, send_message_request,
+    CheckMode, Conversation, EventFilter, Failure, GetConversationRequest, GetMessageRequest, Message,
+    MessageState, SendChecks, SendMessageRequest, SubscribeRequest, TemplateMessage, WatchEndReason,
+    WatchEnded, WatchMessageRequest, WatchMessageResponse, get_message_request, send_message_request,
     watch_message_request,
 };
 use switchboard::sandbox::{Fault, FaultRule, Operation};
@@ -100,7 +100,7 @@ fn status(provider_id: &str, word: &str, attempt: &str, callback_data: Value) ->
 }
 
 async fn subscribe(gateway: &Gateway, kind: &str) -> Subscriber {
-    let filter = EventFilter { accounts: vec![], types: vec![kind.to_owned()] };
+    let filter = EventFilter { accounts: vec![], types: vec![kind.to_owned()], ..EventFilter::default() };
     let request = SubscribeRequest { filter: Some(filter), ..SubscribeRequest::default() };
     gateway.subscribe(request).await.expect("subscribed")
 }
@@ -179,7 +179,7 @@ async fn watch_reports_increasing_states_up_to_read() {
         Watcher::open(&gateway, CONNECTLY, Key::MessageId(sent.message_id.clone())).await.expect("known");
     let (states, ended) = watcher.drain().await;
     assert_eq!(states.last(), Some(&MessageState::Read));
-    assert_eq!((ended.reason(), ended.error), (WatchEndReason::Terminal, None));
+    assert_eq!((ended.reason(), ended.failure), (WatchEndReason::Terminal, None));
     let message = get(&gateway, CONNECTLY, Key::MessageId(sent.message_id)).await.expect("known");
     assert_eq!(
         (message.state(), message.provider_message_ids),
@@ -310,7 +310,7 @@ async fn watch_of_a_refused_first_attempt_ends_with_the_error() {
     let (sent, (states, ended)) = tokio::join!(send, watch);
     let error = sent.expect_err("refused");
     assert_eq!((states, ended.reason()), (vec![MessageState::Pending], WatchEndReason::Refused));
-    let Error { reason: why, code, metadata: known, .. } = ended.error.expect("an error");
+    let Failure { reason: why, code, metadata: known, .. } = ended.failure.expect("an error");
     assert_eq!((why, code), (reason(&error), error.code() as i32));
     assert_eq!(known["message_id"], metadata(&error, "message_id"));
     let missing = get(&gateway, CONNECTLY, Key::RequestId("a".to_owned())).await.expect_err("no record");
@@ -354,12 +354,12 @@ async fn late_status_resolves_an_unknown_outcome() {
     let mut watcher = Watcher::open(&gateway, CONNECTLY, Key::MessageId(id.clone())).await.expect("known");
     let unknown = watcher.message().await;
     assert_eq!((unknown.state(), unknown.attempt), (MessageState::Unknown, 1));
-    assert_eq!(unknown.error.map(|error| error.reason), Some("SEND_OUTCOME_UNKNOWN".to_owned()));
+    assert_eq!(unknown.failure.map(|error| error.reason), Some("SEND_OUTCOME_UNKNOWN".to_owned()));
 
     // A status that this version does not know also proves that the provider accepted the message.
     gateway.deliver(&status("P1", "queued_somewhere", &format!("{id}/1"), Value::Null)).await;
     let message = watcher.message().await;
-    assert_eq!((message.state(), message.error), (MessageState::Accepted, None));
+    assert_eq!((message.state(), message.failure), (MessageState::Accepted, None));
     assert_eq!(message.provider_message_ids, ["P1"]);
     gateway.deliver(&status("P1", "delivered", &format!("{id}/1"), Value::Null)).await;
     assert_eq!(watcher.message().await.state(), MessageState::Delivered);
@@ -399,20 +399,26 @@ async fn conversation(
     gateway: &Gateway,
     account: &str,
     sender: Option<&str>,
-) -> Result<GetConversationResponse, Status> {
+) -> Result<Conversation, Status> {
     let request = GetConversationRequest {
         account: account.to_owned(),
         customer: "1 555-010-0001".to_owned(),
         sender: sender.map(str::to_owned),
     };
-    Ok(within(gateway.messages().get_conversation(request)).await?.into_inner())
+    let answer = within(gateway.conversations().get_conversation(request)).await?.into_inner();
+    Ok(answer.conversation.expect("never empty"))
 }
 
 #[tokio::test]
 async fn conversation_is_open_for_24_hours_after_a_customer_message() {
     let gateway = Start::quiet().start().await;
     for account in [CONNECTBY, CONNECTLY] {
-        assert_eq!(conversation(&gateway, account, None).await.expect("answers"), Default::default());
+        let never = Conversation {
+            account: account.to_owned(),
+            customer: CUSTOMER.to_owned(),
+            ..Conversation::default()
+        };
+        assert_eq!(conversation(&gateway, account, None).await.expect("answers"), never);
     }
     // The provider's timestamp is years ago.
     gateway.deliver(&received("m1", "hello?")).await;
@@ -427,23 +433,28 @@ async fn conversation_is_open_for_24_hours_after_a_customer_message() {
     let seconds = |at: Option<prost_types::Timestamp>| at.expect("present").seconds;
     assert_eq!(seconds(open.session_expire_time) - seconds(open.last_received_time), 86_400);
     let number = gateway.connectly().business_number().to_owned();
-    assert_eq!(conversation(&gateway, CONNECTLY, Some(&number)).await.expect("answers"), open);
+    let of_number = Conversation { sender: number.clone(), ..open };
+    assert_eq!(conversation(&gateway, CONNECTLY, Some(&number)).await.expect("answers"), of_number);
     let other = conversation(&gateway, CONNECTLY, Some("+15550100009")).await.expect("answers");
-    assert_eq!(other, Default::default(), "the window belongs to the number that the customer wrote to");
+    assert_eq!((other.last_received_time, other.session_expire_time), (None, None));
+    assert!(!other.session_open, "the window belongs to the number that the customer wrote to");
 }
 
 #[tokio::test]
 async fn invalid_get_conversation_reports_all_violations() {
     let gateway = Start::quiet().start().await;
     let request = GetConversationRequest { sender: Some("x".to_owned()), ..Default::default() };
-    let error = gateway.messages().get_conversation(request).await.expect_err("all wrong");
+    let error = gateway.conversations().get_conversation(request).await.expect_err("all wrong");
     assert_eq!(fields(&error), ["account", "customer", "sender"]);
 }
 
 #[tokio::test]
 async fn closed_session_window_fails_the_send_if_checked() {
     let gateway = Start::quiet().start().await;
-    let checked = || SendMessageRequest { check_session_window: true, ..text(CONNECTLY, "hi") };
+    let checked = || SendMessageRequest {
+        checks: Some(SendChecks { session_window: CheckMode::Enforce.into(), ..Default::default() }),
+        ..text(CONNECTLY, "hi")
+    };
     gateway.send(checked()).await.expect("accepted, because the store knows nothing of this customer");
 
     gateway.deliver(&received("m1", "hello?")).await;
@@ -455,10 +466,10 @@ async fn closed_session_window_fails_the_send_if_checked() {
 
     // Without the check, the provider decides. Templates always pass.
     gateway.send(text(CONNECTLY, "hi")).await.expect("accepted");
-    let template = Template { name: "no_such_template".to_owned(), ..Template::default() };
+    let template = TemplateMessage { name: "no_such_template".to_owned(), ..TemplateMessage::default() };
     let template = SendMessageRequest {
         content: Some(send_message_request::Content::Template(template)),
-        skip_template_check: true,
+        checks: Some(SendChecks { template: CheckMode::Skip.into(), ..Default::default() }),
         ..checked()
     };
     let error = gateway.send(template).await.expect_err("no such template");

@@ -5,8 +5,8 @@ use std::time::Duration;
 use switchboard::pb::v1::contact_service_client::ContactServiceClient;
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::{
-    Contact, CreateContactRequest, EventFilter, GetAccountRequest, MediaLink, SendMessageRequest,
-    SubscribeRequest, Text, send_message_request,
+    Contact, CreateContactRequest, EventFilter, GetAccountRequest, Media, SendMessageRequest,
+    SubscribeRequest, Text, media, send_message_request,
 };
 use switchboard::sandbox::Operation;
 use tonic::Code;
@@ -71,8 +71,11 @@ async fn unknown_account_is_not_found() {
         .await
         .map(|_| ());
     let send = gateway.send(text("unknown-account", "hi")).await.map(|_| ());
-    let filter =
-        EventFilter { accounts: vec![CONNECTLY.to_owned(), "unknown-account".to_owned()], types: vec![] };
+    let filter = EventFilter {
+        accounts: vec![CONNECTLY.to_owned(), "unknown-account".to_owned()],
+        types: vec![],
+        ..EventFilter::default()
+    };
     let subscribe = gateway
         .subscribe(SubscribeRequest { filter: Some(filter), ..SubscribeRequest::default() })
         .await
@@ -93,6 +96,7 @@ async fn invalid_subscribe_reports_all_violations() {
         filter: Some(EventFilter {
             accounts: vec!["UPPER".to_owned()],
             types: ["message.recieved", "message", "*", "message.status"].map(str::to_owned).to_vec(),
+            ..Default::default()
         }),
         start: Some(From::Position(9)),
         heartbeat_interval: seconds(0),
@@ -124,7 +128,11 @@ async fn invalid_subscribe_reports_all_violations() {
 #[tokio::test]
 async fn violations_are_limited_and_lists_and_texts_have_limits() {
     let gateway = Start::quiet().start().await;
-    let many = EventFilter { accounts: vec!["UPPER".to_owned(); 257], types: vec!["x".to_owned(); 257] };
+    let many = EventFilter {
+        accounts: vec!["UPPER".to_owned(); 257],
+        types: vec!["x".to_owned(); 257],
+        ..EventFilter::default()
+    };
     let error = gateway
         .subscribe(SubscribeRequest { filter: Some(many), ..SubscribeRequest::default() })
         .await
@@ -132,7 +140,7 @@ async fn violations_are_limited_and_lists_and_texts_have_limits() {
         .expect_err("too many");
     assert_eq!(fields(&error), ["filter.accounts", "filter.types"]);
 
-    let wrong = EventFilter { accounts: vec![], types: vec!["x".to_owned(); 200] };
+    let wrong = EventFilter { accounts: vec![], types: vec!["x".to_owned(); 200], ..EventFilter::default() };
     let error = gateway
         .subscribe(SubscribeRequest { filter: Some(wrong), ..SubscribeRequest::default() })
         .await
@@ -162,9 +170,9 @@ async fn violations_are_limited_and_lists_and_texts_have_limits() {
 #[tokio::test]
 async fn invalid_content_is_also_checked_for_provider_support() {
     let gateway = Start::quiet().start().await;
-    let media = send_message_request::Content::Media(MediaLink {
-        url: "https://x.example/a".to_owned(),
-        ..MediaLink::default()
+    let media = send_message_request::Content::Media(Media {
+        source: Some(media::Source::Url("https://x.example/a".to_owned())),
+        ..Media::default()
     });
     let request = SendMessageRequest { content: Some(media), ..text(CONNECTBY, "") };
     let error = gateway.send(request).await.expect_err("invalid, and unsupported by ConnectBy");

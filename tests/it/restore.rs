@@ -6,9 +6,10 @@ use switchboard::pb::v1::contact_service_client::ContactServiceClient;
 use switchboard::pb::v1::send_messages_response::Result as Item;
 use switchboard::pb::v1::template_service_client::TemplateServiceClient;
 use switchboard::pb::v1::{
-    Contact, CreateContactRequest, CreateWebhookRequest, GetMessageRequest, MediaHeader, MessageState,
-    SendMediaRequest, SendMessageRequest, SendMessagesRequest, Template, UploadTemplateMediaHeader,
-    UploadTemplateMediaRequest, WebhookTopic, get_message_request, send_message_request,
+    CheckMode, Contact, CreateContactRequest, CreateWebhookRegistrationRequest, GetMessageRequest,
+    MediaHeader, MessageState, SendChecks, SendMediaRequest, SendMessageRequest, SendMessagesRequest,
+    TemplateMessage, UploadTemplateMediaHeader, UploadTemplateMediaRequest, WebhookRegistrationTopic,
+    get_message_request, send_message_request,
 };
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::{Code, Status};
@@ -66,10 +67,10 @@ async fn writes_after_restore_are_unknown_until_resent_explicitly() {
         };
         stream::iter([UploadTemplateMediaRequest { header: Some(header), chunk: PNG.to_vec().into() }])
     };
-    let webhook = |resend_after_attempt| CreateWebhookRequest {
+    let webhook = |resend_after_attempt| CreateWebhookRegistrationRequest {
         request_id: "webhook".to_owned(),
         resend_after_attempt,
-        ..webhook_registration::new(WebhookTopic::Report)
+        ..webhook_registration::new(WebhookRegistrationTopic::Report)
     };
 
     for _ in 0..2 {
@@ -114,7 +115,7 @@ async fn stream_items_and_media_after_restore_are_unknown_too() {
         let answers = within(gateway.messages().send_messages(stream::iter([request]))).await.expect("opens");
         let answer = within(answers.into_inner().message()).await.expect("open").expect("an answer");
         match answer.result.expect("never empty") {
-            Item::Error(error) => {
+            Item::Failure(error) => {
                 assert_eq!((error.reason.as_str(), arrivals), ("SEND_OUTCOME_UNKNOWN", 0));
                 assert_eq!(error.metadata["attempt"], "1");
                 assert_eq!(error.metadata["cause"], "RESTORED");
@@ -144,10 +145,10 @@ async fn stream_items_and_media_after_restore_are_unknown_too() {
 async fn possibly_sent_message_is_never_reported_as_not_sent() {
     let gateway = restart_from_backup(Start::quiet().start().await, Start::quiet()).await;
     let with_template = SendMessageRequest {
-        content: Some(send_message_request::Content::Template(Template {
+        content: Some(send_message_request::Content::Template(TemplateMessage {
             name: "unknown-template".to_owned(),
             language: "en".to_owned(),
-            ..Template::default()
+            ..TemplateMessage::default()
         })),
         request_id: "template".to_owned(),
         ..text(CONNECTBY, "")
@@ -162,7 +163,7 @@ async fn possibly_sent_message_is_never_reported_as_not_sent() {
     // The customer's last message is years old.
     gateway.deliver(&received("M1", "hello")).await;
     let windowed = |request_id: &str| SendMessageRequest {
-        check_session_window: true,
+        checks: Some(SendChecks { session_window: CheckMode::Enforce.into(), ..Default::default() }),
         request_id: request_id.to_owned(),
         ..text(CONNECTLY, "hello")
     };

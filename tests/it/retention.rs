@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use switchboard::pb::v1;
-use switchboard::pb::v1::event_service_client::EventServiceClient;
 use switchboard::pb::v1::subscribe_request::Start as From;
+use switchboard::pb::v1::subscription_service_client::SubscriptionServiceClient;
 use switchboard::pb::v1::{StartPosition, SubscribeRequest, Subscription, create_subscription_request};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -26,21 +26,25 @@ async fn open(channel: Channel, start: From) -> Result<Subscriber, Status> {
 
 /// Creates a subscription at a position.
 async fn create(channel: Channel, id: &str, start: create_subscription_request::Start) {
-    let request =
-        v1::CreateSubscriptionRequest { subscription: id.to_owned(), filter: None, start: Some(start) };
-    within(EventServiceClient::new(channel).create_subscription(request)).await.expect("created");
+    let request = v1::CreateSubscriptionRequest {
+        subscription_id: id.to_owned(),
+        subscription: None,
+        start: Some(start),
+    };
+    within(SubscriptionServiceClient::new(channel).create_subscription(request)).await.expect("created");
 }
 
 async fn get(channel: Channel, id: &str) -> Subscription {
-    let request = v1::GetSubscriptionRequest { subscription: id.to_owned() };
-    let found = within(EventServiceClient::new(channel).get_subscription(request)).await.expect("present");
+    let request = v1::GetSubscriptionRequest { subscription_id: id.to_owned() };
+    let found =
+        within(SubscriptionServiceClient::new(channel).get_subscription(request)).await.expect("present");
     found.into_inner().subscription.expect("never empty")
 }
 
 async fn acknowledge(channel: Channel, id: &str, cursor: &str) {
     let request =
-        v1::AcknowledgeRequest { subscription: id.to_owned(), cursor: cursor.to_owned(), generation: 0 };
-    within(EventServiceClient::new(channel).acknowledge(request)).await.expect("acknowledged");
+        v1::AcknowledgeRequest { subscription_id: id.to_owned(), cursor: cursor.to_owned(), generation: 0 };
+    within(SubscriptionServiceClient::new(channel).acknowledge(request)).await.expect("acknowledged");
 }
 
 /// Waits until `cursor` is the oldest one.
@@ -75,7 +79,7 @@ async fn unacknowledged_event_outlives_retention() {
     let zero_retention = || Start::quiet().journal(|journal| journal.retention = Duration::ZERO);
     let gateway = zero_retention().on(gateway.stop().await).start().await;
     wait_until_oldest_is(&gateway, &events[1].cursor).await;
-    let mut stream = open(gateway.channel.clone(), From::Subscription("billing".to_owned())).await;
+    let mut stream = open(gateway.channel.clone(), From::SubscriptionId("billing".to_owned())).await;
     assert_eq!(stream.as_mut().expect("subscribed").events(2).await, events[2..]);
     acknowledge(gateway.channel.clone(), "billing", &events[2].cursor).await;
 
@@ -91,7 +95,7 @@ async fn unacknowledged_event_outlives_retention() {
     let gateway = too_long.on(gateway.stop().await).start().await;
     wait_until_oldest_is(&gateway, &events[3].cursor).await;
     let billing = get(gateway.channel.clone(), "billing").await;
-    assert_eq!((billing.expired, billing.lag_events), (true, 1));
+    assert_eq!((billing.expired, billing.lag_events), (true, Some(1)));
 }
 
 #[tokio::test]
@@ -151,7 +155,8 @@ async fn size_limit_expires_a_lagging_subscription_and_logs_an_error() {
     let from_the_start = || create_subscription_request::Start::Position(StartPosition::Earliest.into());
     create(channel.clone(), "slow", from_the_start()).await;
     create(channel.clone(), "quick", from_the_start()).await;
-    let mut quick = open(channel.clone(), From::Subscription("quick".to_owned())).await.expect("subscribed");
+    let mut quick =
+        open(channel.clone(), From::SubscriptionId("quick".to_owned())).await.expect("subscribed");
     let first = quick.started.oldest_cursor.clone();
     let client = reqwest::Client::new();
     // Each event takes a megabyte, and its raw body another one.
@@ -169,7 +174,7 @@ async fn size_limit_expires_a_lagging_subscription_and_logs_an_error() {
         })
         .await;
     server.wait_for_metric("switchboard_journal_bytes", |bytes| bytes <= (17 * MIB) as f64).await;
-    server.wait_for_metric("switchboard_journal_oldest_number", |oldest| oldest > 1.0).await;
+    server.wait_for_metric("switchboard_journal_oldest_sequence", |oldest| oldest > 1.0).await;
     server
         .wait_for_metric("switchboard_subscription_lag_events{subscription=\"slow\"}", |lag| lag == 24.0)
         .await;
@@ -186,11 +191,11 @@ async fn size_limit_expires_a_lagging_subscription_and_logs_an_error() {
     assert!(!server.log.lock().expect("unpoisoned").contains("whisper"));
 
     let slow = get(channel.clone(), "slow").await;
-    assert_eq!((slow.expired, slow.lag_events, &slow.cursor), (true, 24, &first));
+    assert_eq!((slow.expired, slow.lag_events, &slow.cursor), (true, Some(24), &first));
     let quick = get(channel.clone(), "quick").await;
-    assert_eq!((quick.expired, quick.lag_events, quick.cursor), (false, 0, last));
+    assert_eq!((quick.expired, quick.lag_events, quick.cursor), (false, Some(0), last));
     let error =
-        open(channel.clone(), From::Subscription("slow".to_owned())).await.err().expect("events are lost");
+        open(channel.clone(), From::SubscriptionId("slow".to_owned())).await.err().expect("events are lost");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
     let oldest = open(channel.clone(), earliest()).await.expect("subscribed").started.oldest_cursor;
     assert_ne!(oldest, first);

@@ -22,6 +22,7 @@ async fn injected_message_returns_the_webhook_status() {
         account: CONNECTLY.to_owned(),
         sender: CUSTOMER.to_owned(),
         text: "hello?".to_owned(),
+        ..Default::default()
     };
     let response =
         within(sandbox_client(&gateway).inject_message(request)).await.expect("injected").into_inner();
@@ -35,8 +36,8 @@ async fn webhook_is_injected_with_any_signature() {
     let gateway = Start::quiet().start().await;
     for (signature, answer) in [
         (pb::WebhookSignature::Unspecified, 200),
-        (pb::WebhookSignature::Right, 200),
-        (pb::WebhookSignature::Wrong, 401),
+        (pb::WebhookSignature::Valid, 200),
+        (pb::WebhookSignature::Invalid, 401),
         (pb::WebhookSignature::Missing, 401),
     ] {
         let request = pb::InjectWebhookRequest {
@@ -75,7 +76,8 @@ async fn faults_are_set_and_cleared_and_calls_are_listed() {
     client.clear_faults(clear).await.expect("cleared");
     gateway.send(text(CONNECTBY, "fifth")).await.expect("accepted");
 
-    let list = pb::ListCallsRequest { account: CONNECTBY.to_owned(), after_sequence: 1 };
+    let list =
+        pb::ListCallsRequest { account: CONNECTBY.to_owned(), after_sequence: 1, ..Default::default() };
     let calls = client.list_calls(list).await.expect("listed").into_inner().calls;
     let bodies: Vec<&str> = calls.iter().map(|call| call.body.as_str()).collect();
     for (body, text) in bodies.iter().zip(["second", "third", "fifth"]) {
@@ -110,6 +112,7 @@ async fn invalid_fault_reports_its_fields() {
         account: CONNECTBY.to_owned(),
         sender: CUSTOMER.to_owned(),
         text: "hi".to_owned(),
+        ..Default::default()
     };
     let error = client.inject_message(request).await.expect_err("no webhooks");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::stream;
 use switchboard::pb::v1::send_messages_response::Result as Outcome;
-use switchboard::pb::v1::{Error, SendMessageRequest, SendMessagesRequest, SendMessagesResponse};
+use switchboard::pb::v1::{Failure, SendMessageRequest, SendMessagesRequest, SendMessagesResponse};
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -38,9 +38,9 @@ impl OpenStream {
     }
 }
 
-fn error(outcome: Outcome) -> Error {
+fn error(outcome: Outcome) -> Failure {
     match outcome {
-        Outcome::Error(error) => error,
+        Outcome::Failure(error) => error,
         Outcome::Response(response) => panic!("accepted: {response:?}"),
     }
 }

@@ -94,7 +94,8 @@ async fn text_limit_counts_code_points_and_longer_text_is_rejected() {
 #[tokio::test]
 async fn configured_text_limit_is_enforced_and_returned() {
     let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTLY__LIMITS__TEXT_CHARACTERS", "5").start().await;
-    let accounts = gateway.accounts().list_accounts(switchboard::pb::v1::ListAccountsRequest {}).await;
+    let accounts =
+        gateway.accounts().list_accounts(switchboard::pb::v1::ListAccountsRequest::default()).await;
     let accounts = accounts.expect("listed").into_inner().accounts;
     let limits: Vec<_> = accounts.iter().map(|a| a.limits.as_ref().and_then(|l| l.text_characters)).collect();
     assert_eq!(limits, [Some(1_024), Some(5)]);

@@ -67,7 +67,7 @@ async fn event_has_the_same_id_cursor_and_time_after_a_restart() {
     let gateway = Start::quiet().on(gateway.stop().await).start().await;
     let history = gateway.subscribe(from_the_start()).await.expect("subscribed").event().await;
     assert_eq!(live, history);
-    assert!(live.id.starts_with("evt_") && live.cursor.len() <= 64);
+    assert!(live.event_id.starts_with("evt_") && live.cursor.len() <= 64);
     assert_eq!(live.occur_time.map(|time| time.seconds), Some(1_700_000_000));
 }
 
@@ -105,6 +105,7 @@ async fn filter_selects_by_account_and_type() {
         filter: Some(EventFilter {
             accounts: accounts.iter().map(|&account| account.to_owned()).collect(),
             types: types.iter().map(|&word| word.to_owned()).collect(),
+            ..Default::default()
         }),
         idle_timeout: duration(Duration::from_millis(700)),
         ..from_the_start()
@@ -152,7 +153,7 @@ async fn stream_ends_with_ok_after_max_events_or_idle_timeout() {
     assert_eq!(texts(&mut three, 3).await, ["0", "1", "2"]);
     let end = closing(&mut three).await;
     assert_eq!(end.reason(), ClosingReason::MaxEvents);
-    assert_eq!(end.retry_after, None);
+    assert_eq!(end.retry_delay, None);
     assert_eq!(three.next().await.expect("OK"), None);
 
     let idle = SubscribeRequest { idle_timeout: duration(Duration::from_millis(300)), ..after(&end.cursor) };
@@ -199,7 +200,7 @@ async fn shutdown_closes_streams_with_a_cursor_and_unavailable() {
     let end = closing(&mut subscriber).await;
     assert_eq!(end.reason(), ClosingReason::Shutdown);
     assert_eq!(end.cursor, event.cursor);
-    assert!(end.retry_after.is_some());
+    assert!(end.retry_delay.is_some());
     let error = subscriber.next().await.expect_err("clients must retry");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::Unavailable, "SERVER_STOPPING"));
 

@@ -2,15 +2,15 @@
 
 use switchboard::domain::{Cursor, Filter};
 use switchboard::pb::v1;
-use switchboard::pb::v1::seek_subscription_request::Place;
+use switchboard::pb::v1::seek_subscription_request::Target;
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::{EventFilter, StartPosition, SubscribeRequest, create_subscription_request};
 use switchboard::store::{self, Change, MOST_SUBSCRIPTIONS, Op};
 use tonic::{Code, Status};
 
 use crate::subscriptions::{
-    ID, acknowledge, create, delete, deliver, from_the_start, get, open, seek, subscribed, texts, types,
-    with_store,
+    ID, acknowledge, change_of_filter, create, delete, deliver, from_the_start, get, open, seek, subscribed,
+    texts, types, with_filter, with_store,
 };
 use crate::support::gateway::{Start, fields, metadata, reason, within};
 
@@ -33,7 +33,7 @@ async fn subscription_starts_at_the_requested_position() {
     ] {
         delete(&gateway).await.expect("deleted");
         let request = v1::CreateSubscriptionRequest { start: start.clone(), ..from_the_start() };
-        assert_eq!(create(&gateway, request).await.expect("created").lag_events, lag, "{start:?}");
+        assert_eq!(create(&gateway, request).await.expect("created").lag_events, Some(lag), "{start:?}");
     }
 }
 
@@ -43,15 +43,14 @@ async fn create_of_an_existing_subscription_changes_nothing() {
     let created = create(&gateway, from_the_start()).await.expect("created");
     deliver(&gateway, 0..1).await;
     let mut stream = open(&gateway).await;
-    let request = v1::CreateSubscriptionRequest {
-        filter: Some(types(&["unknown"])),
-        start: None,
-        subscription: ID.to_owned(),
-    };
+    let request = with_filter(
+        types(&["unknown"]),
+        v1::CreateSubscriptionRequest { subscription_id: ID.to_owned(), ..Default::default() },
+    );
     for request in [request, from_the_start()] {
         let error = create(&gateway, request).await.expect_err("exists");
         assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "SUBSCRIPTION_EXISTS"));
-        assert_eq!(metadata(&error, "subscription"), ID);
+        assert_eq!(metadata(&error, "subscription_id"), ID);
     }
     let current = get(&gateway).await;
     assert_eq!((current.cursor, current.filter, current.generation), (created.cursor, None, 1));
@@ -62,41 +61,53 @@ async fn create_of_an_existing_subscription_changes_nothing() {
 async fn invalid_subscription_request_names_its_fields() {
     let gateway = Start::quiet().start().await;
     create(&gateway, from_the_start()).await.expect("created");
-    let mut events = gateway.events();
+    let mut subscriptions = gateway.subscriptions();
     let mut errors: Vec<(Status, &[&str])> = Vec::new();
     for id in ["", "Billing", "a--b", &"a".repeat(64)] {
         let subscription = id.to_owned();
-        let request = SubscribeRequest { start: Some(From::Subscription(subscription)), ..subscribed() };
-        errors.push((gateway.subscribe(request).await.err().expect("no id"), &["subscription"]));
-        let request = v1::GetSubscriptionRequest { subscription: id.to_owned() };
-        errors.push((within(events.get_subscription(request)).await.expect_err("no id"), &["subscription"]));
-        let request = v1::DeleteSubscriptionRequest { subscription: id.to_owned() };
-        errors
-            .push((within(events.delete_subscription(request)).await.expect_err("no id"), &["subscription"]));
+        let request = SubscribeRequest { start: Some(From::SubscriptionId(subscription)), ..subscribed() };
+        errors.push((gateway.subscribe(request).await.err().expect("no id"), &["subscription_id"]));
+        let request = v1::GetSubscriptionRequest { subscription_id: id.to_owned() };
+        errors.push((
+            within(subscriptions.get_subscription(request)).await.expect_err("no id"),
+            &["subscription_id"],
+        ));
+        let request = v1::DeleteSubscriptionRequest { subscription_id: id.to_owned() };
+        errors.push((
+            within(subscriptions.delete_subscription(request)).await.expect_err("no id"),
+            &["subscription_id"],
+        ));
     }
-    let request = v1::CreateSubscriptionRequest {
-        subscription: "a_b".to_owned(),
-        filter: Some(types(&["message.seen"])),
-        start: Some(create_subscription_request::Start::Position(9)),
-    };
+    let request = with_filter(
+        types(&["message.seen"]),
+        v1::CreateSubscriptionRequest {
+            subscription_id: "a_b".to_owned(),
+            subscription: None,
+            start: Some(create_subscription_request::Start::Position(9)),
+        },
+    );
     let wrong = create(&gateway, request).await.expect_err("all wrong");
-    errors.push((wrong, &["subscription", "filter.types[0]", "position"]));
-    let wrong = within(events.update_subscription(v1::UpdateSubscriptionRequest::default())).await;
-    errors.push((wrong.expect_err("nothing given"), &["subscription", "filter"]));
-    let wrong = within(events.seek_subscription(v1::SeekSubscriptionRequest::default())).await;
-    errors.push((wrong.expect_err("nothing given"), &["subscription", "place"]));
+    errors.push((wrong, &["subscription_id", "subscription.filter.types[0]", "position"]));
+    let wrong = within(subscriptions.update_subscription(v1::UpdateSubscriptionRequest::default())).await;
+    errors
+        .push((wrong.expect_err("nothing given"), &["subscription.subscription_id", "subscription.filter"]));
+    let wrong = within(subscriptions.seek_subscription(v1::SeekSubscriptionRequest::default())).await;
+    errors.push((wrong.expect_err("nothing given"), &["subscription_id", "target"]));
     for (place, field) in [
-        (Place::Position(StartPosition::Unspecified.into()), "position"),
-        (Place::Position(9), "position"),
-        (Place::Since(prost_types::Timestamp { seconds: 0, nanos: -1 }), "since"),
+        (Target::Position(StartPosition::Unspecified.into()), "position"),
+        (Target::Position(9), "position"),
+        (Target::Since(prost_types::Timestamp { seconds: 0, nanos: -1 }), "since"),
     ] {
         let wrong = seek(&gateway, place).await.expect_err("invalid position");
         assert_eq!(fields(&wrong), [field]);
     }
-    let wrong = within(events.acknowledge(v1::AcknowledgeRequest::default())).await;
-    errors.push((wrong.expect_err("nothing given"), &["subscription", "cursor"]));
+    let wrong = within(subscriptions.acknowledge(v1::AcknowledgeRequest::default())).await;
+    errors.push((wrong.expect_err("nothing given"), &["subscription_id", "cursor"]));
     let request = v1::ListSubscriptionsRequest { page_size: 101, ..Default::default() };
-    errors.push((within(events.list_subscriptions(request)).await.expect_err("too many"), &["page_size"]));
+    errors.push((
+        within(subscriptions.list_subscriptions(request)).await.expect_err("too many"),
+        &["page_size"],
+    ));
     // A subscription has its own filter, so a request may not have one, not even an empty one.
     for filter in [types(&["message.received"]), EventFilter::default()] {
         let request = SubscribeRequest { filter: Some(filter), ..subscribed() };
@@ -115,17 +126,17 @@ async fn malformed_foreign_and_lost_cursors_are_distinguished() {
     let created = create(&gateway, from_the_start()).await.expect("created");
     let here: Cursor = created.cursor.parse().expect("a cursor");
     let foreign = Cursor { epoch: here.epoch ^ 1, ..here }.to_string();
-    let ahead = Cursor { number: 99, ..here }.to_string();
+    let ahead = Cursor { sequence: 99, ..here }.to_string();
     let malformed = (Code::InvalidArgument, "CURSOR_MALFORMED".to_owned());
     let lost = (Code::OutOfRange, "CURSOR_LOST".to_owned());
     for (cursor, expected) in [("x", &malformed), (foreign.as_str(), &malformed), (ahead.as_str(), &lost)] {
         let start = create_subscription_request::Start::AfterCursor(cursor.to_owned());
         let request = v1::CreateSubscriptionRequest {
-            subscription: "another".to_owned(),
-            filter: None,
+            subscription_id: "another".to_owned(),
+            subscription: None,
             start: Some(start),
         };
-        let place = Place::AfterCursor(cursor.to_owned());
+        let place = Target::AfterCursor(cursor.to_owned());
         for (error, field) in [
             (acknowledge(&gateway, cursor, 0).await.map(|_| ()), "cursor"),
             (seek(&gateway, place).await.map(|_| ()), "after_cursor"),
@@ -136,9 +147,11 @@ async fn malformed_foreign_and_lost_cursors_are_distinguished() {
             assert_eq!(fields(&error), if expected == &malformed { vec![field] } else { vec![] });
         }
     }
-    let filter = EventFilter { accounts: vec!["unknown-account".to_owned()], types: vec![] };
-    let request = v1::UpdateSubscriptionRequest { subscription: ID.to_owned(), filter: Some(filter) };
-    let error = within(gateway.events().update_subscription(request)).await.expect_err("no such account");
+    let filter =
+        EventFilter { accounts: vec!["unknown-account".to_owned()], types: vec![], ..EventFilter::default() };
+    let request = change_of_filter(filter);
+    let error =
+        within(gateway.subscriptions().update_subscription(request)).await.expect_err("no such account");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "ACCOUNT_NOT_FOUND"));
     let current = get(&gateway).await;
     assert_eq!(
@@ -153,13 +166,13 @@ async fn subscriptions_are_listed_by_id_page_by_page() {
     let gateway = Start::quiet().start().await;
     let mut ids: Vec<String> = ["crm", "a", "billing-eu", "billing", "z0", "0"].map(str::to_owned).to_vec();
     for id in &ids {
-        let request = v1::CreateSubscriptionRequest { subscription: id.clone(), ..from_the_start() };
+        let request = v1::CreateSubscriptionRequest { subscription_id: id.clone(), ..from_the_start() };
         create(&gateway, request).await.expect("created");
     }
     ids.sort();
     let list = async |page_size, page_token: &str| {
         let request = v1::ListSubscriptionsRequest { page_size, page_token: page_token.to_owned() };
-        within(gateway.events().list_subscriptions(request)).await.map(tonic::Response::into_inner)
+        within(gateway.subscriptions().list_subscriptions(request)).await.map(tonic::Response::into_inner)
     };
     for page_size in [0, 1, 2, 3, 5, 6, 100] {
         let (mut seen, mut token) = (Vec::new(), String::new());
@@ -167,7 +180,7 @@ async fn subscriptions_are_listed_by_id_page_by_page() {
             let page = list(page_size, &token).await.expect("listed");
             assert!(page_size == 0 || page.subscriptions.len() <= page_size as usize);
             assert!(!page.subscriptions.is_empty(), "an empty page");
-            seen.extend(page.subscriptions.into_iter().map(|subscription| subscription.id));
+            seen.extend(page.subscriptions.into_iter().map(|subscription| subscription.subscription_id));
             token = page.next_page_token;
             if token.is_empty() {
                 break;
@@ -184,8 +197,8 @@ async fn subscriptions_are_listed_by_id_page_by_page() {
         assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
     }
     for id in ids {
-        let request = v1::DeleteSubscriptionRequest { subscription: id };
-        within(gateway.events().delete_subscription(request)).await.expect("deleted");
+        let request = v1::DeleteSubscriptionRequest { subscription_id: id };
+        within(gateway.subscriptions().delete_subscription(request)).await.expect("deleted");
     }
     let empty = list(0, "").await.expect("listed");
     assert!(empty.subscriptions.is_empty() && empty.next_page_token.is_empty());
@@ -198,7 +211,7 @@ async fn subscription_1001_is_rejected() {
     let folder = Start::quiet().start().await.stop().await;
     let created = with_store(folder.path(), async |store| {
         let make = |n| {
-            let change = Change::Create { filter: Filter::default(), place: store::Place::Newest };
+            let change = Change::Create { filter: Filter::default(), place: store::SeekPosition::Newest };
             Op::Subscription(format!("s{n}").parse().expect("an id"), Box::new(change))
         };
         store.commit((0..MOST_SUBSCRIPTIONS).map(make).collect()).await.expect("written")
@@ -207,9 +220,9 @@ async fn subscription_1001_is_rejected() {
     let gateway = Start::quiet().on(folder).start().await;
     let error = create(&gateway, from_the_start()).await.expect_err("too many");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::ResourceExhausted, "SUBSCRIPTIONS_EXHAUSTED"));
-    let request = v1::CreateSubscriptionRequest { subscription: "s7".to_owned(), ..from_the_start() };
+    let request = v1::CreateSubscriptionRequest { subscription_id: "s7".to_owned(), ..from_the_start() };
     assert_eq!(reason(&create(&gateway, request).await.expect_err("exists")), "SUBSCRIPTION_EXISTS");
-    let request = v1::DeleteSubscriptionRequest { subscription: "s7".to_owned() };
-    within(gateway.events().delete_subscription(request)).await.expect("deleted");
+    let request = v1::DeleteSubscriptionRequest { subscription_id: "s7".to_owned() };
+    within(gateway.subscriptions().delete_subscription(request)).await.expect("deleted");
     create(&gateway, from_the_start()).await.expect("created");
 }

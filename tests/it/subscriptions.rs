@@ -6,15 +6,15 @@ use std::time::Duration;
 use switchboard::api::encode_event;
 use switchboard::domain::{AccountId, Filter, UnixMillis};
 use switchboard::pb::v1;
-use switchboard::pb::v1::event_service_client::EventServiceClient;
-use switchboard::pb::v1::seek_subscription_request::Place;
+use switchboard::pb::v1::seek_subscription_request::Target;
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::subscribe_response::Response;
+use switchboard::pb::v1::subscription_service_client::SubscriptionServiceClient;
 use switchboard::pb::v1::{
     ClosingReason, EventFilter, ExpiredPolicy, StartPosition, SubscribeClosing, SubscribeRequest,
     Subscription, create_subscription_request,
 };
-use switchboard::store::{self, Change, Done, Op, ReplicaId, Store, Trim};
+use switchboard::store::{self, Change, Op, OpResult, ReplicaId, Store, Trim};
 use tonic::{Code, Status};
 
 use crate::support::binary::{Home, Server, post};
@@ -27,56 +27,78 @@ pub(crate) const ID: &str = "billing";
 /// A subscription to all events from the start of the journal.
 pub(crate) fn from_the_start() -> v1::CreateSubscriptionRequest {
     v1::CreateSubscriptionRequest {
-        subscription: ID.to_owned(),
-        filter: None,
+        subscription_id: ID.to_owned(),
+        subscription: None,
         start: Some(create_subscription_request::Start::Position(StartPosition::Earliest.into())),
     }
 }
 
 pub(crate) fn types(words: &[&str]) -> EventFilter {
-    EventFilter { accounts: vec![], types: words.iter().map(|&word| word.to_owned()).collect() }
+    EventFilter {
+        accounts: vec![],
+        types: words.iter().map(|&word| word.to_owned()).collect(),
+        ..EventFilter::default()
+    }
 }
 
 pub(crate) async fn create(
     gateway: &Gateway,
     request: v1::CreateSubscriptionRequest,
 ) -> Result<Subscription, Status> {
-    let created = within(gateway.events().create_subscription(request)).await?.into_inner();
+    let created = within(gateway.subscriptions().create_subscription(request)).await?.into_inner();
     Ok(created.subscription.expect("never empty"))
 }
 
 pub(crate) async fn get(gateway: &Gateway) -> Subscription {
-    let request = v1::GetSubscriptionRequest { subscription: ID.to_owned() };
-    let found = within(gateway.events().get_subscription(request)).await.expect("present").into_inner();
+    let request = v1::GetSubscriptionRequest { subscription_id: ID.to_owned() };
+    let found =
+        within(gateway.subscriptions().get_subscription(request)).await.expect("present").into_inner();
     found.subscription.expect("never empty")
 }
 
+/// A creation with a filter.
+pub(crate) fn with_filter(
+    filter: EventFilter,
+    request: v1::CreateSubscriptionRequest,
+) -> v1::CreateSubscriptionRequest {
+    let subscription = Some(Subscription { filter: Some(filter), ..Subscription::default() });
+    v1::CreateSubscriptionRequest { subscription, ..request }
+}
+
+/// A request that replaces the filter of [`ID`].
+pub(crate) fn change_of_filter(filter: EventFilter) -> v1::UpdateSubscriptionRequest {
+    let subscription =
+        Subscription { subscription_id: ID.to_owned(), filter: Some(filter), ..Subscription::default() };
+    v1::UpdateSubscriptionRequest { subscription: Some(subscription), update_mask: None }
+}
+
 pub(crate) async fn update(gateway: &Gateway, filter: EventFilter) -> Subscription {
-    let request = v1::UpdateSubscriptionRequest { subscription: ID.to_owned(), filter: Some(filter) };
-    let changed = within(gateway.events().update_subscription(request)).await.expect("changed").into_inner();
+    let request = change_of_filter(filter);
+    let changed =
+        within(gateway.subscriptions().update_subscription(request)).await.expect("changed").into_inner();
     changed.subscription.expect("never empty")
 }
 
-pub(crate) async fn seek(gateway: &Gateway, place: Place) -> Result<Subscription, Status> {
-    let request = v1::SeekSubscriptionRequest { subscription: ID.to_owned(), place: Some(place) };
-    let moved = within(gateway.events().seek_subscription(request)).await?.into_inner();
+pub(crate) async fn seek(gateway: &Gateway, place: Target) -> Result<Subscription, Status> {
+    let request = v1::SeekSubscriptionRequest { subscription_id: ID.to_owned(), target: Some(place) };
+    let moved = within(gateway.subscriptions().seek_subscription(request)).await?.into_inner();
     Ok(moved.subscription.expect("never empty"))
 }
 
 pub(crate) async fn delete(gateway: &Gateway) -> Result<(), Status> {
-    let request = v1::DeleteSubscriptionRequest { subscription: ID.to_owned() };
-    within(gateway.events().delete_subscription(request)).await.map(drop)
+    let request = v1::DeleteSubscriptionRequest { subscription_id: ID.to_owned() };
+    within(gateway.subscriptions().delete_subscription(request)).await.map(drop)
 }
 
 /// Acknowledges a cursor and returns the position afterwards.
 pub(crate) async fn acknowledge(gateway: &Gateway, cursor: &str, generation: u64) -> Result<String, Status> {
     let request =
-        v1::AcknowledgeRequest { subscription: ID.to_owned(), cursor: cursor.to_owned(), generation };
-    Ok(within(gateway.events().acknowledge(request)).await?.into_inner().cursor)
+        v1::AcknowledgeRequest { subscription_id: ID.to_owned(), cursor: cursor.to_owned(), generation };
+    Ok(within(gateway.subscriptions().acknowledge(request)).await?.into_inner().cursor)
 }
 
 pub(crate) fn subscribed() -> SubscribeRequest {
-    SubscribeRequest { start: Some(From::Subscription(ID.to_owned())), ..SubscribeRequest::default() }
+    SubscribeRequest { start: Some(From::SubscriptionId(ID.to_owned())), ..SubscribeRequest::default() }
 }
 
 pub(crate) async fn open(gateway: &Gateway) -> Subscriber {
@@ -124,8 +146,8 @@ async fn subscription_stream_starts_after_the_acknowledged_cursor() {
     let gateway = Start::quiet().start().await;
     deliver(&gateway, 0..5).await;
     let created = create(&gateway, from_the_start()).await.expect("created");
-    assert_eq!((created.id.as_str(), created.generation, created.filter.clone()), (ID, 1, None));
-    assert_eq!((created.lag_events, created.expired, created.acknowledge_time), (5, false, None));
+    assert_eq!((created.subscription_id.as_str(), created.generation, created.filter.clone()), (ID, 1, None));
+    assert_eq!((created.lag_events, created.expired, created.acknowledge_time), (Some(5), false, None));
     assert!(created.create_time.is_some() && created.create_time == created.update_time);
 
     let mut stream = open(&gateway).await;
@@ -138,7 +160,7 @@ async fn subscription_stream_starts_after_the_acknowledged_cursor() {
     assert_eq!(texts(&mut next, 3).await, ["2", "3", "4"]);
     assert_eq!(texts(&mut stream, 2).await, ["3", "4"]);
     let current = get(&gateway).await;
-    assert_eq!((&current.cursor, current.lag_events, current.generation), (&events[1].cursor, 3, 1));
+    assert_eq!((&current.cursor, current.lag_events, current.generation), (&events[1].cursor, Some(3), 1));
     assert!(current.acknowledge_time.is_some() && current.update_time == created.update_time);
 
     // Without a subscription there is no generation.
@@ -154,9 +176,9 @@ async fn answered_acknowledgement_survives_kill_9() {
     for round in 0..ROUNDS {
         let server = Server::start(home.command());
         let channel = server.channel().await;
-        let mut events = EventServiceClient::new(channel.clone());
+        let mut subscriptions = SubscriptionServiceClient::new(channel.clone());
         if round == 0 {
-            within(events.create_subscription(from_the_start())).await.expect("created");
+            within(subscriptions.create_subscription(from_the_start())).await.expect("created");
             for n in 0..2 * ROUNDS {
                 let body = received(&n.to_string(), &n.to_string());
                 assert_eq!(post(&reqwest::Client::new(), server.webhook, body).await, Some(200));
@@ -169,11 +191,11 @@ async fn answered_acknowledgement_survives_kill_9() {
         let two = stream.events(2).await;
         assert_eq!(text_of(&two[0]), (2 * round).to_string());
         let request = v1::AcknowledgeRequest {
-            subscription: ID.to_owned(),
+            subscription_id: ID.to_owned(),
             cursor: two[1].cursor.clone(),
             generation: 1,
         };
-        let answer = within(events.acknowledge(request)).await.expect("acknowledged").into_inner();
+        let answer = within(subscriptions.acknowledge(request)).await.expect("acknowledged").into_inner();
         server.kill();
         acknowledged = Some(answer.cursor);
     }
@@ -223,18 +245,18 @@ async fn seek_back_replays_and_rejects_stale_acknowledgements() {
     let events = before.events(4).await;
     acknowledge(&gateway, &events[2].cursor, before.started.generation).await.expect("acknowledged");
 
-    let moved = seek(&gateway, Place::AfterCursor(events[0].cursor.clone())).await.expect("moved");
-    assert_eq!((&moved.cursor, moved.generation, moved.lag_events), (&events[0].cursor, 2, 3));
+    let moved = seek(&gateway, Target::AfterCursor(events[0].cursor.clone())).await.expect("moved");
+    assert_eq!((&moved.cursor, moved.generation, moved.lag_events), (&events[0].cursor, 2, Some(3)));
     let late = acknowledge(&gateway, &events[3].cursor, before.started.generation).await;
     let late = late.expect_err("stale generation");
     let expected = (Code::FailedPrecondition, "SUBSCRIPTION_GENERATION_STALE".to_owned());
     assert_eq!((late.code(), reason(&late)), expected);
-    assert_eq!((metadata(&late, "generation"), metadata(&late, "subscription")), ("2".into(), ID.into()));
+    assert_eq!((metadata(&late, "generation"), metadata(&late, "subscription_id")), ("2".into(), ID.into()));
     assert_eq!(get(&gateway).await.cursor, events[0].cursor);
 
     let (closing, error) = next_closing(&mut before).await;
     assert_eq!(closing.reason(), ClosingReason::SubscriptionChanged);
-    assert_eq!(closing.retry_after, None, "the client may reconnect at once");
+    assert_eq!(closing.retry_delay, None, "the client may reconnect at once");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::Unavailable, "SUBSCRIPTION_CHANGED"));
     let mut again = open(&gateway).await;
     assert_eq!(
@@ -245,11 +267,11 @@ async fn seek_back_replays_and_rejects_stale_acknowledgements() {
 
     // Seeks forward, to named positions, and to times.
     for (place, lag) in [
-        (Place::Position(StartPosition::Earliest.into()), 4),
-        (Place::Since(Default::default()), 4),
-        (Place::Position(StartPosition::Latest.into()), 0),
+        (Target::Position(StartPosition::Earliest.into()), 4),
+        (Target::Since(Default::default()), 4),
+        (Target::Position(StartPosition::Latest.into()), 0),
     ] {
-        assert_eq!(seek(&gateway, place.clone()).await.expect("moved").lag_events, lag, "{place:?}");
+        assert_eq!(seek(&gateway, place.clone()).await.expect("moved").lag_events, Some(lag), "{place:?}");
     }
     assert_eq!(get(&gateway).await.generation, 5);
 }
@@ -257,10 +279,7 @@ async fn seek_back_replays_and_rejects_stale_acknowledgements() {
 #[tokio::test]
 async fn filter_change_ends_streams_and_keeps_the_position() {
     let gateway = Start::quiet().start().await;
-    let request = v1::CreateSubscriptionRequest {
-        filter: Some(types(&["message.received", "message.received"])),
-        ..from_the_start()
-    };
+    let request = with_filter(types(&["message.received", "message.received"]), from_the_start());
     let created = create(&gateway, request).await.expect("created");
     assert_eq!(created.filter, Some(types(&["message.received"])));
     let mut before = open(&gateway).await;
@@ -272,7 +291,7 @@ async fn filter_change_ends_streams_and_keeps_the_position() {
     assert_eq!((changed.generation, changed.cursor), (2, created.cursor));
     assert_eq!(changed.filter, Some(types(&["unknown"])));
     // The filter is returned as it was set, so a client can compare the two to detect a change.
-    let words = types(&["report.completed", "message.*", "message.status"]);
+    let words = types(&["report.run", "message.*", "message.status"]);
     assert_eq!(update(&gateway, words.clone()).await.filter, Some(words));
     update(&gateway, types(&["unknown"])).await;
     // After the reply, no event arrives under the old filter.
@@ -298,23 +317,28 @@ async fn delete_ends_streams_and_later_calls_are_not_found() {
     let mut stream = open(&gateway).await;
     delete(&gateway).await.expect("deleted");
     let (closing, error) = next_closing(&mut stream).await;
-    assert_eq!((closing.reason(), closing.retry_after), (ClosingReason::SubscriptionDeleted, None));
+    assert_eq!((closing.reason(), closing.retry_delay), (ClosingReason::SubscriptionDeleted, None));
     let not_found = |error: &Status| {
         assert_eq!((error.code(), reason(error).as_str()), (Code::NotFound, "SUBSCRIPTION_NOT_FOUND"));
-        assert_eq!(metadata(error, "subscription"), ID);
+        assert_eq!(metadata(error, "subscription_id"), ID);
     };
     not_found(&error);
     not_found(&delete(&gateway).await.expect_err("deleted"));
     not_found(&gateway.subscribe(subscribed()).await.map(|_| ()).expect_err("deleted or expired"));
     not_found(&acknowledge(&gateway, &stream.started.cursor, 0).await.expect_err("deleted or expired"));
     not_found(
-        &seek(&gateway, Place::Position(StartPosition::Latest.into())).await.expect_err("deleted or expired"),
+        &seek(&gateway, Target::Position(StartPosition::Latest.into()))
+            .await
+            .expect_err("deleted or expired"),
     );
-    let request = v1::GetSubscriptionRequest { subscription: ID.to_owned() };
-    not_found(&within(gateway.events().get_subscription(request)).await.expect_err("deleted or expired"));
-    let request =
-        v1::UpdateSubscriptionRequest { subscription: ID.to_owned(), filter: Some(EventFilter::default()) };
-    not_found(&within(gateway.events().update_subscription(request)).await.expect_err("deleted or expired"));
+    let request = v1::GetSubscriptionRequest { subscription_id: ID.to_owned() };
+    not_found(
+        &within(gateway.subscriptions().get_subscription(request)).await.expect_err("deleted or expired"),
+    );
+    let request = change_of_filter(EventFilter::default());
+    not_found(
+        &within(gateway.subscriptions().update_subscription(request)).await.expect_err("deleted or expired"),
+    );
     deliver(&gateway, 0..1).await;
     let second = create(&gateway, from_the_start()).await.expect("created again");
     assert_eq!(second.generation, 2, "an acknowledgement for the deleted subscription does not apply");
@@ -326,10 +350,10 @@ async fn delete_ends_streams_and_later_calls_are_not_found() {
 #[tokio::test]
 async fn acknowledged_heartbeat_resets_the_lag_without_a_match() {
     let gateway = Start::quiet().start().await;
-    let request = v1::CreateSubscriptionRequest { filter: Some(types(&["unknown"])), ..from_the_start() };
+    let request = with_filter(types(&["unknown"]), from_the_start());
     create(&gateway, request).await.expect("created");
     deliver(&gateway, 0..3).await;
-    assert_eq!(get(&gateway).await.lag_events, 3);
+    assert_eq!(get(&gateway).await.lag_events, Some(3));
     let heartbeat_interval = Some(prost_types::Duration { seconds: 1, nanos: 0 });
     let request = SubscribeRequest { heartbeat_interval, ..subscribed() };
     let mut stream = gateway.subscribe(request).await.expect("subscribed");
@@ -339,7 +363,7 @@ async fn acknowledged_heartbeat_resets_the_lag_without_a_match() {
     };
     assert_eq!(acknowledge(&gateway, &heartbeat.cursor, 1).await.expect("acknowledged"), heartbeat.cursor);
     let current = get(&gateway).await;
-    assert_eq!((current.lag_events, current.lag_time), (0, Some(Default::default())));
+    assert_eq!((current.lag_events, current.lag_time), (Some(0), Some(Default::default())));
 }
 
 #[tokio::test]
@@ -361,7 +385,7 @@ async fn subscription_survives_a_restart_unchanged() {
     assert_eq!((error.code(), reason(&error).as_str()), (Code::Unavailable, "SERVER_STOPPING"));
 
     assert_eq!(Subscription { lag_time, ..get(&gateway).await }, before_restart);
-    assert_eq!(before_restart.lag_events, 2);
+    assert_eq!(before_restart.lag_events, Some(2));
     let mut stream = open(&gateway).await;
     assert_eq!((stream.started.generation, texts(&mut stream, 2).await), (2, vec!["1".into(), "2".into()]));
 }
@@ -376,12 +400,12 @@ async fn expired_subscription_fails_or_reports_gap_until_acknowledged() {
     with_store(folder.path(), async |store| {
         let before = UnixMillis::now().plus(Duration::from_secs(1));
         let done = store.commit(vec![Op::Trim(Trim::older_than(before, 3))]).await.expect("written");
-        assert!(matches!(&*done, [Done::Trimmed(trimmed)] if trimmed.events == 3));
+        assert!(matches!(&*done, [OpResult::Trimmed(trimmed)] if trimmed.events == 3));
     })
     .await;
     let gateway = Start::quiet().on(folder).start().await;
     let current = get(&gateway).await;
-    assert_eq!((current.expired, current.lag_events), (true, 5), "trimmed events count too");
+    assert_eq!((current.expired, current.lag_events), (true, Some(5)), "trimmed events count too");
     let error = gateway.subscribe(subscribed()).await.map(|_| ()).expect_err("expired");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
     assert_eq!(metadata(&error, "oldest_cursor"), events[2].cursor);
@@ -398,10 +422,10 @@ async fn expired_subscription_fails_or_reports_gap_until_acknowledged() {
 
     acknowledge(&gateway, &gap.resume_cursor, 1).await.expect("acknowledged");
     let valid = get(&gateway).await;
-    assert_eq!((valid.expired, valid.lag_events), (false, 2));
+    assert_eq!((valid.expired, valid.lag_events), (false, Some(2)));
     assert_eq!(open(&gateway).await.events(2).await, events[3..]);
     // A seek to a trimmed position fails and changes nothing.
-    for place in [Place::AfterCursor(events[0].cursor.clone()), Place::Since(Default::default())] {
+    for place in [Target::AfterCursor(events[0].cursor.clone()), Target::Since(Default::default())] {
         let error = seek(&gateway, place).await.expect_err("deleted or expired");
         assert_eq!((error.code(), reason(&error).as_str()), (Code::OutOfRange, "CURSOR_EXPIRED"));
     }
@@ -415,7 +439,7 @@ async fn filter_on_a_removed_account_matches_nothing() {
     with_store(folder.path(), async |store| {
         let accounts = ["removed", CONNECTBY].map(|id| id.parse::<AccountId>().expect("an id")).to_vec();
         let filter = Filter { accounts, types: vec![] };
-        let change = Change::Create { filter, place: store::Place::Oldest };
+        let change = Change::Create { filter, place: store::SeekPosition::Oldest };
         let op = Op::Subscription(ID.parse().expect("an id"), Box::new(change));
         store.commit(vec![op]).await.expect("written");
     })

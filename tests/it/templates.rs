@@ -8,9 +8,10 @@ mod sending;
 
 use switchboard::pb::v1::template_service_client::TemplateServiceClient;
 use switchboard::pb::v1::{
-    CurrencyParameter, DateTimeParameter, GetTemplateRequest, HeaderMedia, ListTemplatesRequest,
-    ListTemplatesResponse, Parameter, SendMessageRequest, Template, TemplateButton, TemplateDefinition,
-    TemplateHeader, parameter, send_message_request, template_button, template_header,
+    CheckMode, CurrencyParameter, DateTimeParameter, GetTemplateRequest, HeaderMedia, ListTemplatesRequest,
+    ListTemplatesResponse, Parameter, SendChecks, SendMessageRequest, Template, TemplateButton,
+    TemplateHeader, TemplateMessage, header_media, parameter, send_message_request, template_button,
+    template_header,
 };
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::Status;
@@ -37,16 +38,15 @@ fn templates(gateway: &Gateway) -> TemplateServiceClient<tonic::transport::Chann
 }
 
 async fn list(gateway: &Gateway, account: &str, token: &str) -> Result<ListTemplatesResponse, Status> {
-    let request = ListTemplatesRequest { account: account.to_owned(), page_token: token.to_owned() };
+    let request = ListTemplatesRequest {
+        account: account.to_owned(),
+        page_token: token.to_owned(),
+        ..Default::default()
+    };
     Ok(within(templates(gateway).list_templates(request)).await?.into_inner())
 }
 
-async fn get(
-    gateway: &Gateway,
-    account: &str,
-    name: &str,
-    language: &str,
-) -> Result<TemplateDefinition, Status> {
+async fn get(gateway: &Gateway, account: &str, name: &str, language: &str) -> Result<Template, Status> {
     let request = GetTemplateRequest {
         account: account.to_owned(),
         name: name.to_owned(),
@@ -56,7 +56,7 @@ async fn get(
     Ok(got.template.expect("a template"))
 }
 
-fn send(account: &str, template: Template) -> SendMessageRequest {
+fn send(account: &str, template: TemplateMessage) -> SendMessageRequest {
     SendMessageRequest {
         account: account.to_owned(),
         to: CUSTOMER.to_owned(),
@@ -66,16 +66,19 @@ fn send(account: &str, template: Template) -> SendMessageRequest {
 }
 
 /// The same without the template check.
-fn unchecked(account: &str, template: Template) -> SendMessageRequest {
-    SendMessageRequest { skip_template_check: true, ..send(account, template) }
+fn unchecked(account: &str, template: TemplateMessage) -> SendMessageRequest {
+    SendMessageRequest {
+        checks: Some(SendChecks { template: CheckMode::Skip.into(), ..SendChecks::default() }),
+        ..send(account, template)
+    }
 }
 
-fn template(name: &str, language: &str, body: &[&str]) -> Template {
-    Template {
+fn template(name: &str, language: &str, body: &[&str]) -> TemplateMessage {
+    TemplateMessage {
         name: name.to_owned(),
         language: language.to_owned(),
         body: body.iter().map(|value| text(value)).collect(),
-        ..Template::default()
+        ..TemplateMessage::default()
     }
 }
 
@@ -106,7 +109,8 @@ fn header(header: template_header::Header) -> Option<TemplateHeader> {
 }
 
 fn media(url: &str, file_name: &str) -> HeaderMedia {
-    HeaderMedia { url: url.to_owned(), file_name: file_name.to_owned() }
+    let source = Some(header_media::Source::Url(url.to_owned()));
+    HeaderMedia { source, file_name: file_name.to_owned() }
 }
 
 fn url_suffix(index: u32, suffix: &str) -> TemplateButton {

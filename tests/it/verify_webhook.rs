@@ -2,7 +2,8 @@
 
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::{
-    StartPosition, SubscribeRequest, VerifyWebhookRequest, VerifyWebhookResponse, WebhookCheck,
+    StartPosition, SubscribeRequest, VerifyWebhookSignatureRequest, VerifyWebhookSignatureResponse,
+    WebhookSignatureCheck,
 };
 use switchboard::sandbox::connectly::sign;
 
@@ -16,21 +17,24 @@ async fn gateway_with_vector_secret() -> Gateway {
     Start::quiet().with("ACCOUNTS__DEMO_CONNECTLY__WEBHOOK_SECRETS", VECTOR_SECRET).start().await
 }
 
-async fn verify(gateway: &Gateway, body: &[u8], signature: &str) -> VerifyWebhookResponse {
-    let request = VerifyWebhookRequest {
+async fn verify(gateway: &Gateway, body: &[u8], signature: &str) -> VerifyWebhookSignatureResponse {
+    let request = VerifyWebhookSignatureRequest {
         account: CONNECTLY.to_owned(),
         body: body.to_vec().into(),
         signature: signature.to_owned(),
     };
-    within(gateway.webhooks().verify_webhook(request)).await.expect("answers").into_inner()
+    within(gateway.webhook_registrations().verify_webhook_signature(request))
+        .await
+        .expect("answers")
+        .into_inner()
 }
 
 #[tokio::test]
 async fn published_vector_is_valid_and_appends_no_event() {
     let gateway = gateway_with_vector_secret().await;
-    let expected = VerifyWebhookResponse {
+    let expected = VerifyWebhookSignatureResponse {
         valid: true,
-        failed_check: WebhookCheck::Unspecified.into(),
+        failed_check: WebhookSignatureCheck::Unspecified.into(),
         problem: String::new(),
         event_types: vec!["message.received".to_owned()],
     };
@@ -53,7 +57,7 @@ async fn event_types_are_those_of_the_ingested_events() {
     let gateway = Start::quiet().start().await;
     let secret = gateway.connectly().webhook_secret();
     for (body, event_type) in [
-        (include_str!("../fixtures/connectly/report.json"), "report.completed"),
+        (include_str!("../fixtures/connectly/report.json"), "report.run"),
         (include_str!("../fixtures/connectly/echo.json"), "message.echo"),
         (include_str!("../fixtures/connectly/delivery_failed.json"), "message.status"),
         ("no JSON", "unknown"),
@@ -65,7 +69,7 @@ async fn event_types_are_those_of_the_ingested_events() {
 
 #[tokio::test]
 async fn first_failed_check_is_named_with_advice() {
-    use WebhookCheck::{BodySize, SignatureFormat, SignatureMatches, SignaturePresent};
+    use WebhookSignatureCheck::{BodySize, SignatureFormat, SignatureMatches, SignaturePresent};
     let gateway = gateway_with_vector_secret().await;
     let hexadecimal = "46e037788b67bd11c1f88d9aa88ea8c01a652c2b776fb102045f8aabaa11d712";
     let url_safe = "RuA3eItnvRHB-I2aqI6owBplLCt3b7ECBF-Kq6oR1xI=";
@@ -104,15 +108,22 @@ async fn first_failed_check_is_named_with_advice() {
 async fn account_without_webhooks_fails_the_first_check() {
     let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTLY__WEBHOOK_SECRETS", "").start().await;
     for (account, word) in [(CONNECTBY, "connectby"), (CONNECTLY, "`webhook_secrets`")] {
-        let request = VerifyWebhookRequest {
+        let request = VerifyWebhookSignatureRequest {
             account: account.to_owned(),
             body: VECTOR.into(),
             signature: VECTOR_SIGNATURE.to_owned(),
         };
-        let answer = within(gateway.webhooks().verify_webhook(request)).await.expect("answers").into_inner();
-        assert_eq!((answer.valid, answer.failed_check()), (false, WebhookCheck::AccountHasWebhooks));
+        let answer = within(gateway.webhook_registrations().verify_webhook_signature(request))
+            .await
+            .expect("answers")
+            .into_inner();
+        assert_eq!((answer.valid, answer.failed_check()), (false, WebhookSignatureCheck::AccountHasWebhooks));
         assert!(answer.problem.contains(word), "{answer:?}");
     }
-    let error = gateway.webhooks().verify_webhook(VerifyWebhookRequest::default()).await.expect_err("empty");
+    let error = gateway
+        .webhook_registrations()
+        .verify_webhook_signature(VerifyWebhookSignatureRequest::default())
+        .await
+        .expect_err("empty");
     assert_eq!(fields(&error), ["account"]);
 }

@@ -82,7 +82,7 @@ async fn equal_bodies_without_an_identity_are_kept_and_marked() {
     let (first, second) = (subscriber.event().await, subscriber.event().await);
     assert_eq!((text_of(&first), text_of(&second)), ("again", "again"));
     assert_eq!(first.possible_duplicate_of, "");
-    assert_eq!(second.possible_duplicate_of, first.id);
+    assert_eq!(second.possible_duplicate_of, first.event_id);
 }
 
 #[tokio::test]

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 use switchboard::pb::v1::{
-    CreateWebhookRequest, CreateWebhookResponse, DeleteWebhookRequest, ListWebhooksRequest, OnConflict,
-    UpdateWebhookRequest, Webhook, WebhookConfiguration, WebhookFilter, WebhookTopic,
+    CreateWebhookRegistrationRequest, CreateWebhookRegistrationResponse, DeleteWebhookRegistrationRequest,
+    ListWebhookRegistrationsRequest, OnConflict, UpdateWebhookRegistrationRequest, WebhookRegistration,
+    WebhookRegistrationConfiguration, WebhookRegistrationFilter, WebhookRegistrationTopic,
 };
 use switchboard::sandbox::connectly::DuplicateTopic;
 use switchboard::sandbox::{Call, Fault, FaultRule, Operation};
@@ -13,41 +14,92 @@ use crate::support::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, fields, meta
 
 pub(crate) const ADDRESS: &str = "https://gw.example.org/hook?key=1";
 
-pub(crate) fn new(topic: WebhookTopic) -> CreateWebhookRequest {
-    CreateWebhookRequest {
+pub(crate) fn new(topic: WebhookRegistrationTopic) -> CreateWebhookRegistrationRequest {
+    CreateWebhookRegistrationRequest {
         account: CONNECTLY.to_owned(),
-        topic: topic.into(),
-        address: ADDRESS.to_owned(),
-        ..CreateWebhookRequest::default()
+        webhook_registration: Some(WebhookRegistration {
+            topic: topic.into(),
+            address: ADDRESS.to_owned(),
+            ..WebhookRegistration::default()
+        }),
+        ..CreateWebhookRegistrationRequest::default()
+    }
+}
+
+/// A creation at another address.
+pub(crate) fn new_at(address: &str, topic: WebhookRegistrationTopic) -> CreateWebhookRegistrationRequest {
+    let mut request = new(topic);
+    request.webhook_registration.as_mut().expect("present").address = address.to_owned();
+    request
+}
+
+/// A creation with a configuration.
+fn new_with(
+    configuration: Option<WebhookRegistrationConfiguration>,
+    topic: WebhookRegistrationTopic,
+) -> CreateWebhookRegistrationRequest {
+    let mut request = new(topic);
+    request.webhook_registration.as_mut().expect("present").configuration = configuration;
+    request
+}
+
+/// A change of the address and the configuration of a registration.
+pub(crate) fn change(
+    id: &str,
+    address: &str,
+    configuration: Option<WebhookRegistrationConfiguration>,
+) -> UpdateWebhookRegistrationRequest {
+    UpdateWebhookRegistrationRequest {
+        account: CONNECTLY.to_owned(),
+        webhook_registration: Some(WebhookRegistration {
+            webhook_registration_id: id.to_owned(),
+            address: address.to_owned(),
+            configuration,
+            ..WebhookRegistration::default()
+        }),
+        update_mask: None,
     }
 }
 
 pub(crate) async fn create(
     gateway: &Gateway,
-    request: CreateWebhookRequest,
-) -> Result<CreateWebhookResponse, Status> {
-    Ok(within(gateway.webhooks().create_webhook(request)).await?.into_inner())
+    request: CreateWebhookRegistrationRequest,
+) -> Result<CreateWebhookRegistrationResponse, Status> {
+    Ok(within(gateway.webhook_registrations().create_webhook_registration(request)).await?.into_inner())
 }
 
-pub(crate) async fn list(gateway: &Gateway) -> Result<Vec<Webhook>, Status> {
-    let request = ListWebhooksRequest { account: CONNECTLY.to_owned() };
-    Ok(within(gateway.webhooks().list_webhooks(request)).await?.into_inner().webhooks)
+pub(crate) async fn list(gateway: &Gateway) -> Result<Vec<WebhookRegistration>, Status> {
+    let request = ListWebhookRegistrationsRequest { account: CONNECTLY.to_owned(), ..Default::default() };
+    Ok(within(gateway.webhook_registrations().list_webhook_registrations(request))
+        .await?
+        .into_inner()
+        .webhook_registrations)
 }
 
-pub(crate) async fn update(gateway: &Gateway, request: UpdateWebhookRequest) -> Result<(), Status> {
-    within(gateway.webhooks().update_webhook(request)).await.map(|_| ())
+pub(crate) async fn update(
+    gateway: &Gateway,
+    request: UpdateWebhookRegistrationRequest,
+) -> Result<(), Status> {
+    within(gateway.webhook_registrations().update_webhook_registration(request)).await.map(|_| ())
 }
 
 pub(crate) async fn delete(gateway: &Gateway, account: &str, id: &str) -> Result<(), Status> {
-    let request = DeleteWebhookRequest { account: account.to_owned(), webhook_id: id.to_owned() };
-    within(gateway.webhooks().delete_webhook(request)).await.map(|_| ())
+    let request = DeleteWebhookRegistrationRequest {
+        account: account.to_owned(),
+        webhook_registration_id: id.to_owned(),
+    };
+    within(gateway.webhook_registrations().delete_webhook_registration(request)).await.map(|_| ())
 }
 
-fn configuration() -> WebhookConfiguration {
-    WebhookConfiguration {
+fn configuration() -> WebhookRegistrationConfiguration {
+    WebhookRegistrationConfiguration {
         echo: Some(false),
-        channel_types: vec!["whatsapp".to_owned()],
-        filters: vec![WebhookFilter { field: "campaign_name".to_owned(), expression: "spring-*".to_owned() }],
+        provider_channels: vec!["whatsapp".to_owned()],
+        filters: vec![WebhookRegistrationFilter {
+            field: "campaign_name".to_owned(),
+            expression: "spring-*".to_owned(),
+        }],
+        ..Default::default()
     }
 }
 
@@ -68,7 +120,7 @@ fn path(gateway: &Gateway, end: &str) -> String {
 }
 
 /// The registration of a topic.
-pub(crate) async fn registered(gateway: &Gateway, topic: WebhookTopic) -> Webhook {
+pub(crate) async fn registered(gateway: &Gateway, topic: WebhookRegistrationTopic) -> WebhookRegistration {
     let listed = list(gateway).await.expect("listed");
     listed.into_iter().find(|webhook| webhook.topic() == topic).expect("present")
 }
@@ -76,7 +128,7 @@ pub(crate) async fn registered(gateway: &Gateway, topic: WebhookTopic) -> Webhoo
 #[tokio::test]
 async fn registration_has_the_documented_body_and_is_listed() {
     let gateway = Start::quiet().start().await;
-    let request = CreateWebhookRequest { configuration: Some(configuration()), ..new(WebhookTopic::Report) };
+    let request = new_with(Some(configuration()), WebhookRegistrationTopic::Report);
     let answer = create(&gateway, request).await.expect("created");
     let call = last_call(&gateway);
     assert_eq!(call.method, "POST");
@@ -85,24 +137,25 @@ async fn registration_has_the_documented_body_and_is_listed() {
     let expected = json!({"topic": "report", "address": ADDRESS, "configuration": configuration_json()});
     assert_eq!(serde_json::from_slice::<Value>(&call.body).expect("JSON"), expected);
 
-    let created = answer.webhook.expect("present");
+    let created = answer.webhook_registration.expect("present");
     assert_eq!((answer.previous, created.raw_json.as_str()), (None, ""));
-    let listed = registered(&gateway, WebhookTopic::Report).await;
+    let listed = registered(&gateway, WebhookRegistrationTopic::Report).await;
     assert_eq!(last_call(&gateway).path, path(&gateway, "webhooks"));
     assert!(listed.raw_json.contains("spring-*"));
-    assert_eq!(Webhook { raw_json: String::new(), ..listed }, created);
+    assert_eq!(WebhookRegistration { raw_json: String::new(), ..listed }, created);
     assert_eq!(list(&gateway).await.expect("listed").len(), 3);
 }
 
 #[tokio::test]
 async fn absent_configuration_is_not_sent() {
     let gateway = Start::quiet().start().await;
-    for configuration in [None, Some(WebhookConfiguration::default())] {
-        let request = CreateWebhookRequest { configuration, ..new(WebhookTopic::Report) };
-        let created = create(&gateway, request).await.expect("created").webhook.expect("present");
+    for configuration in [None, Some(WebhookRegistrationConfiguration::default())] {
+        let request = new_with(configuration, WebhookRegistrationTopic::Report);
+        let created =
+            create(&gateway, request).await.expect("created").webhook_registration.expect("present");
         let call = last_call(&gateway);
         assert_eq!(call.json(), Some(json!({"topic": "report", "address": ADDRESS})));
-        delete(&gateway, CONNECTLY, &created.id).await.expect("deleted");
+        delete(&gateway, CONNECTLY, &created.webhook_registration_id).await.expect("deleted");
     }
 }
 
@@ -114,22 +167,23 @@ async fn empty_address_registers_the_public_url() {
         ("http://127.0.0.1:8080", "http://127.0.0.1:8080/webhooks/demo-connectly"),
     ] {
         let gateway = Start::quiet().with("WEBHOOK__PUBLIC_URL", public_url).start().await;
-        let request = CreateWebhookRequest { address: String::new(), ..new(WebhookTopic::Report) };
-        let created = create(&gateway, request).await.expect("created").webhook.expect("present");
+        let request = new_at("", WebhookRegistrationTopic::Report);
+        let created =
+            create(&gateway, request).await.expect("created").webhook_registration.expect("present");
         assert_eq!(created.address, address);
-        assert_eq!(registered(&gateway, WebhookTopic::Report).await.address, address);
+        assert_eq!(registered(&gateway, WebhookRegistrationTopic::Report).await.address, address);
     }
 }
 
 #[tokio::test]
 async fn empty_address_without_public_url_is_rejected() {
-    let request = CreateWebhookRequest { address: String::new(), ..new(WebhookTopic::Report) };
+    let request = new_at("", WebhookRegistrationTopic::Report);
     let plain = Start::quiet().with("WEBHOOK__PUBLIC_URL", "http://hooks.example.com");
     for start in [Start::quiet(), plain] {
         let gateway = start.start().await;
         let error = create(&gateway, request.clone()).await.expect_err("no address");
         assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-        assert_eq!(fields(&error), ["address"]);
+        assert_eq!(fields(&error), ["webhook_registration.address"]);
         assert!(error.message().contains("`public_url` in [webhook]"), "{error:?}");
         assert_eq!(gateway.connectly().calls().len(), 0);
     }
@@ -139,16 +193,21 @@ async fn empty_address_without_public_url_is_rejected() {
 async fn existing_registration_is_kept_on_conflict() {
     for duplicate_topic in [DuplicateTopic::Conflict, DuplicateTopic::Replace] {
         let gateway = Start::quiet().with_duplicate_topic(duplicate_topic).start().await;
-        let before = registered(&gateway, WebhookTopic::Messages).await;
+        let before = registered(&gateway, WebhookRegistrationTopic::Messages).await;
         for on_conflict in [OnConflict::Unspecified, OnConflict::Fail] {
-            let request =
-                CreateWebhookRequest { on_conflict: on_conflict.into(), ..new(WebhookTopic::Messages) };
+            let request = CreateWebhookRegistrationRequest {
+                on_conflict: on_conflict.into(),
+                ..new(WebhookRegistrationTopic::Messages)
+            };
             let error = create(&gateway, request).await.expect_err("exists");
-            assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "WEBHOOK_EXISTS"));
-            assert_eq!(metadata(&error, "webhook_id"), before.id);
+            assert_eq!(
+                (error.code(), reason(&error).as_str()),
+                (Code::AlreadyExists, "WEBHOOK_REGISTRATION_EXISTS")
+            );
+            assert_eq!(metadata(&error, "webhook_registration_id"), before.webhook_registration_id);
             assert_eq!(metadata(&error, "address"), before.address);
         }
-        assert_eq!(registered(&gateway, WebhookTopic::Messages).await, before);
+        assert_eq!(registered(&gateway, WebhookRegistrationTopic::Messages).await, before);
         assert_eq!(gateway.connectly().arrivals(Operation::CreateWebhook), 0);
     }
 }
@@ -157,33 +216,40 @@ async fn existing_registration_is_kept_on_conflict() {
 async fn existing_registration_is_replaced_in_place() {
     for duplicate_topic in [DuplicateTopic::Conflict, DuplicateTopic::Replace] {
         let gateway = Start::quiet().with_duplicate_topic(duplicate_topic).start().await;
-        let before = registered(&gateway, WebhookTopic::Messages).await;
-        let configuration = WebhookConfiguration { echo: Some(true), ..WebhookConfiguration::default() };
-        let request = CreateWebhookRequest {
+        let before = registered(&gateway, WebhookRegistrationTopic::Messages).await;
+        let configuration = WebhookRegistrationConfiguration {
+            echo: Some(true),
+            ..WebhookRegistrationConfiguration::default()
+        };
+        let request = CreateWebhookRegistrationRequest {
             on_conflict: OnConflict::Replace.into(),
-            configuration: Some(configuration),
-            ..new(WebhookTopic::Messages)
+            ..new_with(Some(configuration), WebhookRegistrationTopic::Messages)
         };
         let answer = create(&gateway, request).await.expect("replaced");
         let call = last_call(&gateway);
-        let put = path(&gateway, &format!("update/webhooks/{}", before.id));
+        let put = path(&gateway, &format!("update/webhooks/{}", before.webhook_registration_id));
         assert_eq!((call.method.as_str(), call.path.as_str()), ("PUT", put.as_str()));
         assert_eq!(call.json(), Some(json!({"address": ADDRESS, "configuration": {"echo": true}})));
         assert_eq!(gateway.connectly().arrivals(Operation::CreateWebhook), 0);
 
         assert_eq!(answer.previous.as_ref(), Some(&before));
-        let replaced = answer.webhook.expect("present");
-        assert_eq!((&replaced.id, replaced.address.as_str()), (&before.id, ADDRESS));
-        let listed = registered(&gateway, WebhookTopic::Messages).await;
-        assert_eq!(Webhook { raw_json: String::new(), ..listed }, replaced);
+        let replaced = answer.webhook_registration.expect("present");
+        assert_eq!(
+            (&replaced.webhook_registration_id, replaced.address.as_str()),
+            (&before.webhook_registration_id, ADDRESS)
+        );
+        let listed = registered(&gateway, WebhookRegistrationTopic::Messages).await;
+        assert_eq!(WebhookRegistration { raw_json: String::new(), ..listed }, replaced);
     }
 }
 
 #[tokio::test]
 async fn replace_without_a_registration_creates_one() {
     let gateway = Start::quiet().start().await;
-    let request =
-        CreateWebhookRequest { on_conflict: OnConflict::Replace.into(), ..new(WebhookTopic::Report) };
+    let request = CreateWebhookRegistrationRequest {
+        on_conflict: OnConflict::Replace.into(),
+        ..new(WebhookRegistrationTopic::Report)
+    };
     let answer = create(&gateway, request).await.expect("created");
     assert_eq!(answer.previous, None);
     assert_eq!(gateway.connectly().arrivals(Operation::UpdateWebhook), 0);
@@ -199,32 +265,43 @@ async fn hide_registrations_once(gateway: &Gateway) {
 async fn race_refused_by_the_provider_is_already_exists() {
     let gateway =
         Start::quiet().without_retries().with_duplicate_topic(DuplicateTopic::Conflict).start().await;
-    let before = registered(&gateway, WebhookTopic::Messages).await;
+    let before = registered(&gateway, WebhookRegistrationTopic::Messages).await;
     for on_conflict in [OnConflict::Fail, OnConflict::Replace] {
         hide_registrations_once(&gateway).await;
-        let request = CreateWebhookRequest { on_conflict: on_conflict.into(), ..new(WebhookTopic::Messages) };
+        let request = CreateWebhookRegistrationRequest {
+            on_conflict: on_conflict.into(),
+            ..new(WebhookRegistrationTopic::Messages)
+        };
         let error = create(&gateway, request).await.expect_err("another client was faster");
-        assert_eq!((error.code(), reason(&error).as_str()), (Code::AlreadyExists, "WEBHOOK_EXISTS"));
-        assert_eq!(metadata(&error, "webhook_id"), before.id);
+        assert_eq!(
+            (error.code(), reason(&error).as_str()),
+            (Code::AlreadyExists, "WEBHOOK_REGISTRATION_EXISTS")
+        );
+        assert_eq!(metadata(&error, "webhook_registration_id"), before.webhook_registration_id);
         assert_eq!(metadata(&error, "address"), before.address);
         assert_eq!(metadata(&error, "http_status"), "409");
-        assert_eq!(registered(&gateway, WebhookTopic::Messages).await, before);
+        assert_eq!(registered(&gateway, WebhookRegistrationTopic::Messages).await, before);
     }
     // The second list may fail, so the other registration is unknown.
     hide_registrations_once(&gateway).await;
     gateway.connectly().set_fault(FaultRule::once(Fault::status(503)).on(Operation::ListWebhooks)).await;
-    let error = create(&gateway, new(WebhookTopic::Messages)).await.expect_err("another client was faster");
-    assert_eq!((reason(&error).as_str(), metadata(&error, "webhook_id").as_str()), ("WEBHOOK_EXISTS", ""));
+    let error = create(&gateway, new(WebhookRegistrationTopic::Messages))
+        .await
+        .expect_err("another client was faster");
+    assert_eq!(
+        (reason(&error).as_str(), metadata(&error, "webhook_registration_id").as_str()),
+        ("WEBHOOK_REGISTRATION_EXISTS", "")
+    );
 }
 
 #[tokio::test]
 async fn race_accepted_by_the_provider_is_a_plain_creation() {
     let gateway = Start::quiet().with_duplicate_topic(DuplicateTopic::Replace).start().await;
-    let before = registered(&gateway, WebhookTopic::Messages).await;
+    let before = registered(&gateway, WebhookRegistrationTopic::Messages).await;
     hide_registrations_once(&gateway).await;
-    let answer = create(&gateway, new(WebhookTopic::Messages)).await.expect("created");
+    let answer = create(&gateway, new(WebhookRegistrationTopic::Messages)).await.expect("created");
     assert_eq!(answer.previous, None);
-    let now = registered(&gateway, WebhookTopic::Messages).await;
+    let now = registered(&gateway, WebhookRegistrationTopic::Messages).await;
     assert_ne!(before.address, ADDRESS);
     assert_eq!(now.address, ADDRESS);
 }
@@ -235,8 +312,10 @@ async fn registration_with_an_unsafe_id_is_not_replaced() {
     let reply = r#"{"entity":{"webhooks":[{"id":"../x","topic":"messages","address":"a"}]}}"#;
     let reply = FaultRule::once(Fault::Body(200, reply.to_owned())).on(Operation::ListWebhooks);
     gateway.connectly().set_fault(reply).await;
-    let request =
-        CreateWebhookRequest { on_conflict: OnConflict::Replace.into(), ..new(WebhookTopic::Messages) };
+    let request = CreateWebhookRegistrationRequest {
+        on_conflict: OnConflict::Replace.into(),
+        ..new(WebhookRegistrationTopic::Messages)
+    };
     let error = create(&gateway, request).await.expect_err("unsafe id");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::Internal, "PROVIDER_REPLY_UNREADABLE"));
     assert_eq!(gateway.connectly().calls().len(), 1);
@@ -245,43 +324,31 @@ async fn registration_with_an_unsafe_id_is_not_replaced() {
 #[tokio::test]
 async fn update_sends_only_the_changed_fields() {
     let gateway = Start::quiet().start().await;
-    let before = registered(&gateway, WebhookTopic::Messages).await;
-    let request = UpdateWebhookRequest {
-        account: CONNECTLY.to_owned(),
-        webhook_id: before.id.clone(),
-        ..UpdateWebhookRequest::default()
-    };
-    let address = UpdateWebhookRequest { address: Some(ADDRESS.to_owned()), ..request.clone() };
-    update(&gateway, address).await.expect("changed");
+    let before = registered(&gateway, WebhookRegistrationTopic::Messages).await;
+    let id = &before.webhook_registration_id;
+    update(&gateway, change(id, ADDRESS, None)).await.expect("changed");
     assert_eq!(last_call(&gateway).json(), Some(json!({"address": ADDRESS})));
-    update(&gateway, UpdateWebhookRequest { configuration: Some(configuration()), ..request })
-        .await
-        .expect("changed");
+    update(&gateway, change(id, "", Some(configuration()))).await.expect("changed");
     let call = last_call(&gateway);
-    let put = path(&gateway, &format!("update/webhooks/{}", before.id));
+    let put = path(&gateway, &format!("update/webhooks/{}", before.webhook_registration_id));
     assert_eq!((call.method.as_str(), call.path.as_str()), ("PUT", put.as_str()));
     assert_eq!(call.json(), Some(json!({"configuration": configuration_json()})));
-    let now = registered(&gateway, WebhookTopic::Messages).await;
+    let now = registered(&gateway, WebhookRegistrationTopic::Messages).await;
     assert_eq!((now.address.as_str(), now.configuration), (ADDRESS, Some(configuration())));
 }
 
 #[tokio::test]
 async fn deleted_registration_is_not_found() {
     let gateway = Start::quiet().start().await;
-    let before = registered(&gateway, WebhookTopic::Messages).await;
-    delete(&gateway, CONNECTLY, &before.id).await.expect("deleted");
+    let before = registered(&gateway, WebhookRegistrationTopic::Messages).await;
+    delete(&gateway, CONNECTLY, &before.webhook_registration_id).await.expect("deleted");
     let call = last_call(&gateway);
-    let at = path(&gateway, &format!("delete/webhooks/{}", before.id));
+    let at = path(&gateway, &format!("delete/webhooks/{}", before.webhook_registration_id));
     assert_eq!((call.method.as_str(), call.path.as_str()), ("DELETE", at.as_str()));
     assert_eq!(list(&gateway).await.expect("listed").len(), 1);
-    let error = delete(&gateway, CONNECTLY, &before.id).await.expect_err("deleted");
+    let error = delete(&gateway, CONNECTLY, &before.webhook_registration_id).await.expect_err("deleted");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
-    let request = UpdateWebhookRequest {
-        account: CONNECTLY.to_owned(),
-        webhook_id: before.id,
-        address: Some(ADDRESS.to_owned()),
-        configuration: None,
-    };
+    let request = change(&before.webhook_registration_id, ADDRESS, None);
     let error = update(&gateway, request).await.expect_err("deleted");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "PROVIDER_NOT_FOUND"));
 }
@@ -295,7 +362,7 @@ async fn list_returns_the_providers_json_unchanged() {
     let listed = list(&gateway).await.expect("listed");
     assert_eq!(
         (listed[0].topic(), listed[0].provider_topic.as_str()),
-        (WebhookTopic::Unspecified, "opt_outs")
+        (WebhookRegistrationTopic::Unspecified, "opt_outs")
     );
     assert_eq!(listed[0].raw_json, item);
 }
@@ -303,45 +370,46 @@ async fn list_returns_the_providers_json_unchanged() {
 #[tokio::test]
 async fn invalid_registration_reports_all_violations() {
     let gateway = Start::quiet().start().await;
-    let error = create(&gateway, CreateWebhookRequest::default()).await.expect_err("empty");
+    let error = create(&gateway, CreateWebhookRegistrationRequest::default()).await.expect_err("empty");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-    assert_eq!(fields(&error), ["account", "topic"]);
+    assert_eq!(fields(&error), ["account", "webhook_registration.topic"]);
 
-    let invalid = WebhookConfiguration {
-        channel_types: vec!["sms".to_owned(), String::new()],
-        filters: vec![WebhookFilter::default()],
+    let invalid = WebhookRegistrationConfiguration {
+        provider_channels: vec!["sms".to_owned(), String::new()],
+        filters: vec![WebhookRegistrationFilter::default()],
         echo: None,
+        ..Default::default()
     };
-    let request = CreateWebhookRequest {
+    let request = CreateWebhookRegistrationRequest {
         account: CONNECTLY.to_owned(),
-        topic: 99,
-        address: "http://gw.example.org/hook".to_owned(),
-        configuration: Some(invalid.clone()),
+        webhook_registration: Some(WebhookRegistration {
+            topic: 99,
+            address: "http://gw.example.org/hook".to_owned(),
+            configuration: Some(invalid.clone()),
+            ..WebhookRegistration::default()
+        }),
         on_conflict: 99,
-        ..CreateWebhookRequest::default()
+        ..CreateWebhookRegistrationRequest::default()
     };
     let error = create(&gateway, request).await.expect_err("all wrong");
     let invalid_fields = [
-        "configuration.channel_types[1]",
-        "configuration.filters[0].field",
-        "configuration.filters[0].expression",
+        "webhook_registration.configuration.provider_channels[1]",
+        "webhook_registration.configuration.filters[0].field",
+        "webhook_registration.configuration.filters[0].expression",
     ];
-    assert_eq!(fields(&error), [&["topic", "address"][..], &invalid_fields, &["on_conflict"]].concat());
+    let topic_and_address = ["webhook_registration.topic", "webhook_registration.address"];
+    assert_eq!(fields(&error), [&topic_and_address[..], &invalid_fields, &["on_conflict"]].concat());
     assert!(!format!("{error:?}").contains("gw.example.org"), "the error quotes no input");
 
-    let error = update(&gateway, UpdateWebhookRequest::default()).await.expect_err("empty");
-    assert_eq!(fields(&error), ["account", "webhook_id", "address"]);
-    let request = UpdateWebhookRequest {
-        account: CONNECTLY.to_owned(),
-        webhook_id: "../templates".to_owned(),
-        address: Some(String::new()),
-        configuration: Some(invalid),
-    };
+    let error = update(&gateway, UpdateWebhookRegistrationRequest::default()).await.expect_err("empty");
+    assert_eq!(fields(&error), ["account", "webhook_registration.webhook_registration_id", "update_mask"]);
+    let request = change("../templates", "http://gw.example.org/hook", Some(invalid));
     let error = update(&gateway, request).await.expect_err("all wrong");
-    assert_eq!(fields(&error), [&["webhook_id", "address"][..], &invalid_fields].concat());
+    let id_and_address = ["webhook_registration.webhook_registration_id", "webhook_registration.address"];
+    assert_eq!(fields(&error), [&id_and_address[..], &invalid_fields].concat());
 
     let error = delete(&gateway, "", "a/b").await.expect_err("all wrong");
-    assert_eq!(fields(&error), ["account", "webhook_id"]);
+    assert_eq!(fields(&error), ["account", "webhook_registration_id"]);
     assert_eq!(gateway.connectly().calls().len(), 0);
 }
 
@@ -349,21 +417,21 @@ async fn invalid_registration_reports_all_violations() {
 async fn webhook_registration_at_connectby_is_unsupported() {
     let gateway = Start::quiet().start().await;
     let account = CONNECTBY.to_owned();
-    let listed = ListWebhooksRequest { account: account.clone() };
-    let without_address = CreateWebhookRequest {
+    let listed = ListWebhookRegistrationsRequest { account: account.clone(), ..Default::default() };
+    let without_address = CreateWebhookRegistrationRequest {
         account: account.clone(),
-        address: String::new(),
-        ..new(WebhookTopic::Messages)
+        ..new_at("", WebhookRegistrationTopic::Messages)
     };
-    let changed = UpdateWebhookRequest {
-        account: account.clone(),
-        webhook_id: "W1".to_owned(),
-        address: Some(ADDRESS.to_owned()),
-        configuration: None,
-    };
+    let changed =
+        UpdateWebhookRegistrationRequest { account: account.clone(), ..change("W1", ADDRESS, None) };
     for error in [
-        within(gateway.webhooks().list_webhooks(listed)).await.map(|_| ()),
-        create(&gateway, CreateWebhookRequest { account, ..new(WebhookTopic::Messages) }).await.map(|_| ()),
+        within(gateway.webhook_registrations().list_webhook_registrations(listed)).await.map(|_| ()),
+        create(
+            &gateway,
+            CreateWebhookRegistrationRequest { account, ..new(WebhookRegistrationTopic::Messages) },
+        )
+        .await
+        .map(|_| ()),
         create(&gateway, without_address).await.map(|_| ()),
         update(&gateway, changed).await,
         delete(&gateway, CONNECTBY, "W1").await,

@@ -1,11 +1,11 @@
 //! The outcome of each provider reply to a read or write of webhook registrations.
 
-use switchboard::pb::v1::{UpdateWebhookRequest, WebhookTopic};
+use switchboard::pb::v1::WebhookRegistrationTopic;
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::{Code, Status};
 
 use crate::support::gateway::{CONNECTLY, Gateway, Start, metadata, reason};
-use crate::webhook_registration::{ADDRESS, create, delete, list, new, registered, update};
+use crate::webhook_registration::{ADDRESS, change, create, delete, list, new, registered, update};
 
 /// A fault at the provider with the code, reason and cause of a read and of a write.
 #[derive(Clone)]
@@ -86,7 +86,7 @@ async fn each_provider_reply_to_a_list_maps_to_its_status() {
         }
         // A creation whose list read fails has written nothing, so the client may retry it.
         gateway.connectly().set_fault(rule).await;
-        let error = create(&gateway, new(WebhookTopic::Report)).await.map(|_| ());
+        let error = create(&gateway, new(WebhookRegistrationTopic::Report)).await.map(|_| ());
         assert_error(&gateway, &fault, error, read, "create").await;
         assert_eq!(gateway.connectly().arrivals(Operation::CreateWebhook), 0);
         if read.1 == "PROVIDER_THROTTLED" {
@@ -108,21 +108,16 @@ async fn each_provider_reply_to_a_write_maps_to_its_outcome() {
         }
         // A cut write may have been executed and a throttled account is paused, so each fault has its own server.
         let gateway = Start::quiet().without_retries().start().await;
-        let id = registered(&gateway, WebhookTopic::Messages).await.id;
+        let id = registered(&gateway, WebhookRegistrationTopic::Messages).await.webhook_registration_id;
         let provider = gateway.connectly();
         let error = match rpc {
             "create" => {
                 provider.set_fault(FaultRule::once(fault.clone()).on(Operation::CreateWebhook)).await;
-                create(&gateway, new(WebhookTopic::Report)).await.map(|_| ())
+                create(&gateway, new(WebhookRegistrationTopic::Report)).await.map(|_| ())
             }
             "update" => {
                 provider.set_fault(FaultRule::once(fault.clone()).on(Operation::UpdateWebhook)).await;
-                let request = UpdateWebhookRequest {
-                    account: CONNECTLY.to_owned(),
-                    webhook_id: id.clone(),
-                    address: Some(ADDRESS.to_owned()),
-                    configuration: None,
-                };
+                let request = change(&id, ADDRESS, None);
                 update(&gateway, request).await
             }
             _ => {
@@ -155,7 +150,8 @@ async fn only_an_id_proves_a_creation() {
     ] {
         let fault = FaultRule::once(Fault::Body(status, body.to_owned())).on(Operation::CreateWebhook);
         gateway.connectly().set_fault(fault).await;
-        let error = create(&gateway, new(WebhookTopic::Report)).await.err().map(|error| reason(&error));
+        let error =
+            create(&gateway, new(WebhookRegistrationTopic::Report)).await.err().map(|error| reason(&error));
         assert_eq!(error.as_deref(), expected, "{body}");
     }
 }
@@ -180,12 +176,7 @@ async fn success_without_an_error_proves_update_and_delete() {
         gateway.connectly().set_fault(fault).await;
         let error = delete(&gateway, CONNECTLY, "W1").await.err().map(|error| reason(&error));
         assert_eq!(error.as_deref(), expected, "delete {status} {body}");
-        let request = UpdateWebhookRequest {
-            account: CONNECTLY.to_owned(),
-            webhook_id: "W1".to_owned(),
-            address: Some(ADDRESS.to_owned()),
-            configuration: None,
-        };
+        let request = change("W1", ADDRESS, None);
         let error = update(&gateway, request).await.err().map(|error| reason(&error));
         assert_eq!(error.as_deref(), expected, "update {status} {body}");
     }

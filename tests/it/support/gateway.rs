@@ -8,9 +8,11 @@ use switchboard::app::{self, Addresses, App};
 use switchboard::config;
 use switchboard::demo::{self, Demo};
 use switchboard::pb::v1::account_service_client::AccountServiceClient;
+use switchboard::pb::v1::conversation_service_client::ConversationServiceClient;
 use switchboard::pb::v1::event_service_client::EventServiceClient;
 use switchboard::pb::v1::message_service_client::MessageServiceClient;
-use switchboard::pb::v1::webhook_service_client::WebhookServiceClient;
+use switchboard::pb::v1::subscription_service_client::SubscriptionServiceClient;
+use switchboard::pb::v1::webhook_registration_service_client::WebhookRegistrationServiceClient;
 use switchboard::pb::v1::{
     Event, Message, SendMessageRequest, SubscribeRequest, SubscribeResponse, Text, send_message_request,
     subscribe_response,
@@ -149,8 +151,16 @@ impl Gateway {
         EventServiceClient::new(self.channel.clone())
     }
 
-    pub(crate) fn webhooks(&self) -> WebhookServiceClient<Channel> {
-        WebhookServiceClient::new(self.channel.clone())
+    pub(crate) fn subscriptions(&self) -> SubscriptionServiceClient<Channel> {
+        SubscriptionServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn conversations(&self) -> ConversationServiceClient<Channel> {
+        ConversationServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn webhook_registrations(&self) -> WebhookRegistrationServiceClient<Channel> {
+        WebhookRegistrationServiceClient::new(self.channel.clone())
     }
 
     pub(crate) async fn send(&self, request: SendMessageRequest) -> Result<Message, Status> {

@@ -48,8 +48,9 @@ async fn template_mismatch_fails_with_field_paths_and_sends_nothing() {
     let gateway = Start::quiet().start().await;
     let image = || header(template_header::Header::Image(media("https://secret.example/a", "")));
     let video = || header(template_header::Header::Video(media("https://secret.example/a", "")));
-    let sale = |header, buttons| Template { header, buttons, ..template("summer_sale", "en_US", &["Ada"]) };
-    let appointment = |body| Template {
+    let sale =
+        |header, buttons| TemplateMessage { header, buttons, ..template("summer_sale", "en_US", &["Ada"]) };
+    let appointment = |body| TemplateMessage {
         header: header(template_header::Header::Text(named("first_name", "Asha"))),
         body,
         ..template("appointment", "en", &[])
@@ -86,7 +87,7 @@ async fn template_mismatch_fails_with_field_paths_and_sends_nothing() {
         ),
         (
             CONNECTLY,
-            Template { body: vec![named("var2", "secret")], ..template("named_greeting", "en", &[]) },
+            TemplateMessage { body: vec![named("var2", "secret")], ..template("named_greeting", "en", &[]) },
             &["template.body[0].name"],
         ),
     ] {
@@ -110,7 +111,7 @@ async fn template_mismatch_fails_with_field_paths_and_sends_nothing() {
 #[tokio::test]
 async fn template_the_check_cannot_judge_is_sent() {
     let gateway = Start::quiet().start().await;
-    let filled = Template {
+    let filled = TemplateMessage {
         header: header(template_header::Header::Image(media("https://a.example/a", ""))),
         buttons: vec![url_suffix(3, "x")],
         ..template("offer", "en", &["a"])

@@ -91,7 +91,7 @@ async fn listed_template_keeps_the_providers_bytes() {
     gateway.connectly().set_fault(FaultRule::once(Fault::Body(200, body))).await;
     let page = list(&gateway, CONNECTLY, "").await.expect("a page");
     assert_eq!(page.templates[0].raw_json, item);
-    assert_eq!((page.templates[0].name.as_str(), page.templates[0].id.as_str()), ("g", "13"));
+    assert_eq!((page.templates[0].name.as_str(), page.templates[0].template_id.as_str()), ("g", "13"));
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn list_with_a_repeated_page_ends() {
 async fn get_template_needs_the_exact_name_and_language() {
     let gateway = Start::quiet().start().await;
     for (account, id) in [(CONNECTBY, "1200000000000008"), (CONNECTLY, "1300000000000002")] {
-        assert_eq!(get(&gateway, account, "order_update", "de").await.expect("present").id, id);
+        assert_eq!(get(&gateway, account, "order_update", "de").await.expect("present").template_id, id);
         for (name, language) in
             [("order_update", "fr"), ("order_updat", "de"), ("Order_Update", "de"), ("order_update", "DE")]
         {
@@ -224,11 +224,11 @@ async fn each_provider_reply_to_a_read_maps_to_its_status() {
 #[tokio::test]
 async fn capabilities_include_templates() {
     let gateway = Start::quiet().start().await;
-    let listed = gateway.accounts().list_accounts(switchboard::pb::v1::ListAccountsRequest {}).await;
+    let listed = gateway.accounts().list_accounts(switchboard::pb::v1::ListAccountsRequest::default()).await;
     for account in listed.expect("listed").into_inner().accounts {
         let capabilities = account.capabilities.expect("present");
         for rpc in ["TemplateService.ListTemplates", "TemplateService.GetTemplate"] {
-            assert!(capabilities.rpcs.iter().any(|listed| listed == rpc), "{rpc} at {}", account.id);
+            assert!(capabilities.rpcs.iter().any(|listed| listed == rpc), "{rpc} at {}", account.account);
         }
         assert!(capabilities.contents.iter().any(|content| content == "template"));
     }

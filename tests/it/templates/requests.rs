@@ -9,7 +9,7 @@ use crate::support::gateway::{CONNECTBY, CONNECTLY, Start, details, fields, reas
 #[tokio::test]
 async fn unsupported_template_parts_are_unimplemented_at_connectly() {
     let gateway = Start::quiet().start().await;
-    let request = Template {
+    let request = TemplateMessage {
         header: header(template_header::Header::Location(Location::default())),
         body: vec![text("a"), currency("EUR"), date_time("Monday")],
         buttons: vec![coupon(3, "SAVE"), url_suffix(0, "x"), quick_reply(1, "p")],
@@ -50,7 +50,7 @@ async fn connectby_requires_a_language() {
 async fn invalid_template_reports_all_violations() {
     let gateway = Start::quiet().start().await;
     let empty = Parameter::default();
-    let request = Template {
+    let request = TemplateMessage {
         name: "n".repeat(513),
         header: header(template_header::Header::Image(media("ftp://secret.example/a", "a.png"))),
         body: vec![
@@ -121,19 +121,20 @@ async fn invalid_template_reports_all_violations() {
         (template_header::Header::Text(currency("EUR")), vec!["text.currency"]),
         (template_header::Header::Text(date_time("x")), vec!["text.date_time"]),
     ] {
-        let request = Template { header: header(given.clone()), ..template("t", "en", &[]) };
+        let request = TemplateMessage { header: header(given.clone()), ..template("t", "en", &[]) };
         let error = gateway.send(send(CONNECTBY, request)).await.expect_err("wrong");
         let expected: Vec<String> = expected.iter().map(|field| format!("template.header.{field}")).collect();
         assert_eq!(fields(&error), expected, "{given:?}");
     }
-    let request = Template { header: Some(TemplateHeader { header: None }), ..template("t", "en", &[]) };
+    let request =
+        TemplateMessage { header: Some(TemplateHeader { header: None }), ..template("t", "en", &[]) };
     let error = gateway.send(send(CONNECTBY, request)).await.expect_err("empty");
     assert_eq!(fields(&error), ["template.header.header"]);
     assert!(gateway.connectby().calls().is_empty());
 
     // The longest URL and the extreme coordinates are valid.
     for given in [document(&longest), place(-90.0, 180.0)] {
-        let request = Template { header: header(given), ..template("not_listed", "en", &[]) };
+        let request = TemplateMessage { header: header(given), ..template("not_listed", "en", &[]) };
         let error = gateway.send(send(CONNECTBY, request)).await.expect_err("not listed");
         assert_eq!(reason(&error), "TEMPLATE_NOT_FOUND");
     }
@@ -142,7 +143,7 @@ async fn invalid_template_reports_all_violations() {
 #[tokio::test]
 async fn largest_number_of_violations_fits_the_response_headers() {
     let gateway = Start::quiet().start().await;
-    let request = Template {
+    let request = TemplateMessage {
         body: vec![Parameter::default(); 65],
         buttons: vec![TemplateButton { index: 99, value: None }; 11],
         ..template("", "", &[])

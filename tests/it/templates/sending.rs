@@ -14,7 +14,7 @@ async fn image_template_reaches_connectby_as_documented() {
         r#"{"success":true,"responseData":{"messages":[{"id":"wamid.1","message_status":"accepted"}]}}"#;
     let rule = FaultRule::once(Fault::Body(200, accepted.to_owned())).on(Operation::SendTemplate);
     gateway.connectby().set_fault(rule).await;
-    let request = Template {
+    let request = TemplateMessage {
         header: header(template_header::Header::Image(media("https://example.com/dummy-image.jpg", ""))),
         ..template("dummy_template", "en", &["Dummy text message"])
     };
@@ -48,7 +48,8 @@ async fn image_template_reaches_connectby_as_documented() {
 async fn one_time_password_reaches_connectby_as_documented() {
     let gateway = Start::quiet().start().await;
     let code = "ONE-TIME PASSWORD";
-    let request = Template { buttons: vec![url_suffix(0, code)], ..template("login_code", "en", &[code]) };
+    let request =
+        TemplateMessage { buttons: vec![url_suffix(0, code)], ..template("login_code", "en", &[code]) };
     let message = gateway.send(send(CONNECTBY, request)).await.expect("accepted");
     assert!(message.provider_message_ids[0].starts_with("wamid."));
     let listed = get(&gateway, CONNECTBY, "login_code", "en").await.expect("present").raw_json;
@@ -70,7 +71,7 @@ async fn one_time_password_reaches_connectby_as_documented() {
 #[tokio::test]
 async fn named_parameters_of_a_later_page_template_reach_connectby() {
     let gateway = Start::quiet().start().await;
-    let request = Template {
+    let request = TemplateMessage {
         header: header(template_header::Header::Text(named("first_name", "Asha"))),
         body: vec![named("day", "Monday"), named("time", "10:00")],
         ..template("appointment", "en", &[])
@@ -125,12 +126,12 @@ async fn every_parameter_type_reaches_connectby() {
         ),
         (template_header::Header::Text(text("t")), json!({"type": "text", "text": "t"})),
     ] {
-        let request = Template { header: header(given), ..template("dummy_template", "en", &[]) };
+        let request = TemplateMessage { header: header(given), ..template("dummy_template", "en", &[]) };
         gateway.send(unchecked(CONNECTBY, request)).await.expect("accepted");
         let components = sent(&gateway).json().expect("JSON")["components"].clone();
         assert_eq!(components, json!([{"type": "header", "parameters": [expected]}]));
     }
-    let request = Template {
+    let request = TemplateMessage {
         body: vec![currency("EUR"), date_time("on Monday")],
         buttons: vec![quick_reply(9, "p"), coupon(2, "SAVE")],
         ..template("dummy_template", "en", &[])
@@ -157,7 +158,7 @@ async fn every_parameter_type_reaches_connectby() {
 #[tokio::test]
 async fn template_reaches_connectly_with_the_documented_body() {
     let gateway = Start::quiet().start().await;
-    let request = Template {
+    let request = TemplateMessage {
         header: header(template_header::Header::Document(media("https://files.example.org/a.pdf", "a.pdf"))),
         ..template("invoice", "en", &["Ada"])
     };
@@ -189,7 +190,7 @@ async fn parameters_reach_connectly_by_name_or_position() {
     let url = "https://example.com/a";
     let cases = [
         (
-            Template {
+            TemplateMessage {
                 header: header(template_header::Header::Image(media(url, ""))),
                 buttons: vec![url_suffix(0, "summer")],
                 ..template("summer_sale", "en_US", &["Ada"])
@@ -198,7 +199,7 @@ async fn parameters_reach_connectly_by_name_or_position() {
                    {"name": "button_1_url", "value": "summer"}]),
         ),
         (
-            Template {
+            TemplateMessage {
                 header: header(template_header::Header::Video(media(url, ""))),
                 body: vec![text("a"), named("var1", "b"), text("c")],
                 buttons: vec![url_suffix(9, "z"), url_suffix(1, "y")],
@@ -209,11 +210,14 @@ async fn parameters_reach_connectly_by_name_or_position() {
                    {"name": "button_10_url", "value": "z"}, {"name": "button_2_url", "value": "y"}]),
         ),
         (
-            Template { header: header(template_header::Header::Text(text("t"))), ..template("t", "en", &[]) },
+            TemplateMessage {
+                header: header(template_header::Header::Text(text("t"))),
+                ..template("t", "en", &[])
+            },
             json!([{"name": "header_text", "value": "t"}]),
         ),
         (
-            Template {
+            TemplateMessage {
                 header: header(template_header::Header::Text(named("h", "t"))),
                 ..template("t", "en", &[])
             },
@@ -226,7 +230,7 @@ async fn parameters_reach_connectly_by_name_or_position() {
         let call = gateway.connectly().calls().pop().expect("arrived").json().expect("JSON");
         assert_eq!(call["parameters"], expected);
     }
-    let request = Template { body: vec![named("var1", "Ada")], ..template("named_greeting", "", &[]) };
+    let request = TemplateMessage { body: vec![named("var1", "Ada")], ..template("named_greeting", "", &[]) };
     let to = "bsuid:US.778".to_owned();
     let _ = gateway.send(SendMessageRequest { to: to.clone(), ..send(CONNECTLY, request) }).await;
     let mut call = gateway.connectly().calls().pop().expect("arrived").json().expect("JSON");
