@@ -1,8 +1,8 @@
 //! What makes a write repeatable: `request_id` and `resend_after_attempt`, and what a request asks for as a hash.
 //!
 //! **Invariant.** Two requests have one fingerprint exactly when they ask the same RPC for the same: however numbers
-//! are spelled, and whatever a repetition may say otherwise (`request_id`, `resend_after_attempt`,
-//! `check_session_window`, `skip_template_check`). `SendMessage` and `SendMessages` ask for the same thing, so that a
+//! are spelled, and whatever a repetition may say otherwise (`request_id`, `resend_after_attempt`, `checks`).
+//! `SendMessage` and `SendMessages` ask for the same thing, so that a
 //! broken stream can be taken up by single calls.
 
 use bytes::Bytes;
@@ -199,6 +199,8 @@ mod tests {
             v1::SendMessageRequest { channel: v1::Channel::Sms.into(), ..text("+15550100001", "hi") },
             v1::SendMessageRequest { sender: Some("+15550100002".to_owned()), ..text("+15550100001", "hi") },
             v1::SendMessageRequest { callback_data: "1".to_owned(), ..text("+15550100001", "hi") },
+            v1::SendMessageRequest { campaign_name: "spring".to_owned(), ..text("+15550100001", "hi") },
+            v1::SendMessageRequest { recipient_name: "spring".to_owned(), ..text("+15550100001", "hi") },
         ] {
             assert_ne!(of(other), first);
         }

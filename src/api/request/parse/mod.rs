@@ -1,5 +1,6 @@
 //! Requests into `domain`: every fault is noted with its field's path, and reading goes on to the next field.
 
+mod location;
 pub(in crate::api) mod template;
 
 use std::fmt::Display;
@@ -93,6 +94,8 @@ pub(in crate::api) fn send_message(
     let channel = channel("channel", request.channel, &mut violations);
     let sender =
         request.sender.as_deref().map(|sender| required::<PhoneNumber>("sender", sender, &mut violations));
+    let recipient_name = name("recipient_name", &request.recipient_name, &mut violations);
+    let campaign_name = name("campaign_name", &request.campaign_name, &mut violations);
     let repeat = idempotency::read("", &request.request_id, request.resend_after_attempt, &mut violations);
     let checks = checks("checks", request.checks, &mut violations);
     let fingerprint = match (&repeat, &to, channel, &sender) {
@@ -111,6 +114,8 @@ pub(in crate::api) fn send_message(
             to: to.as_ref(),
             channel,
             sender: sender.as_ref().and_then(Option::as_ref),
+            recipient_name: &recipient_name,
+            campaign_name: &campaign_name,
             content_field,
             content: content.as_ref(),
         };
@@ -120,7 +125,8 @@ pub(in crate::api) fn send_message(
     let (Some(account), Some(to), Some(channel), Some(content)) = (account, to, channel, content) else {
         unreachable!("what is missing was noted as a violation")
     };
-    let message = Outgoing { to, channel, sender: sender.flatten(), content, callback_data };
+    let sender = sender.flatten();
+    let message = Outgoing { to, channel, sender, recipient_name, campaign_name, content, callback_data };
     let request = repeat.zip(fingerprint).map(|(repeat, fingerprint)| repeat.request(fingerprint));
     let terms = SendOptions { request, deadline, ..checks };
     Ok(Sending { account: Arc::clone(account), message, terms })
@@ -188,6 +194,15 @@ pub(in crate::api) fn few<'a, T>(
         return &[];
     }
     items
+}
+
+/// The maximum length of a recipient's name and of a campaign's, in Unicode code points.
+const MAX_NAME_CHARACTERS: usize = 512;
+
+/// Parses a name that is sent to the provider unchanged. Empty means none.
+fn name(field: &str, name: &str, violations: &mut Violations) -> String {
+    at_most(field, name, MAX_NAME_CHARACTERS, violations);
+    name.to_owned()
 }
 
 /// The longest URL that is passed on.
@@ -267,15 +282,14 @@ fn content(
             Some(Content::Template(template::filled(template, violations)))
         }
         Some(v1::send_message_request::Content::Media(link)) => media::link(link, violations),
-        Some(v1::send_message_request::Content::Location(_)) => {
-            violations.add("location", ViolationReason::Unsupported, "cannot be sent yet");
-            None
+        Some(v1::send_message_request::Content::Location(location)) => {
+            Some(Content::Location(location::read("location", location, violations)))
         }
         None => {
             violations.add(
                 "content",
                 ViolationReason::Required,
-                "must be given: `text`, `template` or `media`",
+                "must be given: `text`, `template`, `media` or `location`",
             );
             None
         }

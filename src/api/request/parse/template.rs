@@ -1,8 +1,10 @@
 //! The content `template` of a send.
 
 use crate::api::request::violations::{ViolationReason, Violations};
-use crate::domain::Location;
-use crate::domain::template::{Button, ButtonValue, Filled, Header, HeaderMedia, Parameter, Value};
+use crate::domain::template::{
+    Button, ButtonValue, ComponentsJson, ComponentsJsonMalformed, Filled, Header, HeaderMedia, Parameter,
+    Value,
+};
 use crate::pb::v1;
 use crate::pb::v1::{parameter, template_button, template_header};
 
@@ -20,7 +22,8 @@ const BUTTONS: usize = 10;
 /// Reads what fills a template. Where something is wrong an empty value stands in its place, so that what the account
 /// objects to can be told at the same time, by the same indexes; with violations noted, nothing of it is sent.
 pub(super) fn filled(template: v1::TemplateMessage, violations: &mut Violations) -> Filled {
-    let v1::TemplateMessage { name, language, header, body, buttons, components_json: _ } = template;
+    let v1::TemplateMessage { name, language, header, body, buttons, components_json } = template;
+    let typed = header.is_some() || !body.is_empty() || !buttons.is_empty();
     self::name("template.name", &name, violations);
     super::at_most("template.language", &language, LANGUAGE_CHARACTERS, violations);
     if body.len() > BODY_PARAMETERS {
@@ -40,6 +43,7 @@ pub(super) fn filled(template: v1::TemplateMessage, violations: &mut Violations)
         header: header.and_then(|header| self::header(header, violations)),
         body: self::body(body, violations),
         buttons: self::buttons(buttons, violations),
+        components_json: self::components_json(&components_json, typed, violations),
     }
 }
 
@@ -54,6 +58,26 @@ pub(in crate::api) fn name(field: &str, name: &str, violations: &mut Violations)
             format!("must be at most {NAME_CHARACTERS} characters"),
         );
     }
+}
+
+/// Parses the components as JSON, if there are any. `typed` is whether the request also has typed parameters.
+fn components_json(json: &str, typed: bool, violations: &mut Violations) -> Option<ComponentsJson> {
+    const FIELD: &str = "template.components_json";
+    if json.is_empty() {
+        return None;
+    }
+    if typed {
+        let problem = "must be empty with `header`, `body` or `buttons`: it replaces them";
+        violations.add(FIELD, ViolationReason::Mismatch, problem);
+    }
+    let components = json.parse().map_err(|error: ComponentsJsonMalformed| {
+        let reason = match error {
+            ComponentsJsonMalformed::TooLong => ViolationReason::OutOfRange,
+            ComponentsJsonMalformed::NotAnArray => ViolationReason::Malformed,
+        };
+        violations.add(FIELD, reason, error.to_string());
+    });
+    Some(components.unwrap_or_else(|()| ComponentsJson::empty()))
 }
 
 fn header(header: v1::TemplateHeader, violations: &mut Violations) -> Option<Header> {
@@ -85,7 +109,7 @@ fn header(header: v1::TemplateHeader, violations: &mut Violations) -> Option<Hea
             Some(Header::Document(document))
         }
         Some(template_header::Header::Location(place)) => {
-            Some(Header::Location(location(&at("location"), place, violations)))
+            Some(Header::Location(super::location::read(&at("location"), place, violations)))
         }
         None => {
             let problem = "must be given: `text`, `image`, `video`, `document` or `location`";
@@ -111,20 +135,6 @@ fn media(field: &str, media: v1::HeaderMedia, violations: &mut Violations) -> He
         source.unwrap_or_else(|| v1::header_media::Source::Url(String::new()));
     super::public_url(&format!("{field}.url"), url.clone(), violations);
     HeaderMedia { url, file_name }
-}
-
-fn location(field: &str, place: v1::Location, violations: &mut Violations) -> Location {
-    let v1::Location { latitude, longitude, name, address } = place;
-    for (part, degrees, most) in [("latitude", latitude, 90.0), ("longitude", longitude, 180.0)] {
-        // NaN is in no range.
-        if !(-most..=most).contains(&degrees) {
-            let problem = format!("must be from -{most} to {most} degrees");
-            violations.add(format!("{field}.{part}"), ViolationReason::OutOfRange, problem);
-        }
-    }
-    super::at_most(&format!("{field}.name"), &name, FREE_CHARACTERS, violations);
-    super::at_most(&format!("{field}.address"), &address, FREE_CHARACTERS, violations);
-    Location { latitude, longitude, name, address }
 }
 
 fn body(parameters: Vec<v1::Parameter>, violations: &mut Violations) -> Vec<Parameter> {
