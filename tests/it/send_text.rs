@@ -4,11 +4,12 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use switchboard::pb::v1::event::Payload;
+use switchboard::pb::v1::parameter::Value;
 use switchboard::pb::v1::send_message_request::Content;
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::{
-    Channel, MessageState, Provider, SendChecks, SendMessageRequest, StartPosition, SubscribeRequest,
-    TemplateMessage,
+    Channel, MessageState, Parameter, Provider, SendChecks, SendMessageRequest, StartPosition,
+    SubscribeRequest, TemplateMessage,
 };
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::{Code, Request};
@@ -75,13 +76,33 @@ async fn text_reaches_connectly_with_the_documented_body() {
     );
 }
 
+fn parameter(text: &str) -> Parameter {
+    Parameter { value: Some(Value::Text(text.to_owned())), ..Parameter::default() }
+}
+
 #[tokio::test]
 async fn customer_without_phone_number_is_sent_as_bare_user_id() {
     let gateway = Start::quiet().start().await;
-    // The test checks the request only. The provider may refuse it.
-    let _ = gateway.send(SendMessageRequest { to: "bsuid:US.778".to_owned(), ..text(CONNECTLY, "hi") }).await;
-    let call = gateway.connectly().calls().pop().expect("arrived").json().expect("JSON");
-    assert_eq!(call["recipient"], serde_json::json!({"id": "US.778", "channelType": "whatsapp"}));
+    for id in ["US.778", "US.ENT.11815799212886844830"] {
+        let to = format!("bsuid:{id}");
+        let message = gateway.send(SendMessageRequest { to: to.clone(), ..text(CONNECTLY, "hi") }).await;
+        assert_eq!(message.expect("accepted").to, to);
+        let call = gateway.connectly().calls().pop().expect("arrived").json().expect("JSON");
+        assert_eq!(call["recipient"], serde_json::json!({"id": id, "channelType": "whatsapp"}));
+
+        // A template send has the id with its prefix.
+        let template = TemplateMessage {
+            name: "order_update".to_owned(),
+            language: "en".to_owned(),
+            body: ["Ada", "A-77"].map(parameter).to_vec(),
+            ..TemplateMessage::default()
+        };
+        let template =
+            SendMessageRequest { content: Some(Content::Template(template)), ..text(CONNECTLY, "") };
+        gateway.send(SendMessageRequest { to: to.clone(), ..template }).await.expect("accepted");
+        let call = gateway.connectly().calls().pop().expect("arrived").json().expect("JSON");
+        assert_eq!(call["number"], to);
+    }
 }
 
 #[tokio::test]
