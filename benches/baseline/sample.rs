@@ -72,6 +72,7 @@ pub(crate) fn append() -> Append {
         user_id: String::new(),
         name: name.to_owned(),
         channel: Some(Channel::WhatsApp),
+        ..Party::default()
     };
     let id = Ulid::generate().to_string();
     let raw = webhook_body(&id).into();
@@ -90,7 +91,8 @@ pub(crate) fn append() -> Append {
                 recipient: party(BUSINESS, "Shop"),
                 reply_to: None,
                 referral: None,
-                content: Some(ReportedContent::Text(TEXT.to_owned())),
+                content: ReportedContent::Text(TEXT.to_owned()),
+                metadata_json: String::new(),
             }),
         },
         raw,

@@ -291,6 +291,7 @@ impl Dispatch {
             sender: message.sender.clone(),
             content_kind: message.content.kind(),
             template_name: message.content.template_name().map(str::to_owned),
+            campaign_name: Some(message.campaign_name.clone()).filter(|name| !name.is_empty()),
             callback_data: message.callback_data.clone(),
             ..draft(message_id, &account, &message.to, message.channel, &options)
         };

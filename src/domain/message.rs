@@ -8,7 +8,9 @@ use ulid::Ulid;
 
 use super::event::ReportedFault;
 use super::outcome::UnknownOutcome;
-use super::{AccountId, Address, MediaLink, PhoneNumber, Provider, RequestId, UnixMillis, template};
+use super::{
+    AccountId, Address, Location, MediaLink, PhoneNumber, Provider, RequestId, UnixMillis, template,
+};
 
 /// How long after a customer's last message WhatsApp accepts content other than a template.
 pub const SESSION_WINDOW: Duration = Duration::from_secs(24 * 3_600);
@@ -184,6 +186,8 @@ pub enum Content {
     Template(template::Filled),
     /// A file that the provider downloads from a URL.
     Media(MediaLink),
+    /// A geographic location.
+    Location(Location),
 }
 
 impl Content {
@@ -193,6 +197,7 @@ impl Content {
             Self::Text(_) => ContentKind::Text,
             Self::Template(_) => ContentKind::Template,
             Self::Media(_) => ContentKind::Media,
+            Self::Location(_) => ContentKind::Location,
         }
     }
 
@@ -200,7 +205,7 @@ impl Content {
     pub fn template_name(&self) -> Option<&str> {
         match self {
             Self::Template(filled) => Some(&filled.name),
-            Self::Text(_) | Self::Media(_) => None,
+            Self::Text(_) | Self::Media(_) | Self::Location(_) => None,
         }
     }
 }
@@ -212,12 +217,13 @@ impl fmt::Debug for Content {
             Self::Text(body) => write!(f, "Text({} characters)", body.chars().count()),
             Self::Template(filled) => filled.fmt(f),
             Self::Media(link) => link.fmt(f),
+            Self::Location(location) => location.fmt(f),
         }
     }
 }
 
 /// A message to send. It is well-formed but not yet validated against the account's capabilities.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Outgoing {
     /// The recipient.
     pub to: Address,
@@ -225,10 +231,26 @@ pub struct Outgoing {
     pub channel: Channel,
     /// The account's number to send from; if absent, the provider chooses.
     pub sender: Option<PhoneNumber>,
+    /// The recipient's display name; may be empty.
+    pub recipient_name: String,
+    /// The campaign; may be empty.
+    pub campaign_name: String,
     /// The content.
     pub content: Content,
     /// The JSON that the provider returns with the message's events.
     pub callback_data: Option<CallbackData>,
+}
+
+impl fmt::Debug for Outgoing {
+    /// Leaves out the names: the recipient's name is personal data, and the campaign is free text of the client.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("to", &self.to)
+            .field("channel", &self.channel)
+            .field("sender", &self.sender)
+            .field("content", &self.content)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a message failed, or why its outcome is unknown.

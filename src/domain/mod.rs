@@ -15,6 +15,7 @@ macro_rules! debug_without_content {
 
 pub mod account;
 pub mod address;
+pub mod components_json;
 pub mod contact;
 pub mod cursor;
 pub mod customer;

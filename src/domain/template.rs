@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+pub use super::components_json::{ComponentsJson, ComponentsJsonMalformed};
 use super::{Location, UnixMillis};
 
 /// The content of a message made from a template.
@@ -17,6 +18,8 @@ pub struct Filled {
     pub body: Vec<Parameter>,
     /// The values for the buttons.
     pub buttons: Vec<Button>,
+    /// The components as JSON. They replace `header`, `body` and `buttons`.
+    pub components_json: Option<ComponentsJson>,
 }
 
 impl fmt::Debug for Filled {

@@ -75,6 +75,12 @@ pub struct Capabilities {
     pub reaches_user_ids: bool,
     /// Whether a single field of a contact can be changed.
     pub partial_contact_updates: bool,
+    /// Whether a send can name a campaign.
+    pub accepts_campaign_name: bool,
+    /// Whether a send can name the recipient.
+    pub accepts_recipient_name: bool,
+    /// Whether a template message can have its components as JSON.
+    pub accepts_template_components: bool,
 }
 
 /// The limits of a single call.
@@ -119,6 +125,10 @@ pub struct Parts<'a> {
     pub channel: Option<Channel>,
     /// The account's number to send from.
     pub sender: Option<&'a PhoneNumber>,
+    /// The recipient's display name; empty if there is none.
+    pub recipient_name: &'a str,
+    /// The campaign; empty if there is none.
+    pub campaign_name: &'a str,
     /// The field name of the content. It is set even if the content itself could not be parsed.
     pub content_field: Option<&'static str>,
     /// The content.
@@ -339,6 +349,17 @@ impl Account {
         if parts.sender.is_some() && !capabilities.chooses_sender {
             unsupported("sender", format!("{provider} chooses the number to send from"));
         }
+        if !parts.recipient_name.is_empty() {
+            if !capabilities.accepts_recipient_name {
+                unsupported("recipient_name", format!("{provider} accepts no name of the recipient"));
+            } else if parts.content_field == Some("template") {
+                let problem = format!("{provider} accepts no name of the recipient with `template`");
+                unsupported("recipient_name", problem);
+            }
+        }
+        if !parts.campaign_name.is_empty() && !capabilities.accepts_campaign_name {
+            unsupported("campaign_name", format!("{provider} has no campaigns"));
+        }
         if let (Some(Address::User(_)), Some(Channel::Sms)) = (parts.to, parts.channel)
             && capabilities.reaches_user_ids
         {
@@ -354,10 +375,16 @@ impl Account {
             };
             unsupported(content, problem);
         }
-        if let (Some(Content::Media(_)), Some(Channel::Sms)) = (parts.content, parts.channel)
+        // The field decides, so that an invalid file or location is reported together with the network.
+        let over_whatsapp_only = match parts.content_field {
+            Some("media") => Some("files"),
+            Some("location") => Some("locations"),
+            _ => None,
+        };
+        if let (Some(content), Some(Channel::Sms)) = (over_whatsapp_only, parts.channel)
             && capabilities.channels.contains(&Channel::Sms)
         {
-            unsupported("channel", format!("{provider} does not support files over SMS"));
+            unsupported("channel", format!("{provider} does not support {content} over SMS"));
         }
         if let (Some(Content::Text(body)), Some(max)) = (parts.content, self.limits.text_characters) {
             let characters = body.chars().count();

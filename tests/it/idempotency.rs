@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use futures_util::stream;
 use switchboard::pb::v1::contact_service_client::ContactServiceClient;
+use switchboard::pb::v1::send_message_request::Content;
 use switchboard::pb::v1::template_service_client::TemplateServiceClient;
 use switchboard::pb::v1::{
-    CheckMode, Contact, CreateContactRequest, MediaHeader, SendChecks, SendMediaRequest, SendMessageRequest,
-    UploadTemplateMediaHeader, UploadTemplateMediaRequest, WebhookRegistrationTopic,
+    CheckMode, Contact, CreateContactRequest, Location, MediaHeader, SendChecks, SendMediaRequest,
+    SendMessageRequest, TemplateMessage, UploadTemplateMediaHeader, UploadTemplateMediaRequest,
+    WebhookRegistrationTopic,
 };
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::{Code, Status};
@@ -329,6 +331,49 @@ async fn phone_number_format_does_not_change_the_content() {
     }
     let other = gateway.send(to("+15550100003")).await.expect_err("another customer");
     assert_eq!(reason(&other), "REQUEST_ID_REUSED");
+}
+
+#[tokio::test]
+async fn content_includes_all_fields_but_the_checks() {
+    let gateway = Start::quiet().start().await;
+    let place = |name: &str| {
+        let (latitude, longitude) = (12.97, 77.59);
+        Content::Location(Location { latitude, longitude, name: name.to_owned(), ..Location::default() })
+    };
+    let first = SendMessageRequest {
+        campaign_name: "spring".to_owned(),
+        recipient_name: "Ada".to_owned(),
+        content: Some(place("Shop")),
+        request_id: "a".to_owned(),
+        ..text(CONNECTLY, "")
+    };
+    let (skip, enforce) = (CheckMode::Skip.into(), CheckMode::Enforce.into());
+    let checks = Some(SendChecks { session_window: enforce, template: skip });
+    let message = gateway.send(first.clone()).await.expect("accepted");
+    let again = SendMessageRequest { checks, ..first.clone() };
+    assert_eq!(gateway.send(again).await.expect("known").message_id, message.message_id);
+    for other in [
+        SendMessageRequest { campaign_name: "autumn".to_owned(), ..first.clone() },
+        SendMessageRequest { recipient_name: String::new(), ..first.clone() },
+        SendMessageRequest { content: Some(place("Depot")), ..first },
+    ] {
+        let error = gateway.send(other).await.expect_err("other content");
+        assert_eq!(reason(&error), "REQUEST_ID_REUSED");
+    }
+
+    let raw = |json: &str| SendMessageRequest {
+        content: Some(Content::Template(TemplateMessage {
+            name: "shop_here".to_owned(),
+            language: "en".to_owned(),
+            components_json: json.to_owned(),
+            ..TemplateMessage::default()
+        })),
+        request_id: "b".to_owned(),
+        ..text(CONNECTBY, "")
+    };
+    gateway.send(raw("[]")).await.expect("accepted");
+    let error = gateway.send(raw("[ ]")).await.expect_err("other bytes");
+    assert_eq!(reason(&error), "REQUEST_ID_REUSED");
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod grpc_web;
 mod idempotency;
 mod introspection;
 mod list_events;
+mod location;
 mod media;
 mod media_link;
 mod message_status;

@@ -469,7 +469,10 @@ async fn closed_session_window_fails_the_send_if_checked() {
     let template = TemplateMessage { name: "no_such_template".to_owned(), ..TemplateMessage::default() };
     let template = SendMessageRequest {
         content: Some(send_message_request::Content::Template(template)),
-        checks: Some(SendChecks { template: CheckMode::Skip.into(), ..Default::default() }),
+        checks: Some(SendChecks {
+            session_window: CheckMode::Enforce.into(),
+            template: CheckMode::Skip.into(),
+        }),
         ..checked()
     };
     let error = gateway.send(template).await.expect_err("no such template");

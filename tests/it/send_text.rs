@@ -3,9 +3,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use switchboard::pb::v1::event::Payload;
+use switchboard::pb::v1::parameter::Value;
+use switchboard::pb::v1::send_message_request::Content;
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::{
-    Channel, MessageState, Provider, SendMessageRequest, StartPosition, SubscribeRequest,
+    Channel, MessageState, Parameter, Provider, SendChecks, SendMessageRequest, StartPosition,
+    SubscribeRequest, TemplateMessage,
 };
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::{Code, Request};
@@ -72,13 +76,130 @@ async fn text_reaches_connectly_with_the_documented_body() {
     );
 }
 
+fn parameter(text: &str) -> Parameter {
+    Parameter { value: Some(Value::Text(text.to_owned())), ..Parameter::default() }
+}
+
 #[tokio::test]
 async fn customer_without_phone_number_is_sent_as_bare_user_id() {
     let gateway = Start::quiet().start().await;
-    // The test checks the request only. The provider may refuse it.
-    let _ = gateway.send(SendMessageRequest { to: "bsuid:US.778".to_owned(), ..text(CONNECTLY, "hi") }).await;
-    let call = gateway.connectly().calls().pop().expect("arrived").json().expect("JSON");
-    assert_eq!(call["recipient"], serde_json::json!({"id": "US.778", "channelType": "whatsapp"}));
+    for id in ["US.778", "US.ENT.11815799212886844830"] {
+        let to = format!("bsuid:{id}");
+        let message = gateway.send(SendMessageRequest { to: to.clone(), ..text(CONNECTLY, "hi") }).await;
+        assert_eq!(message.expect("accepted").to, to);
+        let call = gateway.connectly().calls().pop().expect("arrived").json().expect("JSON");
+        assert_eq!(call["recipient"], serde_json::json!({"id": id, "channelType": "whatsapp"}));
+
+        // A template send has the id with its prefix.
+        let template = TemplateMessage {
+            name: "order_update".to_owned(),
+            language: "en".to_owned(),
+            body: ["Ada", "A-77"].map(parameter).to_vec(),
+            ..TemplateMessage::default()
+        };
+        let template =
+            SendMessageRequest { content: Some(Content::Template(template)), ..text(CONNECTLY, "") };
+        gateway.send(SendMessageRequest { to: to.clone(), ..template }).await.expect("accepted");
+        let call = gateway.connectly().calls().pop().expect("arrived").json().expect("JSON");
+        assert_eq!(call["number"], to);
+    }
+}
+
+#[tokio::test]
+async fn campaign_and_recipient_name_reach_connectly_unchanged() {
+    let gateway = Start::quiet().with_replies().start().await;
+    let mut events = gateway.subscribe(SubscribeRequest::default()).await.expect("subscribed");
+    let longest = "☃".repeat(512);
+    let request = SendMessageRequest {
+        recipient_name: longest.clone(),
+        campaign_name: " Spring \"26\" ".to_owned(),
+        sender: Some("+15550100002".to_owned()),
+        ..text(CONNECTLY, "hi")
+    };
+    let message = gateway.send(request).await.expect("accepted");
+    let call = gateway.connectly().calls().pop().expect("arrived");
+    assert_eq!(
+        call.json(),
+        Some(serde_json::json!({
+            "sender": {"id": "+15550100002", "channelType": "whatsapp"},
+            "recipient": {"id": CUSTOMER, "channelType": "whatsapp", "name": longest},
+            "message": {"text": "hi"},
+            "campaignName": " Spring \"26\" ",
+            "callbackData": {"sb": format!("{}/1", message.message_id)},
+        }))
+    );
+    // The sandbox returns both in the events, as Connectly does.
+    loop {
+        let Some(Payload::MessageStatus(status)) = events.event().await.payload else { continue };
+        assert_eq!(status.campaign_name, " Spring \"26\" ");
+        assert_eq!(status.recipient.expect("present").name, longest);
+        break;
+    }
+}
+
+#[tokio::test]
+async fn too_long_names_are_rejected_together() {
+    let gateway = Start::quiet().start().await;
+    let long = || "x".repeat(513);
+    let request = SendMessageRequest {
+        recipient_name: long(),
+        campaign_name: long(),
+        checks: Some(SendChecks { session_window: 9, template: 9 }),
+        ..text(CONNECTLY, "")
+    };
+    let error = gateway.send(request).await.expect_err("all wrong");
+    assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    let expected =
+        ["recipient_name", "campaign_name", "checks.session_window", "checks.template", "text.body"];
+    assert_eq!(fields(&error), expected);
+    assert_eq!(gateway.connectly().calls().len(), 0);
+}
+
+#[tokio::test]
+async fn names_are_unsupported_where_the_provider_takes_none() {
+    let gateway = Start::quiet().start().await;
+    let named = |account| SendMessageRequest {
+        recipient_name: "Ada".to_owned(),
+        campaign_name: "spring".to_owned(),
+        ..text(account, "hi")
+    };
+    let template = TemplateMessage { name: "t".to_owned(), ..TemplateMessage::default() };
+    let template = SendMessageRequest { content: Some(Content::Template(template)), ..named(CONNECTLY) };
+    for (request, expected) in
+        [(named(CONNECTBY), &["recipient_name", "campaign_name"][..]), (template, &["recipient_name"])]
+    {
+        let error = gateway.send(request).await.expect_err("unsupported");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
+        assert_eq!(fields(&error), expected);
+        assert!(!error.message().contains("Ada"), "{error:?}");
+    }
+    assert_eq!(gateway.connectby().calls().len() + gateway.connectly().calls().len(), 0);
+}
+
+#[tokio::test]
+async fn capabilities_state_which_send_fields_are_supported() {
+    let gateway = Start::quiet().start().await;
+    let accounts =
+        gateway.accounts().list_accounts(switchboard::pb::v1::ListAccountsRequest::default()).await;
+    let able: Vec<_> = accounts
+        .expect("listed")
+        .into_inner()
+        .accounts
+        .into_iter()
+        .map(|account| {
+            let able = account.capabilities.expect("present");
+            let sends_locations = able.contents.iter().any(|content| content == "location");
+            let names = (able.accepts_campaign_name, able.accepts_recipient_name);
+            (account.account, names, able.accepts_template_components, sends_locations)
+        })
+        .collect();
+    assert_eq!(
+        able,
+        [
+            (CONNECTBY.to_owned(), (false, false), true, false),
+            (CONNECTLY.to_owned(), (true, true), false, true),
+        ]
+    );
 }
 
 #[tokio::test]

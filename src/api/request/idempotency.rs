@@ -203,6 +203,8 @@ mod tests {
             v1::SendMessageRequest { channel: v1::Channel::Sms.into(), ..text("+15550100001", "hi") },
             v1::SendMessageRequest { sender: Some("+15550100002".to_owned()), ..text("+15550100001", "hi") },
             v1::SendMessageRequest { callback_data: "1".to_owned(), ..text("+15550100001", "hi") },
+            v1::SendMessageRequest { campaign_name: "spring".to_owned(), ..text("+15550100001", "hi") },
+            v1::SendMessageRequest { recipient_name: "spring".to_owned(), ..text("+15550100001", "hi") },
         ] {
             assert_ne!(fingerprint_of(other), first);
         }

@@ -73,6 +73,9 @@ impl Client {
             chooses_sender: false,
             reaches_user_ids: false,
             partial_contact_updates: false,
+            accepts_campaign_name: false,
+            accepts_recipient_name: false,
+            accepts_template_components: true,
         }
     }
 
@@ -90,7 +93,7 @@ impl Client {
                 let template = template.expect("`needs_definition` is true for ConnectBy");
                 return self.send_template(to, filled, template).await;
             }
-            Content::Media(_) => {
+            Content::Media(_) | Content::Location(_) => {
                 unreachable!("`validate` rejects content that is not in `contents`")
             }
         };

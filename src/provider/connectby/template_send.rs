@@ -39,17 +39,29 @@ pub(in super::super) fn validate(filled: &Filled) -> Vec<ValidationIssue> {
     missing_language.into_iter().collect()
 }
 
-/// The body of "send template". `components` is omitted if there are no values.
+/// The body of "send template". `components` is omitted if there are neither values nor the client's own components.
 fn body(to: &PhoneNumber, filled: &Filled, template: &Definition) -> Vec<u8> {
     #[derive(Serialize)]
     struct Body<'a> {
         to_number: &'a str,
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        components: Vec<Json>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        components: Option<ComponentList<'a>>,
         template: &'a RawValue,
     }
-    let template = serde_json::from_str(&template.raw_json).expect("`raw_json` is valid JSON");
-    let body = Body { to_number: to.digits(), components: components(filled), template };
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum ComponentList<'a> {
+        /// Made from the typed fields.
+        Typed(Vec<Json>),
+        /// The client's JSON, byte for byte, without white space around it.
+        Raw(&'a RawValue),
+    }
+    let raw = |json| serde_json::from_str::<&RawValue>(json).expect("checked when it was parsed");
+    let components = match &filled.components_json {
+        Some(json) => Some(ComponentList::Raw(raw(json.as_str()))),
+        None => Some(components(filled)).filter(|typed| !typed.is_empty()).map(ComponentList::Typed),
+    };
+    let body = Body { to_number: to.digits(), components, template: raw(&template.raw_json) };
     serde_json::to_vec(&body).expect("plain data is always JSON")
 }
 

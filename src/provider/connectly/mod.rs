@@ -80,13 +80,16 @@ impl Client {
                 "WebhookRegistrationService.UpdateWebhookRegistration",
                 "WebhookRegistrationService.DeleteWebhookRegistration",
             ],
-            contents: &["text", "template", "media"],
+            contents: &["text", "template", "media", "location"],
             channels: &[Channel::WhatsApp, Channel::Sms],
             reports_statuses: self.scheme.is_some(),
             receives_messages: self.scheme.is_some(),
             chooses_sender: true,
             reaches_user_ids: true,
             partial_contact_updates: false,
+            accepts_campaign_name: true,
+            accepts_recipient_name: true,
+            accepts_template_components: false,
         }
     }
 
@@ -100,6 +103,7 @@ impl Client {
             Content::Text(text) => (&self.send_messages, wire::send_text(message, text, tag)),
             Content::Template(filled) => (&self.send_templates, template_send::body(message, filled, tag)),
             Content::Media(link) => (&self.send_messages, wire::send_media(message, link, tag)),
+            Content::Location(location) => (&self.send_messages, wire::send_location(message, location, tag)),
         };
         let reply = self.post_json(url, body).await?;
         self.accepted(&reply)

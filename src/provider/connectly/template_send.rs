@@ -20,6 +20,8 @@ struct TemplateMessage<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     language: &'a str,
     parameters: Vec<Parameter<'a>>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    campaign_name: &'a str,
     callback_data: CorrelationTag<'a>,
 }
 
@@ -39,6 +41,7 @@ pub(super) fn body(message: &Outgoing, filled: &Filled, tag: CorrelationTag<'_>)
         template_name: &filled.name,
         language: &filled.language,
         parameters: parameters(filled),
+        campaign_name: &message.campaign_name,
         callback_data: tag,
     };
     serde_json::to_vec(&body).expect("strings are always JSON")
@@ -102,6 +105,12 @@ pub(in super::super) fn validate(filled: &Filled, channel: Option<Channel>) -> V
     }
     if let Some(Header::Location(_)) = filled.header {
         unsupported("template.header.location".into(), "Connectly does not support a location in a header");
+    }
+    if filled.components_json.is_some() {
+        unsupported(
+            "template.components_json".into(),
+            "Connectly takes parameters by name: use `header`, `body` and `buttons`",
+        );
     }
     for (index, parameter) in filled.body.iter().enumerate() {
         let kind = match parameter.value {

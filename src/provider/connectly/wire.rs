@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::correlation::CorrelationTag;
 use crate::domain::message::Outgoing;
-use crate::domain::{Address, Channel, MediaLink};
+use crate::domain::{Address, Channel, Location, MediaLink};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -13,6 +13,8 @@ struct SessionMessage<'a> {
     sender: Option<Party<'a>>,
     recipient: Party<'a>,
     message: Message<'a>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    campaign_name: &'a str,
     callback_data: CorrelationTag<'a>,
 }
 
@@ -21,14 +23,18 @@ struct SessionMessage<'a> {
 struct Party<'a> {
     id: &'a str,
     channel_type: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Message<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     attachments: &'a [Attachment<'a>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<Coordinates<'a>>,
 }
 
 #[derive(Serialize)]
@@ -42,16 +48,33 @@ struct Attachment<'a> {
     filename: &'a str,
 }
 
+#[derive(Serialize)]
+struct Coordinates<'a> {
+    latitude: f64,
+    longitude: f64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    address: &'a str,
+}
+
 /// The body of `send/messages` with a text.
 pub(super) fn send_text(message: &Outgoing, text: &str, tag: CorrelationTag<'_>) -> Vec<u8> {
-    session_message(message, Message { text: Some(text), attachments: &[] }, tag)
+    session_message(message, Message { text: Some(text), ..Message::default() }, tag)
 }
 
 /// The body of `send/messages` with a file that Connectly downloads: one attachment, which carries the caption.
 pub(super) fn send_media(message: &Outgoing, link: &MediaLink, tag: CorrelationTag<'_>) -> Vec<u8> {
     let MediaLink { kind, url, caption, file_name } = link;
     let attachment = Attachment { kind: kind.as_str(), url, caption, filename: file_name };
-    session_message(message, Message { text: None, attachments: &[attachment] }, tag)
+    session_message(message, Message { attachments: &[attachment], ..Message::default() }, tag)
+}
+
+/// The body of `send/messages` with a location.
+pub(super) fn send_location(message: &Outgoing, location: &Location, tag: CorrelationTag<'_>) -> Vec<u8> {
+    let &Location { latitude, longitude, ref name, ref address } = location;
+    let location = Some(Coordinates { latitude, longitude, name, address });
+    session_message(message, Message { location, ..Message::default() }, tag)
 }
 
 /// The body of `send/messages`. A customer without a phone number is addressed by the user id without its prefix.
@@ -60,15 +83,16 @@ fn session_message(message: &Outgoing, content: Message<'_>, tag: CorrelationTag
         Channel::WhatsApp => "whatsapp",
         Channel::Sms => "sms",
     };
-    let party = |id| Party { id, channel_type };
+    let recipient = match &message.to {
+        Address::Phone(number) => number.as_str(),
+        Address::User(id) => id.as_str(),
+    };
     let body = SessionMessage {
-        sender: message.sender.as_ref().map(|number| party(number.as_str())),
-        recipient: party(match &message.to {
-            Address::Phone(number) => number.as_str(),
-            Address::User(id) => id.as_str(),
-        }),
+        sender: message.sender.as_ref().map(|number| Party { id: number.as_str(), channel_type, name: "" }),
+        recipient: Party { id: recipient, channel_type, name: &message.recipient_name },
         message: content,
+        campaign_name: &message.campaign_name,
         callback_data: tag,
     };
-    serde_json::to_vec(&body).expect("strings are always JSON")
+    serde_json::to_vec(&body).expect("strings and finite numbers are always JSON")
 }

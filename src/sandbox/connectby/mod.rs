@@ -256,6 +256,7 @@ impl GraphError {
             130429 => "Rate limit hit",
             131000 => "Something went wrong",
             131008 => "Required parameter is missing",
+            131009 => "Parameter value is not valid",
             131047 => "Re-engagement message",
             131056 => "(Business Account, Consumer Account) pair rate limit hit",
             132000 => "Number of parameters does not match the expected number of params",

@@ -86,5 +86,55 @@ pub(super) fn templates() -> Vec<Value> {
                  "example": {"body_text": [["Asha", "A-77"]]}},
             ],
         }),
+        json!({
+            "id": "1200000000000009", "name": "book_visit", "language": "en",
+            "parameter_format": "POSITIONAL", "status": "APPROVED", "category": "UTILITY",
+            "components": [
+                {"type": "BODY", "text": "Book your visit, {{1}}.", "example": {"body_text": [["Asha"]]}},
+                {"type": "BUTTONS", "buttons": [
+                    {"type": "QUICK_REPLY", "text": "Later"},
+                    {"type": "FLOW", "text": "Book", "flow_id": 1_400_000_000_000_001_u64,
+                     "flow_action": "NAVIGATE", "navigate_screen": "DATE"},
+                ]},
+            ],
+        }),
+        json!({
+            "id": "1200000000000010", "name": "new_arrivals", "language": "en",
+            "parameter_format": "POSITIONAL", "status": "APPROVED", "category": "MARKETING",
+            "components": [
+                {"type": "BODY", "text": "See what is new."},
+                {"type": "CAROUSEL", "cards": [
+                    {"components": [{"type": "HEADER", "format": "IMAGE"}, {"type": "BODY", "text": "Shoes"}]},
+                    {"components": [{"type": "HEADER", "format": "IMAGE"}, {"type": "BODY", "text": "Hats"}]},
+                ]},
+            ],
+        }),
+        json!({
+            "id": "1200000000000011", "name": "flash_sale", "language": "en",
+            "parameter_format": "POSITIONAL", "status": "APPROVED", "category": "MARKETING",
+            "components": [
+                {"type": "LIMITED_TIME_OFFER",
+                 "limited_time_offer": {"text": "Ends soon", "has_expiration": true}},
+                {"type": "BODY", "text": "Use the code."},
+                {"type": "BUTTONS", "buttons": [{"type": "COPY_CODE", "text": "Copy offer code",
+                                                 "example": ["FLASH"]}]},
+            ],
+        }),
+        json!({
+            "id": "1200000000000012", "name": "shop_here", "language": "en",
+            "parameter_format": "POSITIONAL", "status": "APPROVED", "category": "MARKETING",
+            "components": [
+                {"type": "BODY", "text": "Shop in this chat."},
+                {"type": "BUTTONS", "buttons": [{"type": "CATALOG", "text": "View catalog"}]},
+            ],
+        }),
+        json!({
+            "id": "1200000000000013", "name": "our_picks", "language": "en",
+            "parameter_format": "POSITIONAL", "status": "APPROVED", "category": "MARKETING",
+            "components": [
+                {"type": "BODY", "text": "Our picks for you."},
+                {"type": "BUTTONS", "buttons": [{"type": "MPM", "text": "View items"}]},
+            ],
+        }),
     ]
 }

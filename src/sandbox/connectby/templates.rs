@@ -93,7 +93,7 @@ fn position(cursor: &str) -> Option<usize> {
 }
 
 fn check_components(template: &Value, components: &[Value]) -> Result<(), SendError> {
-    let known = ["header", "body", "button"];
+    let known = ["header", "body", "button", "carousel", "limited_time_offer"];
     let is = |component: &Value, kind: &str| {
         component["type"].as_str().is_some_and(|given| given.eq_ignore_ascii_case(kind))
     };
@@ -114,6 +114,8 @@ fn check_components(template: &Value, components: &[Value]) -> Result<(), SendEr
         None => return Err(graph_error(132000, "header: the template has none")),
     }
     check_text("body", defined("BODY").unwrap_or(&Value::Null), parameters(given("body")), named)?;
+    check_cards(defined("CAROUSEL"), given("carousel"))?;
+    check_offer(defined("LIMITED_TIME_OFFER"), given("limited_time_offer"))?;
 
     let buttons = defined("BUTTONS").map(|definition| elements(&definition["buttons"])).unwrap_or_default();
     let given: Vec<&Value> = components.iter().filter(|component| is(component, "button")).collect();
@@ -161,8 +163,40 @@ fn check_medium(definition: &Value, given: &[Value]) -> Result<(), SendError> {
     }
 }
 
+/// A carousel takes one item for each card of the template, in any order.
+fn check_cards(definition: Option<&Value>, given: Option<&Value>) -> Result<(), SendError> {
+    let (definition, given) = match (definition, given) {
+        (None, None) => return Ok(()),
+        (Some(definition), Some(given)) => (definition, given),
+        (Some(_), None) => return Err(graph_error(131009, "carousel: the template needs its cards")),
+        (None, Some(_)) => return Err(graph_error(132000, "carousel: the template has none")),
+    };
+    let (defined, given) = (elements(&definition["cards"]), elements(&given["cards"]));
+    let filled = |index: usize| given.iter().any(|card| card["card_index"] == index);
+    if given.len() == defined.len() && (0..defined.len()).all(filled) {
+        Ok(())
+    } else {
+        Err(graph_error(131009, format!("carousel: the template has {} cards", defined.len())))
+    }
+}
+
+fn check_offer(definition: Option<&Value>, given: Option<&Value>) -> Result<(), SendError> {
+    let given = match (definition, given) {
+        (None, None) => return Ok(()),
+        (Some(_), Some(given)) => given,
+        (Some(_), None) => {
+            return Err(graph_error(131009, "limited_time_offer: the template needs its expiration"));
+        }
+        (None, Some(_)) => return Err(graph_error(132000, "limited_time_offer: the template has none")),
+    };
+    match parameters(Some(given)) {
+        [parameter] if parameter["limited_time_offer"]["expiration_time_ms"].is_u64() => Ok(()),
+        _ => Err(graph_error(131009, "limited_time_offer: expected one expiration_time_ms")),
+    }
+}
+
 fn check_buttons(buttons: &[Value], given: &[&Value]) -> Result<(), SendError> {
-    // Meta accepts the index as a string and as a number.
+    // Meta takes the index as a text and as a number.
     let index = |component: &Value| match &component["index"] {
         Value::String(text) => text.parse::<usize>().ok(),
         other => other.as_u64().and_then(|index| usize::try_from(index).ok()),
@@ -172,20 +206,29 @@ fn check_buttons(buttons: &[Value], given: &[&Value]) -> Result<(), SendError> {
     }
     for (at, button) in buttons.iter().enumerate() {
         let variable = button["url"].as_str().is_some_and(|url| !variables(url).is_empty());
-        let (sub_type, key, needed) = match button["type"].as_str() {
-            Some("URL") => ("url", "text", variable),
-            Some("COPY_CODE") => ("copy_code", "coupon_code", true),
-            _ => ("quick_reply", "payload", false),
+        // `missing` is the code of the error for a button without a component, if it needs one.
+        let (sub_type, key, missing) = match button["type"].as_str() {
+            Some("URL") => ("url", "text", variable.then_some(131008)),
+            Some("COPY_CODE") => ("copy_code", "coupon_code", Some(131008)),
+            Some("FLOW") => ("flow", "action", Some(131009)),
+            Some("MPM") => ("mpm", "action", Some(131009)),
+            Some("CATALOG") => ("catalog", "action", None),
+            _ => ("quick_reply", "payload", None),
         };
-        match given.iter().find(|component| index(component) == Some(at)) {
-            None if needed => {
+        let fits = |component: &Value, parameter: &Value| {
+            let value = &parameter[key];
+            let typed = if key == "action" { value.is_object() } else { value.is_string() };
+            typed && component["sub_type"].as_str().is_some_and(|given| given.eq_ignore_ascii_case(sub_type))
+        };
+        match (given.iter().find(|component| index(component) == Some(at)), missing) {
+            (None, Some(code)) => {
                 let details =
                     format!("buttons: Button at index {at} of type {sub_type} requires a parameter");
-                return Err(graph_error(131008, details));
+                return Err(graph_error(code, details));
             }
-            None => {}
-            Some(component) => match parameters(Some(component)) {
-                [parameter] if component["sub_type"] == sub_type && parameter[key].is_string() => {}
+            (None, None) => {}
+            (Some(component), _) => match parameters(Some(component)) {
+                [parameter] if fits(component, parameter) => {}
                 _ => {
                     return Err(graph_error(
                         132012,

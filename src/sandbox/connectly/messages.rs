@@ -45,16 +45,18 @@ pub(super) fn session(state: &State, request: &Request) -> Result<Accepted, Repl
     };
     let message = &body["message"];
     let summary = check_content(message, channel)?;
+    let name = optional_text(&recipient["name"], "recipient.name")?;
+    let campaign_name = optional_text(&body["campaignName"], "campaignName")?;
     let callback_data = callback_data(&body)?;
     if state.options.enforce_window && channel == "whatsapp" {
         check_window(state, &address)?;
     }
     Ok(Accepted {
         id: Ulid::generate().to_string(),
-        customer: Customer::new(&address, recipient["name"].as_str()),
+        customer: Customer::new(&address, name.as_deref()),
         channel,
         callback_data,
-        campaign_name: body["campaignName"].as_str().map(str::to_owned),
+        campaign_name,
         summary,
         echo: json!({
             "text": message["text"].as_str().unwrap_or_default(),
@@ -76,7 +78,7 @@ pub(super) fn templated(state: &State, request: &Request) -> Result<Accepted, Re
         customer: Customer::new(&address, None),
         channel: "whatsapp",
         callback_data: callback_data(&body)?,
-        campaign_name: body["campaignName"].as_str().map(str::to_owned),
+        campaign_name: optional_text(&body["campaignName"], "campaignName")?,
         summary: name.to_owned(),
         echo: json!({"text": name, "attachments": [], "location": null}),
     })
@@ -86,6 +88,15 @@ fn object(request: &Request) -> Result<Value, Reply> {
     match serde_json::from_slice::<Value>(&request.body) {
         Ok(value) if value.is_object() => Ok(value),
         _ => Err(error::malformed("The body is not a JSON object")),
+    }
+}
+
+/// A text that may be absent or null.
+fn optional_text(given: &Value, field: &str) -> Result<Option<String>, Reply> {
+    match given {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text.clone())),
+        _ => Err(error::malformed(&format!("{field} must be a string"))),
     }
 }
 
@@ -139,8 +150,10 @@ fn check_content(message: &Value, channel: &str) -> Result<String, Reply> {
             return Err(error::invalid("ERROR_CODE_MESSAGE_ATTACHMENTS_NUMBER_INVALID", message));
         }
     }
-    let others = ["location", "singleProductMessage"];
-    if text.is_empty() && !others.iter().any(|kind| message[kind].is_object()) {
+    if !message["location"].is_null() {
+        return check_location(&message["location"], channel);
+    }
+    if text.is_empty() && !message["singleProductMessage"].is_object() {
         return Err(error::invalid("ERROR_CODE_MESSAGE_TEXT_EMPTY", "Message text is empty"));
     }
     Ok(if text.is_empty() { "that".to_owned() } else { text.to_owned() })
@@ -157,6 +170,21 @@ fn check_attachment(attachment: &Value) -> Result<String, Reply> {
         return Err(error::invalid("ERROR_CODE_MESSAGE_ATTACHMENT_INVALID", "The attachment is invalid"));
     }
     Ok(format!("the {kind}"))
+}
+
+fn check_location(location: &Value, channel: &str) -> Result<String, Reply> {
+    if channel != "whatsapp" {
+        return Err(error::malformed("An SMS has no location"));
+    }
+    for (field, max) in [("latitude", 90.0), ("longitude", 180.0)] {
+        if !location[field].as_f64().is_some_and(|degrees| (-max..=max).contains(&degrees)) {
+            let message = format!("location.{field} must be a number from -{max} to {max}");
+            return Err(error::malformed(&message));
+        }
+    }
+    optional_text(&location["name"], "location.name")?;
+    optional_text(&location["address"], "location.address")?;
+    Ok("the location".to_owned())
 }
 
 fn callback_data(body: &Value) -> Result<Option<Value>, Reply> {

@@ -221,6 +221,18 @@ async fn template_message_is_checked_like_meta_does() {
         let coupon = json!({"type": "coupon_code", "coupon_code": "TEN"});
         let image = json!({"type": "image", "image": {"link": "https://files.example.org/a.png"}});
         let shop = json!({"type": "button", "sub_type": "url", "index": 1, "parameters": [code]});
+        let action = json!({"type": "action", "action": {"flow_token": "T"}});
+        let flow = |index: &str| {
+            json!({"type": "button", "sub_type": "flow", "index": index, "parameters": [action]})
+        };
+        let visit_body = json!({"type": "body", "parameters": text(&["Asha"])});
+        let cards = |indexes: &[u32]| {
+            let cards: Value = indexes.iter().map(|index| json!({"card_index": index})).collect();
+            json!([{"type": "carousel", "cards": cards}])
+        };
+        let expires = json!({"type": "limited_time_offer", "parameters": [
+            {"type": "limited_time_offer", "limited_time_offer": {"expiration_time_ms": 1_800_000_000_000_u64}}
+        ]});
         let sale = |header: &Value| {
             let body = json!({"type": "body", "parameters": text(&["A"])});
             json!([{"type": "header", "parameters": [header]}, body, shop])
@@ -239,7 +251,20 @@ async fn template_message_is_checked_like_meta_does() {
                 json!([{"type": "body", "parameters": text(&["1"])}, button("url", code.clone())]),
                 None,
             ),
-            ("welcome_coupon", "en", json!([button("copy_code", coupon)]), None),
+            ("welcome_coupon", "en", json!([button("copy_code", coupon.clone())]), None),
+            ("book_visit", "en", json!([visit_body, flow("1")]), None),
+            ("book_visit", "en", json!([visit_body]), Some(131009)),
+            ("book_visit", "en", json!([visit_body, flow("0")]), Some(132012)),
+            ("new_arrivals", "en", cards(&[1, 0]), None),
+            ("new_arrivals", "en", cards(&[0]), Some(131009)),
+            ("new_arrivals", "en", Value::Null, Some(131009)),
+            ("shop_here", "en", cards(&[0]), Some(132000)),
+            ("flash_sale", "en", json!([expires, button("copy_code", coupon.clone())]), None),
+            ("flash_sale", "en", json!([button("copy_code", coupon)]), Some(131009)),
+            ("shop_here", "en", Value::Null, None),
+            ("shop_here", "en", json!([button("CATALOG", action.clone())]), None),
+            ("our_picks", "en", json!([button("mpm", action)]), None),
+            ("our_picks", "en", Value::Null, Some(131009)),
             (
                 "appointment",
                 "en",

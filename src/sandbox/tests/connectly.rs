@@ -38,13 +38,31 @@ async fn message_is_accepted_or_refused_with_documented_code() {
         let attached = |attachments: Value| json!({"attachments": attachments});
         let pdf = json!({"type": "document", "url": "https://files.example.org/a.pdf", "filename": "a.pdf"});
         let place = json!({"location": {"latitude": 1, "longitude": 2}});
+        let beyond = json!({"location": {"latitude": 90.1, "longitude": 2}});
+        let unnamed = json!({"location": {"latitude": 1, "longitude": 2, "name": 3}});
+        let with = |mut body: Value, pointer: &str, field: &str, value: Value| {
+            body.pointer_mut(pointer).unwrap()[field] = value;
+            body
+        };
+        let hello = message("+15550100001", "whatsapp", &text);
+        let malformed = Some("ERROR_CODE_UNSPECIFIED");
         let stranger = json!({"id": "+15550109999"});
         let cases = [
             (message("+15550100001", "whatsapp", &text), None),
             (message("+1(555) 010-0001", "sms", &text), None),
             (message("US.13491208655302741918", "whatsapp", &text), None),
             (message("+15550100001", "whatsapp", &attached(json!([pdf]))), None),
+            (message("US.ENT.11815799212886844830", "whatsapp", &text), None),
+            (message("US.ENT.", "whatsapp", &text), Some("ERROR_CODE_PHONE_NUMBER_BAD_FORMAT")),
             (message("+15550100001", "whatsapp", &place), None),
+            (message("+15550100001", "sms", &place), malformed),
+            (message("+15550100001", "whatsapp", &beyond), malformed),
+            (message("+15550100001", "whatsapp", &json!({"location": {"latitude": 1}})), malformed),
+            (message("+15550100001", "whatsapp", &unnamed), malformed),
+            (with(hello.clone(), "/recipient", "name", json!("Ada")), None),
+            (with(hello.clone(), "/recipient", "name", json!(1)), malformed),
+            (with(hello.clone(), "", "campaignName", json!("spring")), None),
+            (with(hello, "", "campaignName", json!(["spring"])), malformed),
             (message("15550100001", "whatsapp", &text), Some("ERROR_CODE_PHONE_NUMBER_BAD_FORMAT")),
             (message("+15550100002", "whatsapp", &text), Some("ERROR_CODE_MESSAGE_SELF_INVALID")),
             (message("+15550100001", "whatsapp", &json!({})), Some("ERROR_CODE_MESSAGE_TEXT_EMPTY")),

@@ -8,7 +8,7 @@ use switchboard::sandbox::Endpoint;
 use tonic::{Code, Request};
 
 use super::*;
-use crate::support::gateway::{CONNECTBY, CONNECTLY, Start, details, fields, reason};
+use crate::support::gateway::{CONNECTBY, CONNECTLY, Start, details, fields, metadata, reason};
 
 /// The fake provider of an account.
 fn endpoint<'a>(gateway: &'a Gateway, account: &str) -> &'a Endpoint {
@@ -117,9 +117,9 @@ async fn template_the_check_cannot_judge_is_sent() {
         ..template("offer", "en", &["a"])
     };
     for (account, status, body, part) in [
-        (CONNECTBY, "ARCHIVED", "{{1}}", json!({"type": "LIMITED_TIME_OFFER"})),
+        (CONNECTBY, "ARCHIVED", "{{1}}", json!({"type": "SOMETHING_NEW"})),
         (CONNECTLY, "ARCHIVED", "{{1}}", json!({"type": "LIMITED_TIME_OFFER"})),
-        (CONNECTBY, "APPROVED", "{{1}} {{3}}", json!({"type": "CAROUSEL", "cards": []})),
+        (CONNECTBY, "APPROVED", "{{1}} {{3}}", json!({"type": "SOMETHING_NEW"})),
         (CONNECTLY, "APPROVED", "{{1", json!({"type": "CAROUSEL", "cards": []})),
     ] {
         set_template_list(&gateway, account, listed(account, status, body, &[part])).await;
@@ -341,4 +341,50 @@ async fn list_is_read_only_up_to_the_needed_page() {
     assert_eq!(list_reads_and_sends(&gateway, CONNECTBY).0, 3);
     gateway.send(send(CONNECTBY, template("welcome_coupon", "en", &[]))).await.expect_err("no coupon");
     assert_eq!(list_reads_and_sends(&gateway, CONNECTBY).0, 5, "a rejection needs a reload of two pages");
+}
+
+#[tokio::test]
+async fn missing_component_fails_before_the_send() {
+    let gateway = Start::quiet().start().await;
+    let raw = |name: &str, json: &str| TemplateMessage {
+        components_json: json.to_owned(),
+        ..template(name, "en", &[])
+    };
+    let other_index = r#"[{"type":"button","sub_type":"flow","index":"0"}]"#;
+    let typed =
+        TemplateMessage { buttons: vec![url_suffix(1, "secret")], ..template("book_visit", "en", &["Ada"]) };
+    for (request, expected) in [
+        (template("book_visit", "en", &["Ada"]), &["template.components_json"][..]),
+        (raw("book_visit", other_index), &["template.components_json"]),
+        (typed, &["template.buttons[0].url_suffix", "template.components_json"]),
+        (raw("new_arrivals", "[]"), &["template.components_json"]),
+        (raw("flash_sale", "[]"), &["template.components_json"]),
+        (template("our_picks", "en", &[]), &["template.components_json"]),
+    ] {
+        let name = request.name.clone();
+        let error = gateway.send(send(CONNECTBY, request)).await.expect_err("incomplete");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+        assert_eq!(fields(&error), expected, "{name}");
+        let violations = details(&error).bad_request().expect("violations").field_violations.clone();
+        assert!(violations.iter().all(|violation| violation.reason == "MISMATCH"), "{violations:?}");
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+    }
+    assert_eq!(list_reads_and_sends(&gateway, CONNECTBY).1, 0);
+
+    // Without the check, the provider refuses it.
+    let error = gateway.send(unchecked(CONNECTBY, raw("new_arrivals", "[]"))).await.expect_err("refused");
+    assert_eq!(metadata(&error, "provider_code"), "131009");
+    assert_eq!(list_reads_and_sends(&gateway, CONNECTBY).1, 1);
+}
+
+#[tokio::test]
+async fn connectly_needs_no_component() {
+    let gateway = Start::quiet().start().await;
+    let parts = [
+        json!({"type": "CAROUSEL", "cards": []}),
+        json!({"type": "BUTTONS", "buttons": [{"type": "FLOW", "text": "Book"}]}),
+    ];
+    set_template_list(&gateway, CONNECTLY, listed(CONNECTLY, "APPROVED", "Hello", &parts)).await;
+    gateway.send(send(CONNECTLY, template("offer", "en", &[]))).await.expect("accepted");
+    assert_eq!(list_reads_and_sends(&gateway, CONNECTLY), (1, 1));
 }

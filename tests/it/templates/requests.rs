@@ -103,6 +103,10 @@ async fn invalid_template_reports_all_violations() {
         (place(f64::NAN, f64::NAN), vec!["location.latitude", "location.longitude"]),
         (place(90.1, -180.1), vec!["location.latitude", "location.longitude"]),
         (place(f64::INFINITY, 0.0), vec!["location.latitude"]),
+        (
+            template_header::Header::Location(Location { name: "x".repeat(1_025), ..Location::default() }),
+            vec!["location.name"],
+        ),
         (document(""), vec!["document.url"]),
         (document("https://"), vec!["document.url"]),
         (document("https:a.example"), vec!["document.url"]),
@@ -162,4 +166,38 @@ async fn largest_number_of_violations_fits_the_response_headers() {
     let headers = error.clone().into_http::<()>().headers().clone();
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
     assert!(bytes < 8 << 10, "{bytes}");
+}
+
+#[tokio::test]
+async fn invalid_components_json_is_rejected_by_kind() {
+    let gateway = Start::quiet().start().await;
+    let raw = |json: &str| TemplateMessage { components_json: json.to_owned(), ..template("t", "en", &[]) };
+    let too_long = format!("[{}]", " ".repeat(65_535));
+    let typed = |json: &str| TemplateMessage {
+        components_json: json.to_owned(),
+        header: header(template_header::Header::Text(text("x"))),
+        ..template("t", "en", &["x"])
+    };
+    for (request, expected) in [
+        (raw("{}"), &["MALFORMED"][..]),
+        (raw("[secret"), &["MALFORMED"]),
+        (raw(&too_long), &["OUT_OF_RANGE"]),
+        (typed("[]"), &["MISMATCH"]),
+        (typed("secret"), &["MISMATCH", "MALFORMED"]),
+        (TemplateMessage { buttons: vec![url_suffix(0, "x")], ..raw("[]") }, &["MISMATCH"]),
+    ] {
+        let error = gateway.send(send(CONNECTBY, request)).await.expect_err("invalid");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+        let violations = details(&error).bad_request().expect("violations").field_violations.clone();
+        let reasons: Vec<_> = violations.iter().map(|violation| violation.reason.as_str()).collect();
+        assert_eq!(reasons, expected, "{violations:?}");
+        assert!(fields(&error).iter().all(|field| field == "template.components_json"), "{violations:?}");
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+    }
+    for (json, code) in [("[]", Code::Unimplemented), ("secret", Code::InvalidArgument)] {
+        let error = gateway.send(send(CONNECTLY, raw(json))).await.expect_err("unsupported");
+        assert_eq!(error.code(), code);
+        assert!(fields(&error).iter().all(|field| field == "template.components_json"), "{error:?}");
+    }
+    assert!(gateway.connectby().calls().is_empty() && gateway.connectly().calls().is_empty());
 }

@@ -242,3 +242,41 @@ async fn parameters_reach_connectly_by_name_or_position() {
                "parameters": [{"name": "var1", "value": "Ada"}]})
     );
 }
+
+#[tokio::test]
+async fn components_json_reaches_connectby_byte_for_byte() {
+    let gateway = Start::quiet().start().await;
+    let flow = r#"[ {"type":"BODY","parameters":[{"type":"text","text":"\u00e1da"}]},
+        {"x": 1.50, "type": "button", "sub_type": "flow", "index": 1, "parameters": [{"type": "action", "action": {"flow_token": "T"}}]} ]"#;
+    let cards = r#"[{"type":"carousel","cards":[{"card_index":0,"components":[]},{"card_index":1}]}]"#;
+    let offer = r#"[{"type":"limited_time_offer","parameters":[{"type":"limited_time_offer","limited_time_offer":{"expiration_time_ms":1800000000000}}]},{"type":"button","sub_type":"copy_code","index":"0","parameters":[{"type":"coupon_code","coupon_code":"FLASH"}]}]"#;
+    let products = r#"[{"type":"button","sub_type":"mpm","index":"0","parameters":[{"type":"action","action":{"sections":[]}}]}]"#;
+    for (name, json) in [
+        ("book_visit", flow),
+        ("new_arrivals", cards),
+        ("flash_sale", offer),
+        ("our_picks", products),
+        ("shop_here", "[]"),
+    ] {
+        let request = TemplateMessage { components_json: json.to_owned(), ..template(name, "en", &[]) };
+        gateway.send(send(CONNECTBY, request)).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        let call = sent(&gateway);
+        let body = std::str::from_utf8(&call.body).expect("text");
+        assert!(body.contains(&format!(r#""components":{json},"template":"#)), "{body}");
+    }
+    // A catalog button needs no component.
+    gateway.send(send(CONNECTBY, template("shop_here", "en", &[]))).await.expect("accepted");
+    assert_eq!(sent(&gateway).json().expect("JSON").get("components"), None);
+}
+
+#[tokio::test]
+async fn campaign_reaches_connectly_with_a_template() {
+    let gateway = Start::quiet().start().await;
+    let request = SendMessageRequest {
+        campaign_name: "spring".to_owned(),
+        ..send(CONNECTLY, template("order_update", "en", &["Ada", "A-77"]))
+    };
+    gateway.send(request).await.expect("accepted");
+    let call = gateway.connectly().calls().pop().expect("arrived").json().expect("JSON");
+    assert_eq!((&call["campaignName"], &call["templateName"]), (&json!("spring"), &json!("order_update")));
+}

@@ -1,5 +1,6 @@
 //! Parses requests into `domain`. Each violation is recorded with its field's path, and parsing continues.
 
+mod location;
 mod media;
 pub(in crate::api) mod template;
 
@@ -94,6 +95,8 @@ pub(in crate::api) fn send_message(
     let channel = channel("channel", request.channel, &mut violations);
     let sender =
         request.sender.as_deref().map(|sender| required::<PhoneNumber>("sender", sender, &mut violations));
+    let recipient_name = name("recipient_name", &request.recipient_name, &mut violations);
+    let campaign_name = name("campaign_name", &request.campaign_name, &mut violations);
     let key = idempotency::read("", &request.request_id, request.resend_after_attempt, &mut violations);
     let checks = checks("checks", request.checks, &mut violations);
     let fingerprint = match (&key, &to, channel, &sender) {
@@ -112,6 +115,8 @@ pub(in crate::api) fn send_message(
             to: to.as_ref(),
             channel,
             sender: sender.as_ref().and_then(Option::as_ref),
+            recipient_name: &recipient_name,
+            campaign_name: &campaign_name,
             content_field,
             content: content.as_ref(),
         };
@@ -121,7 +126,8 @@ pub(in crate::api) fn send_message(
     let (Some(account), Some(to), Some(channel), Some(content)) = (account, to, channel, content) else {
         unreachable!("{CHECKED}")
     };
-    let message = Outgoing { to, channel, sender: sender.flatten(), content, callback_data };
+    let sender = sender.flatten();
+    let message = Outgoing { to, channel, sender, recipient_name, campaign_name, content, callback_data };
     let request = key.zip(fingerprint).map(|(key, fingerprint)| key.request(fingerprint));
     let options = SendOptions { request, deadline, ..checks };
     Ok(ParsedSend { account: Arc::clone(account), message, options })
@@ -189,6 +195,15 @@ pub(in crate::api) fn limit_items<'a, T>(
         return &[];
     }
     items
+}
+
+/// The maximum length of a recipient's name and of a campaign's name, in characters.
+const MAX_NAME_CHARACTERS: usize = 512;
+
+/// Parses a name that is sent to the provider unchanged. Empty means none.
+fn name(field: &str, name: &str, violations: &mut Violations) -> String {
+    check_length(field, name, MAX_NAME_CHARACTERS, violations);
+    name.to_owned()
 }
 
 /// The maximum length of a URL, in characters.
@@ -268,15 +283,14 @@ fn content(
             Some(Content::Template(template::read(template, violations)))
         }
         Some(v1::send_message_request::Content::Media(link)) => media::link(link, violations),
-        Some(v1::send_message_request::Content::Location(_)) => {
-            violations.add("location", ViolationReason::Unsupported, "cannot be sent yet");
-            None
+        Some(v1::send_message_request::Content::Location(location)) => {
+            Some(Content::Location(location::read("location", location, violations)))
         }
         None => {
             violations.add(
                 "content",
                 ViolationReason::Required,
-                "must be given: `text`, `template` or `media`",
+                "must be given: `text`, `template`, `media` or `location`",
             );
             None
         }

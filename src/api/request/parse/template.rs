@@ -1,8 +1,10 @@
 //! The content `template` of a send.
 
 use crate::api::request::violations::{ViolationReason, Violations};
-use crate::domain::Location;
-use crate::domain::template::{Button, ButtonValue, Filled, Header, HeaderMedia, Parameter, Value};
+use crate::domain::template::{
+    Button, ButtonValue, ComponentsJson, ComponentsJsonMalformed, Filled, Header, HeaderMedia, Parameter,
+    Value,
+};
 use crate::pb::v1;
 use crate::pb::v1::{parameter, template_button, template_header};
 
@@ -22,7 +24,8 @@ const BUTTONS: usize = 10;
 /// An empty value replaces an invalid one. So the account's own checks can run on the same indexes, and the response
 /// lists all violations. A request with violations is never sent.
 pub(super) fn read(template: v1::TemplateMessage, violations: &mut Violations) -> Filled {
-    let v1::TemplateMessage { name, language, header, body, buttons, components_json: _ } = template;
+    let v1::TemplateMessage { name, language, header, body, buttons, components_json } = template;
+    let typed = header.is_some() || !body.is_empty() || !buttons.is_empty();
     self::name("template.name", &name, violations);
     super::check_length("template.language", &language, MAX_LANGUAGE_CHARACTERS, violations);
     if body.len() > BODY_PARAMETERS {
@@ -42,6 +45,7 @@ pub(super) fn read(template: v1::TemplateMessage, violations: &mut Violations) -
         header: header.and_then(|header| self::header(header, violations)),
         body: self::body(body, violations),
         buttons: self::buttons(buttons, violations),
+        components_json: self::components_json(&components_json, typed, violations),
     }
 }
 
@@ -56,6 +60,26 @@ pub(in crate::api) fn name(field: &str, name: &str, violations: &mut Violations)
             format!("must be at most {NAME_CHARACTERS} characters"),
         );
     }
+}
+
+/// Parses the components as JSON, if there are any. `typed` is whether the request also has typed parameters.
+fn components_json(json: &str, typed: bool, violations: &mut Violations) -> Option<ComponentsJson> {
+    const FIELD: &str = "template.components_json";
+    if json.is_empty() {
+        return None;
+    }
+    if typed {
+        let problem = "must be empty with `header`, `body` or `buttons`: it replaces them";
+        violations.add(FIELD, ViolationReason::Mismatch, problem);
+    }
+    let components = json.parse().map_err(|error: ComponentsJsonMalformed| {
+        let reason = match error {
+            ComponentsJsonMalformed::TooLong => ViolationReason::OutOfRange,
+            ComponentsJsonMalformed::NotAnArray => ViolationReason::Malformed,
+        };
+        violations.add(FIELD, reason, error.to_string());
+    });
+    Some(components.unwrap_or_else(|()| ComponentsJson::empty()))
 }
 
 fn header(header: v1::TemplateHeader, violations: &mut Violations) -> Option<Header> {
@@ -86,8 +110,8 @@ fn header(header: v1::TemplateHeader, violations: &mut Violations) -> Option<Hea
             }
             Some(Header::Document(document))
         }
-        Some(template_header::Header::Location(location)) => {
-            Some(Header::Location(self::location(&at("location"), location, violations)))
+        Some(template_header::Header::Location(place)) => {
+            Some(Header::Location(super::location::read(&at("location"), place, violations)))
         }
         None => {
             let problem = "must be given: `text`, `image`, `video`, `document` or `location`";
@@ -113,20 +137,6 @@ fn media(field: &str, media: v1::HeaderMedia, violations: &mut Violations) -> He
         source.unwrap_or_else(|| v1::header_media::Source::Url(String::new()));
     super::public_url(&format!("{field}.url"), url.clone(), violations);
     HeaderMedia { url, file_name }
-}
-
-fn location(field: &str, location: v1::Location, violations: &mut Violations) -> Location {
-    let v1::Location { latitude, longitude, name, address } = location;
-    for (part, degrees, max) in [("latitude", latitude, 90.0), ("longitude", longitude, 180.0)] {
-        // No range contains NaN.
-        if !(-max..=max).contains(&degrees) {
-            let problem = format!("must be from -{max} to {max} degrees");
-            violations.add(format!("{field}.{part}"), ViolationReason::OutOfRange, problem);
-        }
-    }
-    super::check_length(&format!("{field}.name"), &name, MAX_VALUE_CHARACTERS, violations);
-    super::check_length(&format!("{field}.address"), &address, MAX_VALUE_CHARACTERS, violations);
-    Location { latitude, longitude, name, address }
 }
 
 fn body(parameters: Vec<v1::Parameter>, violations: &mut Violations) -> Vec<Parameter> {

@@ -130,6 +130,9 @@ pub(in crate::api) fn account(account: &Account) -> v1::Account {
         chooses_sender,
         reaches_user_ids,
         partial_contact_updates,
+        accepts_campaign_name,
+        accepts_recipient_name,
+        accepts_template_components,
         rpcs,
     } = account.capabilities();
     let Limits { text_characters, upload, calls_per_second } = account.limits();
@@ -146,9 +149,9 @@ pub(in crate::api) fn account(account: &Account) -> v1::Account {
             chooses_sender,
             reaches_user_ids,
             partial_contact_updates,
-            accepts_campaign_name: false,
-            accepts_recipient_name: false,
-            accepts_template_components: false,
+            accepts_campaign_name,
+            accepts_recipient_name,
+            accepts_template_components,
         }),
         limits: Some(v1::Limits {
             text_characters,

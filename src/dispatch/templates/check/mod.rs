@@ -23,9 +23,13 @@ pub(super) fn mismatches(
     let check = Check { provider, template, filled };
     let mut found = Vec::new();
     check.approval(&mut found);
-    found.extend(check.header());
-    check.body(&mut found);
-    check.buttons(&mut found);
+    // The content of components as JSON is not checked: the provider knows their format.
+    if filled.components_json.is_none() {
+        found.extend(check.header());
+        check.body(&mut found);
+        check.buttons(&mut found);
+    }
+    check.needed_components(&mut found);
     found
 }
 
@@ -236,6 +240,39 @@ impl Check<'_> {
         }
     }
 
+    /// Checks that the send has every component that the template needs and that has no typed field.
+    ///
+    /// Without it, Meta refuses the send with error 131009. How Connectly takes such components is not documented, so
+    /// at Connectly none is needed. A catalog button needs none: Meta chooses a product itself.
+    fn needed_components(&self, found: &mut Vec<TemplateMismatch>) {
+        if self.provider == Provider::Connectly {
+            return;
+        }
+        let given = self.filled.components_json.as_ref();
+        let mut need = |is_given: bool, component: &str| {
+            if !is_given {
+                let problem = format!("must have a {component} component: the template needs one");
+                found.push(mismatch("template.components_json", problem));
+            }
+        };
+        for (word, kind) in [("CAROUSEL", "carousel"), ("LIMITED_TIME_OFFER", "limited_time_offer")] {
+            let mut components = self.template.components.iter();
+            if components.any(|component| component.provider_type.eq_ignore_ascii_case(word)) {
+                need(given.is_some_and(|given| given.has(kind)), &format!("`{kind}`"));
+            }
+        }
+        let PartLookup::Found(component) = self.part(Part::Buttons) else { return };
+        for (index, button) in (0_u32..).zip(&component.buttons) {
+            let sub_type = match button.kind.as_str() {
+                "FLOW" => "flow",
+                "MPM" => "mpm",
+                _ => continue,
+            };
+            let component = format!("`button` (`sub_type` `{sub_type}`, `index` \"{index}\")");
+            need(given.is_some_and(|given| given.has_button(sub_type, index)), &component);
+        }
+    }
+
     /// Checks the value for a button.
     fn button(&self, at: usize, filled: &Button, button: &ComponentButton) -> Option<TemplateMismatch> {
         let is_code = self.template.category == Some(Category::Authentication);
@@ -252,6 +289,11 @@ impl Check<'_> {
             "PHONE_NUMBER" => {
                 let problem = "must be another: the template's button there calls a number and takes nothing";
                 return Some(index_mismatch(at, problem.to_owned()));
+            }
+            // No typed value fits these buttons.
+            kind @ ("FLOW" | "MPM" | "CATALOG") => {
+                let problem = format!("must be absent: the template's button there is of the type {kind}");
+                return Some(mismatch(&format!("template.buttons[{at}].{given}"), problem));
             }
             _ => return None,
         };

@@ -59,6 +59,7 @@ fn nothing() -> Filled {
         header: None,
         body: Vec::new(),
         buttons: Vec::new(),
+        components_json: None,
     }
 }
 
@@ -251,7 +252,7 @@ fn button_takes_the_value_of_its_kind_at_an_existing_index() {
         ("URL", "https://a.example"),
         ("COPY_CODE", ""),
         ("PHONE_NUMBER", ""),
-        ("FLOW", ""),
+        ("CATALOG", ""),
         ("URL", ""),
         ("SOMETHING_NEW", dynamic),
     ])]);
@@ -268,8 +269,9 @@ fn button_takes_the_value_of_its_kind_at_an_existing_index() {
         (2, quick_reply(), Some("quick_reply_payload")),
         (4, url(), Some("index")),
         (4, quick_reply(), Some("index")),
+        (5, url(), Some("url_suffix")),
+        (5, coupon(), Some("coupon_code")),
         // Unknown to this version.
-        (5, url(), None),
         (6, url(), None),
         (7, coupon(), None),
         (8, url(), Some("index")),
@@ -298,6 +300,70 @@ fn button_takes_the_value_of_its_kind_at_an_existing_index() {
     ] {
         assert_eq!(fields(ConnectBy, &template(components), &one), expected);
     }
+}
+
+/// A part in the provider's words, for which this version has no typed field.
+fn part(part: Option<Part>, provider_type: &str) -> Component {
+    Component { provider_type: provider_type.to_owned(), ..component(part, "", "") }
+}
+
+fn with_components(json: &str) -> Filled {
+    Filled { components_json: Some(json.parse().expect("an array")), ..nothing() }
+}
+
+#[test]
+fn needed_component_is_required_in_the_json() {
+    let flow = r#"{"type": "button", "sub_type": "flow", "index": "1", "parameters": ["secret"]}"#;
+    let offer = r#"{"type": "limited_time_offer"}"#;
+    let cards = r#"{"type": "carousel"}"#;
+    for (components, given, missing) in [
+        (vec![buttons(&[("URL", "https://a.example"), ("FLOW", "")])], flow.to_owned(), 0),
+        (vec![buttons(&[("FLOW", ""), ("FLOW", "")])], flow.to_owned(), 1),
+        (vec![buttons(&[("URL", ""), ("MPM", "")])], flow.to_owned(), 1),
+        (vec![buttons(&[("URL", ""), ("MPM", "")])], flow.replace("flow", "MPM"), 0),
+        (vec![buttons(&[("CATALOG", "")])], String::new(), 0),
+        (vec![part(Some(Part::Carousel), "CAROUSEL")], cards.to_owned(), 0),
+        (vec![part(Some(Part::Carousel), "carousel")], offer.to_owned(), 1),
+        (vec![part(None, "LIMITED_TIME_OFFER")], offer.to_owned(), 0),
+        (vec![part(None, "limited_time_offer"), buttons(&[("FLOW", "")])], cards.to_owned(), 2),
+        // Unknown to this version.
+        (vec![part(None, "SOMETHING_NEW"), buttons(&[("SOMETHING_NEW", "")])], String::new(), 0),
+        (vec![buttons(&[("FLOW", "")]), buttons(&[("FLOW", "")])], String::new(), 0),
+        (vec![], String::new(), 0),
+    ] {
+        let template = template(components);
+        let expected = vec!["template.components_json"; missing];
+        let with = with_components(&format!("[{given}]"));
+        assert_eq!(fields(ConnectBy, &template, &with), expected, "{template:?}");
+        assert_eq!(fields(Connectly, &template, &with), NONE);
+        // Typed fields fill none of them.
+        let needed = fields(ConnectBy, &template, &with_components("[]")).len();
+        let without = fields(ConnectBy, &template, &nothing());
+        let reported = without.iter().filter(|field| *field == "template.components_json").count();
+        assert_eq!(reported, needed, "{template:?}");
+        assert_eq!(fields(Connectly, &template, &nothing()), NONE);
+    }
+}
+
+#[test]
+fn typed_value_for_a_flow_button_never_matches() {
+    let listed = template(vec![buttons(&[("FLOW", "")])]);
+    let typed = fields(ConnectBy, &listed, &with_buttons(&[(0, url())]));
+    assert_eq!(typed, ["template.buttons[0].url_suffix", "template.components_json"]);
+    let typed = fields(Connectly, &listed, &with_buttons(&[(0, url())]));
+    assert_eq!(typed, ["template.buttons[0].url_suffix"]);
+}
+
+#[test]
+fn components_as_json_replace_the_check_of_typed_fields() {
+    let listed = template(vec![
+        header("IMAGE", ""),
+        body("{{1}}"),
+        buttons(&[("URL", "https://a.example/{{1}}"), ("COPY_CODE", "")]),
+    ]);
+    assert_eq!(fields(ConnectBy, &listed, &with_components(r#"[{"type": "secret"}]"#)), NONE);
+    let paused = Definition { status: Some(Status::Paused), ..listed };
+    assert_eq!(fields(ConnectBy, &paused, &with_components("[]")), ["template.name"]);
 }
 
 #[test]
