@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::subscription_changes::SubscriptionWatch;
 use super::{Error, Journal, OnExpired, Reader, Start};
-use crate::domain::{Cursor, Filter, Subscription, SubscriptionId, UnixMillis};
+use crate::domain::{Cursor, Filter, Labels, Subscription, SubscriptionId, UnixMillis};
 use crate::store::{self, Change, Changed, LogRange, Op, OpResult, SeekPosition, TimeLocation};
 
 /// A subscription, and how far it is behind.
@@ -70,6 +70,7 @@ impl Journal {
         &self,
         id: SubscriptionId,
         filter: Filter,
+        labels: Labels,
         start: Start,
     ) -> Result<Progress, SubscriptionError> {
         let place = match self.place(start).await {
@@ -82,10 +83,11 @@ impl Journal {
                 });
             }
         };
-        self.change_and_look(id, Change::Create { filter, position: place }).await
+        self.change_and_look(id, Change::Create { filter, labels, position: place }).await
     }
 
-    /// Gives a subscription another filter. Whoever reads from it has heard of it when this returns.
+    /// Replaces a subscription's filter, its labels or both. If the filter's items change, the subscription gets a new
+    /// generation, and its open streams have been notified when this returns.
     ///
     /// # Errors
     ///
@@ -93,9 +95,10 @@ impl Journal {
     pub async fn update_subscription(
         &self,
         id: SubscriptionId,
-        filter: Filter,
+        filter: Option<Filter>,
+        labels: Option<Labels>,
     ) -> Result<Progress, SubscriptionError> {
-        self.change_and_look(id, Change::Update(filter)).await
+        self.change_and_look(id, Change::Update { filter, labels }).await
     }
 
     /// Moves a subscription. Whoever reads from it has heard of it when this returns.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::*;
-use crate::domain::Filter;
 use crate::domain::UnixMillis;
+use crate::domain::{Filter, Labels};
 use crate::journal::Journal;
 use crate::journal::tests::{Opened, append, event, open};
 use crate::store::{Change, Op, SeekPosition};
@@ -17,7 +17,7 @@ const FOREVER: RetentionPolicy =
     RetentionPolicy { events: DAY, held_events: DAY, event_bytes: None, requests: DAY, messages: DAY };
 
 async fn subscribe(journal: &Journal, id: &str, place: SeekPosition) {
-    let change = Change::Create { filter: Filter::default(), position: place };
+    let change = Change::Create { filter: Filter::default(), labels: Labels::default(), position: place };
     let op = Op::Subscription(id.parse().expect("an id"), Box::new(change));
     journal.store().commit(vec![op]).await.expect("written");
 }

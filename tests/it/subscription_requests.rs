@@ -1,6 +1,6 @@
 //! Requests about named subscriptions: start positions, validation, lists, and the maximum number.
 
-use switchboard::domain::{Cursor, Filter};
+use switchboard::domain::{Cursor, Filter, Labels};
 use switchboard::pb::v1;
 use switchboard::pb::v1::seek_subscription_request::Target;
 use switchboard::pb::v1::subscribe_request::Start as From;
@@ -211,7 +211,11 @@ async fn subscription_1001_is_rejected() {
     let folder = Start::quiet().start().await.stop().await;
     let created = with_store(folder.path(), async |store| {
         let make = |n| {
-            let change = Change::Create { filter: Filter::default(), position: store::SeekPosition::Newest };
+            let change = Change::Create {
+                filter: Filter::default(),
+                labels: Labels::default(),
+                position: store::SeekPosition::Newest,
+            };
             Op::Subscription(format!("s{n}").parse().expect("an id"), Box::new(change))
         };
         store.commit((0..MAX_SUBSCRIPTIONS).map(make).collect()).await.expect("written")

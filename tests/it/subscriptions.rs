@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use switchboard::api::encode_event;
-use switchboard::domain::{AccountId, Filter, UnixMillis};
+use switchboard::domain::{AccountId, Filter, Labels, UnixMillis};
 use switchboard::pb::v1;
 use switchboard::pb::v1::seek_subscription_request::Target;
 use switchboard::pb::v1::subscribe_request::Start as From;
@@ -399,13 +399,16 @@ async fn expired_subscription_fails_or_reports_gap_until_acknowledged() {
     let folder = gateway.stop().await;
     with_store(folder.path(), async |store| {
         let before = UnixMillis::now().plus(Duration::from_secs(1));
-        let done = store.commit(vec![Op::Trim(Trim {
-            before,
-            force_before: before,
-            max_bytes: None,
-            step_events: 3,
-            step_bytes: u64::MAX,
-        })]).await.expect("written");
+        let done = store
+            .commit(vec![Op::Trim(Trim {
+                before,
+                force_before: before,
+                max_bytes: None,
+                step_events: 3,
+                step_bytes: u64::MAX,
+            })])
+            .await
+            .expect("written");
         assert!(matches!(&*done, [OpResult::Trimmed(trimmed)] if trimmed.events == 3));
     })
     .await;
@@ -445,7 +448,8 @@ async fn filter_on_a_removed_account_matches_nothing() {
     with_store(folder.path(), async |store| {
         let accounts = ["removed", CONNECTBY].map(|id| id.parse::<AccountId>().expect("an id")).to_vec();
         let filter = Filter { accounts, types: vec![] };
-        let change = Change::Create { filter, position: store::SeekPosition::Oldest };
+        let change =
+            Change::Create { filter, labels: Labels::default(), position: store::SeekPosition::Oldest };
         let op = Op::Subscription(ID.parse().expect("an id"), Box::new(change));
         store.commit(vec![op]).await.expect("written");
     })

@@ -1,7 +1,7 @@
 //! Where subscriptions stand, how far they are behind, and who hears of their changes.
 
 use super::*;
-use crate::domain::{Filter, SubscriptionId};
+use crate::domain::{Filter, Labels, SubscriptionId};
 use crate::journal::{FollowedSubscription, Invalidated, Progress, SubscriptionError};
 
 fn id() -> SubscriptionId {
@@ -9,7 +9,7 @@ fn id() -> SubscriptionId {
 }
 
 async fn make(journal: &Journal, start: Start) -> Progress {
-    journal.create_subscription(id(), Filter::default(), start).await.expect("made")
+    journal.create_subscription(id(), Filter::default(), Labels::default(), start).await.expect("made")
 }
 
 async fn progress(journal: &Journal) -> Progress {
@@ -133,7 +133,11 @@ async fn who_follows_has_heard_of_a_change_when_it_is_answered_and_of_no_other()
     assert_eq!(watching.over(), Some(Invalidated::Changed));
     let FollowedSubscription { watching, subscription, .. } = follow().await;
     assert_eq!((watching.over(), subscription.generation), (None, 2));
-    journal.update_subscription(id(), Filter::default()).await.expect("changed");
+    journal.update_subscription(id(), Some(Filter::default()), None).await.expect("equal");
+    let labels = Labels::from([("team".to_owned(), "crm".to_owned())]);
+    journal.update_subscription(id(), None, Some(labels)).await.expect("changed");
+    assert_eq!(watching.over(), None);
+    journal.update_subscription(id(), Some(elsewhere()), None).await.expect("changed");
     assert_eq!(watching.over(), Some(Invalidated::Changed));
     let FollowedSubscription { watching, .. } = follow().await;
     journal.delete_subscription(id()).await.expect("deleted");
@@ -161,8 +165,9 @@ async fn a_follower_never_misses_a_change() {
         }
     };
     let change = async {
-        for _ in 0..CHANGES {
-            journal.update_subscription(id(), Filter::default()).await.expect("changed");
+        for n in 0..CHANGES {
+            let filter = if n % 2 == 0 { elsewhere() } else { Filter::default() };
+            journal.update_subscription(id(), Some(filter), None).await.expect("changed");
         }
     };
     let followed = futures_util::future::join_all((0..4).map(|_| follow()));
@@ -180,11 +185,11 @@ async fn that_a_subscription_exists_is_told_whatever_became_of_the_place() {
     let journal = &opened.journal;
     append(journal, 5, 10).await;
     for start in [after(journal, 1), Start::Since(UnixMillis(0)), Start::Earliest] {
-        let _ = journal.create_subscription(id(), Filter::default(), start).await;
+        let _ = journal.create_subscription(id(), Filter::default(), Labels::default(), start).await;
     }
     trim(journal, 3).await;
     for start in [after(journal, 1), Start::Since(UnixMillis(0)), after(journal, 99)] {
-        let told = journal.create_subscription(id(), Filter::default(), start).await;
+        let told = journal.create_subscription(id(), Filter::default(), Labels::default(), start).await;
         assert!(matches!(told, Err(SubscriptionError::Exists)), "a service that starts again: {told:?}");
     }
 }
@@ -194,7 +199,10 @@ async fn a_reader_that_trimming_overtakes_is_told_of_no_loss_where_its_subscript
     for gone in [OnExpired::Fail, OnExpired::Skip] {
         let opened = open();
         let journal = &opened.journal;
-        journal.create_subscription(id(), elsewhere(), Start::Earliest).await.expect("made");
+        journal
+            .create_subscription(id(), elsewhere(), Labels::default(), Start::Earliest)
+            .await
+            .expect("made");
         // More than the tail in memory holds.
         append(journal, 30, 1_000_000).await;
         let mut following = journal.follow(&id(), gone, true).await.expect("all is there");
