@@ -108,6 +108,12 @@ pub(super) fn filter(row: &Row<'_>, column: usize) -> rusqlite::Result<Filter> {
     })
 }
 
+/// Events after a requested position were trimmed.
+struct PositionExpired {
+    /// As in [`Changed::Expired`].
+    oldest: u64,
+}
+
 impl Transaction<'_> {
     pub(super) fn change_subscription(
         &mut self,
@@ -131,7 +137,7 @@ impl Transaction<'_> {
                 }
                 let sequence = match self.resolve_position(position) {
                     Ok(sequence) => sequence,
-                    Err(expired) => return Ok(expired),
+                    Err(PositionExpired { oldest }) => return Ok(Changed::Expired { oldest }),
                 };
                 let created = Subscription {
                     id,
@@ -171,7 +177,7 @@ impl Transaction<'_> {
                     state.acknowledged = sequence;
                     self.replace_subscription(state, now)
                 }
-                Err(expired) => Ok(expired),
+                Err(PositionExpired { oldest }) => Ok(Changed::Expired { oldest }),
             },
             (Change::Acknowledge { generation: Some(generation), .. }, Some(state))
                 if generation != state.generation =>
@@ -216,13 +222,13 @@ impl Transaction<'_> {
     }
 
     /// Resolves a position, and checks that all events after it are still stored.
-    fn resolve_position(&self, position: SeekPosition) -> Result<u64, Changed> {
+    fn resolve_position(&self, position: SeekPosition) -> Result<u64, PositionExpired> {
         let oldest = self.journal.oldest;
         match position {
             SeekPosition::Oldest => Ok(oldest - 1),
             SeekPosition::Newest => Ok(self.journal.next_sequence - 1),
             // The event was stored when the caller looked for it, and may have been trimmed since.
-            SeekPosition::After(sequence) if sequence + 1 < oldest => Err(Changed::Expired { oldest }),
+            SeekPosition::After(sequence) if sequence + 1 < oldest => Err(PositionExpired { oldest }),
             SeekPosition::After(sequence) => Ok(sequence),
         }
     }
