@@ -5,7 +5,7 @@
 //! 1. `default.toml`, which is also the reference of every key.
 //! 2. The operator's file.
 //! 3. The environment. `SWITCHBOARD__JOURNAL__PATH` sets `path` in `[journal]`, and
-//! `SWITCHBOARD__ACCOUNTS__ACME_EU__BASE_URL` sets `base_url` of the account `acme-eu`.
+//!    `SWITCHBOARD__ACCOUNTS__ACME_EU__BASE_URL` sets `base_url` of the account `acme-eu`.
 //!
 //! Every value is parsed into its final type at once. [`ConfigErrors`] holds all errors, not only the first one.
 //!

@@ -66,7 +66,9 @@ pub struct Dispatch {
 /// A callback for an attempt at a message that was refused or not sent. It runs after the store has recorded that
 /// outcome.
 #[derive(Clone)]
-pub struct OnNotDone(Arc<dyn Fn(MessageId, &Failure) + Send + Sync>);
+pub struct OnNotDone(Arc<NotDoneCallback>);
+
+type NotDoneCallback = dyn Fn(MessageId, &Failure) + Send + Sync;
 
 impl OnNotDone {
     /// Calls `notify`.

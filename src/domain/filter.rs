@@ -20,6 +20,16 @@ impl Filter {
             && (self.types.is_empty() || self.types.iter().any(|pattern| pattern.matches(event_type)))
     }
 
+    /// Whether both filters have the same items, in any order. Such filters select the same events. Filters with
+    /// different items count as different, even if they select the same events in this version.
+    pub fn has_same_items(&self, other: &Self) -> bool {
+        fn same<T: PartialEq>(one: &[T], other: &[T]) -> bool {
+            one.iter().all(|item| other.contains(item)) && other.iter().all(|item| one.contains(item))
+        }
+        let Self { accounts, types } = self;
+        same(accounts, &other.accounts) && same(types, &other.types)
+    }
+
     /// Whether this version knows every type pattern of the filter.
     pub fn is_recognized(&self) -> bool {
         !self.types.iter().any(|pattern| matches!(pattern, TypePattern::Unrecognized(_)))
@@ -72,6 +82,25 @@ impl fmt::Display for TypePattern {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn filters_are_compared_as_sets_of_their_items() {
+        let filter = |accounts: &[&str], types: &[&str]| Filter {
+            accounts: accounts.iter().map(|id| id.parse().expect("an id")).collect(),
+            types: types.iter().map(|word| TypePattern::parse(word)).collect(),
+        };
+        let both = filter(&["acme", "globex"], &["message.*", "message.status"]);
+        assert!(both.has_same_items(&filter(&["globex", "acme"], &["message.status", "message.*"])));
+        for other in [
+            Filter::default(),
+            filter(&["acme"], &["message.*", "message.status"]),
+            filter(&["acme", "globex", "initech"], &["message.*", "message.status"]),
+            // It selects the same events, but a later version may have more types.
+            filter(&["acme", "globex"], &["message.*"]),
+        ] {
+            assert!(!both.has_same_items(&other) && !other.has_same_items(&both), "{other:?}");
+        }
+    }
 
     #[test]
     fn pattern_matches_one_type_or_a_prefix_and_round_trips() {

@@ -49,5 +49,5 @@ pub use outcome::UnknownReason;
 pub use rate_limits::RateLimits;
 pub use refusal_reason::{ProviderFault, RefusalReason};
 pub use request::RequestId;
-pub use subscription::{Subscription, SubscriptionId};
+pub use subscription::{Labels, Subscription, SubscriptionId};
 pub use time::UnixMillis;

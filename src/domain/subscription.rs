@@ -1,5 +1,6 @@
 //! Subscriptions: named consumers whose position the server stores.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -39,6 +40,9 @@ impl fmt::Display for SubscriptionId {
     }
 }
 
+/// The client's labels of a subscription. The server stores them and does not interpret them.
+pub type Labels = BTreeMap<String, String>;
+
 /// The stored state of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
@@ -46,6 +50,8 @@ pub struct Subscription {
     pub id: SubscriptionId,
     /// The events that the subscription selects.
     pub filter: Filter,
+    /// The client's labels.
+    pub labels: Labels,
     /// All events up to and including this sequence number are acknowledged, or were trimmed without matching the
     /// filter.
     pub sequence: u64,
@@ -57,7 +63,7 @@ pub struct Subscription {
     pub generation: u64,
     /// When the subscription was created.
     pub create_time: UnixMillis,
-    /// When the filter or the position was last set.
+    /// When the filter, the labels or the position were last set to other values.
     pub update_time: UnixMillis,
     /// When an acknowledgement last moved the position.
     pub acknowledge_time: Option<UnixMillis>,

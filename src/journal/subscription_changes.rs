@@ -156,7 +156,7 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::domain::{Filter, Subscription, UnixMillis};
+    use crate::domain::{Filter, Labels, Subscription, UnixMillis};
 
     fn id(text: &str) -> SubscriptionId {
         text.parse().expect("an id")
@@ -166,6 +166,7 @@ mod tests {
         Subscription {
             id: id(text),
             filter: Filter::default(),
+            labels: Labels::default(),
             sequence: 0,
             acknowledged: 0,
             generation: 2,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::subscription_changes::SubscriptionWatch;
 use super::{Error, Journal, OnExpired, Reader, Start};
-use crate::domain::{Cursor, Filter, Subscription, SubscriptionId, UnixMillis};
+use crate::domain::{Cursor, Filter, Labels, Subscription, SubscriptionId, UnixMillis};
 use crate::store::{self, Change, Changed, LogRange, Op, OpResult, SeekPosition};
 
 /// A subscription and its lag.
@@ -71,6 +71,7 @@ impl Journal {
         &self,
         id: SubscriptionId,
         filter: Filter,
+        labels: Labels,
         start: Start,
     ) -> Result<Progress, SubscriptionError> {
         let position = match self.seek_position(start).await {
@@ -84,10 +85,11 @@ impl Journal {
                 });
             }
         };
-        self.change_and_measure(id, Change::Create { filter, position }).await
+        self.change_and_measure(id, Change::Create { filter, labels, position }).await
     }
 
-    /// Replaces a subscription's filter. Its readers are notified before this returns.
+    /// Replaces a subscription's filter, its labels or both. If the filter's items change, the subscription gets a new
+    /// generation, and its open streams have been notified when this returns.
     ///
     /// # Errors
     ///
@@ -95,9 +97,10 @@ impl Journal {
     pub async fn update_subscription(
         &self,
         id: SubscriptionId,
-        filter: Filter,
+        filter: Option<Filter>,
+        labels: Option<Labels>,
     ) -> Result<Progress, SubscriptionError> {
-        self.change_and_measure(id, Change::Update(filter)).await
+        self.change_and_measure(id, Change::Update { filter, labels }).await
     }
 
     /// Moves a subscription. Its readers are notified before this returns.

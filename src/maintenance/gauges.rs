@@ -111,7 +111,7 @@ mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;
 
     use super::*;
-    use crate::domain::Filter;
+    use crate::domain::{Filter, Labels};
     use crate::journal::tests::{append, open, trim};
     use crate::store::{Change, Op, SeekPosition};
 
@@ -172,7 +172,8 @@ mod tests {
             let op = Op::Subscription(id.parse().expect("an id"), Box::new(change));
             journal.store().commit(vec![op]).await.expect("written");
         };
-        let create = |position| Change::Create { filter: Filter::default(), position };
+        let create =
+            |position| Change::Create { filter: Filter::default(), labels: Labels::default(), position };
         change("behind", create(SeekPosition::Oldest)).await;
         change("up", create(SeekPosition::Newest)).await;
         let mut gauges = Gauges::new(journal.store().clone());

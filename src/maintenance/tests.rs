@@ -7,8 +7,8 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use super::clock::JumpTolerantClock;
 use super::retention::StepLimits;
 use super::*;
-use crate::domain::Filter;
 use crate::domain::UnixMillis;
+use crate::domain::{Filter, Labels};
 use crate::journal::Journal;
 use crate::journal::tests::{Opened, append, event, open};
 use crate::store::{Change, Op, SeekPosition};
@@ -24,7 +24,7 @@ const FOREVER: RetentionPolicy = RetentionPolicy {
 };
 
 async fn subscribe(journal: &Journal, id: &str, position: SeekPosition) {
-    let change = Change::Create { filter: Filter::default(), position };
+    let change = Change::Create { filter: Filter::default(), labels: Labels::default(), position };
     let op = Op::Subscription(id.parse().expect("an id"), Box::new(change));
     journal.store().commit(vec![op]).await.expect("written");
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{BeginAttempt, BeginResult, FinishAttempt, FinishResult};
 use crate::domain::event::{Identity, Proof};
-use crate::domain::{Event, Filter, Subscription, SubscriptionId, UnixMillis};
+use crate::domain::{Event, Filter, Labels, Subscription, SubscriptionId, UnixMillis};
 
 /// One change to make durable.
 #[derive(Debug)]
@@ -124,11 +124,19 @@ pub enum Change {
     Create {
         /// The events that match it.
         filter: Filter,
+        /// The client's labels.
+        labels: Labels,
         /// Its first position.
         position: SeekPosition,
     },
-    /// Replaces its filter.
-    Update(Filter),
+    /// Replaces its filter, its labels or both. Only a filter with other items assigns a new generation. If nothing
+    /// differs from what is stored, nothing is written.
+    Update {
+        /// The new filter. Absent: unchanged.
+        filter: Option<Filter>,
+        /// The new labels. Absent: unchanged.
+        labels: Option<Labels>,
+    },
     /// Moves it, forward or back.
     Seek(SeekPosition),
     /// Moves it forward to after that event. If it is already at or after that position, nothing changes.

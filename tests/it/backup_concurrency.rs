@@ -103,7 +103,7 @@ async fn store_with_failed_disk_is_verified_after_the_backup_ends() {
     let backup = Backup::start(&host).await;
     host.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
     assert_eq!(host.post(&server, "refused").await, Some(503));
-    host.logged(&server, "something else has the store open").await;
+    host.logged(&server, "another process has the store open").await;
     backup.kill();
     host.post_until_accepted(&server, "after").await;
     let first = texts(&server, 1).await;
@@ -118,7 +118,7 @@ async fn server_that_waits_for_a_backup_can_be_stopped() {
     let _backup = Backup::start(&host).await;
     host.faults.set(&[Rule::once(Call::Sync(On::Log), Effect::Broken)]);
     assert_eq!(host.post(&server, "refused").await, Some(503));
-    host.logged(&server, "something else has the store open").await;
+    host.logged(&server, "another process has the store open").await;
     assert!(!server.terminate(), "the store is not verified");
 }
 

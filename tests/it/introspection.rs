@@ -33,7 +33,7 @@ async fn accounts_report_their_capabilities() {
     let capabilities = |at: usize| listed[at].capabilities.clone().expect("present");
     assert_eq!((listed[0].provider(), listed[1].provider()), (Provider::Connectby, Provider::Connectly));
     assert_eq!(capabilities(0).contents, ["text", "template"]);
-    assert_eq!(capabilities(1).contents, ["text", "template", "media"]);
+    assert_eq!(capabilities(1).contents, ["text", "template", "media", "location"]);
     assert!(
         !capabilities(0).reports_statuses
             && !capabilities(0).receives_messages

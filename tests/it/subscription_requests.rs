@@ -1,16 +1,18 @@
 //! Requests about named subscriptions: start positions, validation, lists, and the maximum number.
 
-use switchboard::domain::{Cursor, Filter};
+use switchboard::domain::{Cursor, Filter, Labels};
 use switchboard::pb::v1;
 use switchboard::pb::v1::seek_subscription_request::Target;
 use switchboard::pb::v1::subscribe_request::Start as From;
-use switchboard::pb::v1::{EventFilter, StartPosition, SubscribeRequest, create_subscription_request};
+use switchboard::pb::v1::{
+    EventFilter, StartPosition, SubscribeRequest, Subscription, create_subscription_request,
+};
 use switchboard::store::{self, Change, MAX_SUBSCRIPTIONS, Op};
 use tonic::{Code, Status};
 
 use crate::subscriptions::{
-    ID, acknowledge, change_of_filter, create, delete, deliver, from_the_start, get, open, seek, subscribed,
-    texts, types, with_filter, with_store,
+    ID, acknowledge, change_of_filter, create, delete, deliver, from_the_start, get, labels, open, seek,
+    subscribed, texts, types, update_with, with_filter, with_store,
 };
 use crate::support::gateway::{Start, fields, metadata, reason, within};
 
@@ -89,8 +91,7 @@ async fn invalid_subscription_request_names_its_fields() {
     let wrong = create(&gateway, request).await.expect_err("all wrong");
     errors.push((wrong, &["subscription_id", "subscription.filter.types[0]", "position"]));
     let wrong = within(subscriptions.update_subscription(v1::UpdateSubscriptionRequest::default())).await;
-    errors
-        .push((wrong.expect_err("nothing given"), &["subscription.subscription_id", "subscription.filter"]));
+    errors.push((wrong.expect_err("nothing given"), &["subscription.subscription_id", "update_mask"]));
     let wrong = within(subscriptions.seek_subscription(v1::SeekSubscriptionRequest::default())).await;
     errors.push((wrong.expect_err("nothing given"), &["subscription_id", "target"]));
     for (place, field) in [
@@ -103,7 +104,7 @@ async fn invalid_subscription_request_names_its_fields() {
     }
     let wrong = within(subscriptions.acknowledge(v1::AcknowledgeRequest::default())).await;
     errors.push((wrong.expect_err("nothing given"), &["subscription_id", "cursor"]));
-    let request = v1::ListSubscriptionsRequest { page_size: 101, ..Default::default() };
+    let request = v1::ListSubscriptionsRequest { page_size: 1_001, ..Default::default() };
     errors.push((
         within(subscriptions.list_subscriptions(request)).await.expect_err("too many"),
         &["page_size"],
@@ -118,6 +119,122 @@ async fn invalid_subscription_request_names_its_fields() {
         assert_eq!(fields(&error), expected);
     }
     assert_eq!(get(&gateway).await.generation, 1, "the rejected requests changed nothing");
+}
+
+#[tokio::test]
+async fn invalid_update_names_its_mask_filter_and_labels() {
+    let gateway = Start::quiet().start().await;
+    let created = create(&gateway, from_the_start()).await.expect("created");
+    let wrong = Subscription {
+        filter: Some(types(&["message.seen"])),
+        labels: labels(&[("Team", "crm"), ("team", &"x".repeat(64)), ("\u{1}", "")]),
+        ..Subscription::default()
+    };
+    let (filter, values) = (
+        ["subscription.filter.types[0]"],
+        ["subscription.labels", "subscription.labels[Team]", "subscription.labels[team]"],
+    );
+    let both = [&filter[..], &values].concat();
+    let mask_and_filter = [&["update_mask"], &filter[..]].concat();
+    let nothing = Subscription::default();
+    for (subscription, paths, expected) in [
+        (&wrong, None, &both[..]),
+        (&wrong, Some(&["*"][..]), &both),
+        (&wrong, Some(&["labels"]), &values),
+        (&wrong, Some(&["filter", "name"]), &mask_and_filter),
+        (&nothing, None, &["update_mask"]),
+        (&nothing, Some(&[]), &["update_mask"]),
+        (&nothing, Some(&["subscription_id", "cursor"]), &["update_mask"]),
+        (&nothing, Some(&["filter.types"]), &["update_mask"]),
+    ] {
+        let error = update_with(&gateway, subscription.clone(), paths).await.expect_err("invalid");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+        assert_eq!(fields(&error), expected, "{paths:?}");
+    }
+    let request = v1::CreateSubscriptionRequest {
+        subscription_id: "a_b".to_owned(),
+        subscription: Some(wrong),
+        ..from_the_start()
+    };
+    let error = create(&gateway, request).await.expect_err("all wrong");
+    assert_eq!(fields(&error), [&["subscription_id"], &both[..]].concat());
+    let current = get(&gateway).await;
+    assert_eq!((current.update_time, current.generation), (created.update_time, 1), "nothing changed");
+}
+
+#[tokio::test]
+async fn create_ignores_the_resources_output_only_fields() {
+    let gateway = Start::quiet().start().await;
+    let subscription = Subscription {
+        subscription_id: "not an id".to_owned(),
+        cursor: "not a cursor".to_owned(),
+        generation: 7,
+        create_time: Some(prost_types::Timestamp { seconds: 0, nanos: -1 }),
+        lag_events: Some(9),
+        expired: true,
+        ..Subscription::default()
+    };
+    let request = v1::CreateSubscriptionRequest { subscription: Some(subscription), ..from_the_start() };
+    let created = create(&gateway, request).await.expect("created");
+    assert_eq!((created.subscription_id.as_str(), created.generation), (ID, 1));
+    assert_eq!((created.lag_events, created.expired), (Some(0), false));
+}
+
+#[tokio::test]
+async fn page_of_large_subscriptions_ends_before_4_mib() {
+    let folder = Start::quiet().start().await.stop().await;
+    let accounts = (0..256).map(|n| format!("{n}-{}", "a".repeat(58)).parse().expect("an id")).collect();
+    let large = Filter { accounts, ..Filter::default() };
+    let many: Labels = (0..64).map(|n| (format!("k{n}-{}", "x".repeat(50)), "ž".repeat(63))).collect();
+    const COUNT: usize = 250;
+    with_store(folder.path(), async |store| {
+        let make = |n| {
+            let (filter, labels) = (large.clone(), many.clone());
+            let change = Change::Create { filter, labels, position: store::SeekPosition::Newest };
+            Op::Subscription(format!("s{n:04}").parse().expect("an id"), Box::new(change))
+        };
+        store.commit((0..COUNT).map(make).collect()).await.expect("written");
+    })
+    .await;
+    let gateway = Start::quiet().on(folder).start().await;
+    let (mut pages, mut token) = (Vec::new(), String::new());
+    loop {
+        let request = v1::ListSubscriptionsRequest { page_size: 1_000, page_token: token };
+        let page = within(gateway.subscriptions().list_subscriptions(request)).await;
+        let page = page.expect("at most 4 MiB, the limit of the client").into_inner();
+        let ids = page.subscriptions.into_iter().map(|subscription| subscription.subscription_id);
+        pages.push(ids.collect::<Vec<_>>());
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    let sizes: Vec<usize> = pages.iter().map(Vec::len).collect();
+    assert!(sizes.len() > 1 && sizes[..sizes.len() - 1].iter().all(|&size| size > 100), "{sizes:?}");
+    assert_eq!(pages.concat(), (0..COUNT).map(|n| format!("s{n:04}")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn list_without_page_size_returns_100_subscriptions() {
+    let folder = Start::quiet().start().await.stop().await;
+    with_store(folder.path(), async |store| {
+        let make = |n| {
+            let (filter, labels) = (Filter::default(), Labels::default());
+            let change = Change::Create { filter, labels, position: store::SeekPosition::Newest };
+            Op::Subscription(format!("s{n:04}").parse().expect("an id"), Box::new(change))
+        };
+        store.commit((0..MAX_SUBSCRIPTIONS).map(make).collect()).await.expect("written");
+    })
+    .await;
+    let gateway = Start::quiet().on(folder).start().await;
+    for (page_size, expected, more) in
+        [(0, 100, true), (100, 100, true), (250, 250, true), (1_000, 1_000, false)]
+    {
+        let request = v1::ListSubscriptionsRequest { page_size, page_token: String::new() };
+        let page =
+            within(gateway.subscriptions().list_subscriptions(request)).await.expect("listed").into_inner();
+        assert_eq!((page.subscriptions.len(), !page.next_page_token.is_empty()), (expected, more));
+    }
 }
 
 #[tokio::test]
@@ -174,7 +291,7 @@ async fn subscriptions_are_listed_by_id_page_by_page() {
         let request = v1::ListSubscriptionsRequest { page_size, page_token: page_token.to_owned() };
         within(gateway.subscriptions().list_subscriptions(request)).await.map(tonic::Response::into_inner)
     };
-    for page_size in [0, 1, 2, 3, 5, 6, 100] {
+    for page_size in [0, 1, 2, 3, 5, 6, 1_000] {
         let (mut seen, mut token) = (Vec::new(), String::new());
         loop {
             let page = list(page_size, &token).await.expect("listed");
@@ -211,7 +328,11 @@ async fn subscription_1001_is_rejected() {
     let folder = Start::quiet().start().await.stop().await;
     let created = with_store(folder.path(), async |store| {
         let make = |n| {
-            let change = Change::Create { filter: Filter::default(), position: store::SeekPosition::Newest };
+            let change = Change::Create {
+                filter: Filter::default(),
+                labels: Labels::default(),
+                position: store::SeekPosition::Newest,
+            };
             Op::Subscription(format!("s{n}").parse().expect("an id"), Box::new(change))
         };
         store.commit((0..MAX_SUBSCRIPTIONS).map(make).collect()).await.expect("written")

@@ -1,10 +1,12 @@
 //! Named subscriptions: the stored position, what moves it, and the effect on open streams.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
+use prost_types::FieldMask;
 use switchboard::api::encode_event;
-use switchboard::domain::{AccountId, Filter, UnixMillis};
+use switchboard::domain::{AccountId, Filter, Labels, UnixMillis};
 use switchboard::pb::v1;
 use switchboard::pb::v1::seek_subscription_request::Target;
 use switchboard::pb::v1::subscribe_request::Start as From;
@@ -366,6 +368,102 @@ async fn acknowledged_heartbeat_resets_the_lag_without_a_match() {
     assert_eq!((current.lag_events, current.lag_time), (Some(0), Some(Default::default())));
 }
 
+/// A map of labels.
+pub(crate) fn labels(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+    pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// Updates [`ID`] with a mask, or without one.
+pub(crate) async fn update_with(
+    gateway: &Gateway,
+    subscription: Subscription,
+    paths: Option<&[&str]>,
+) -> Result<Subscription, Status> {
+    let subscription = Some(Subscription { subscription_id: ID.to_owned(), ..subscription });
+    let update_mask =
+        paths.map(|paths| FieldMask { paths: paths.iter().map(|&path| path.to_owned()).collect() });
+    let request = v1::UpdateSubscriptionRequest { subscription, update_mask };
+    let updated = within(gateway.subscriptions().update_subscription(request)).await?.into_inner();
+    Ok(updated.subscription.expect("never empty"))
+}
+
+#[tokio::test]
+async fn labels_change_without_ending_the_stream() {
+    let gateway = Start::quiet().start().await;
+    let team = labels(&[("team", "crm"), ("stage", "")]);
+    let subscription = Some(Subscription { labels: team.clone(), ..Subscription::default() });
+    let request = v1::CreateSubscriptionRequest { subscription, ..from_the_start() };
+    let created = create(&gateway, request).await.expect("created");
+    assert_eq!((&created.labels, &created.filter), (&team, &None));
+    let mut stream = open(&gateway).await;
+
+    // Labels are replaced as a whole.
+    let other = labels(&[("owner", "Žofie")]);
+    let change = Subscription { labels: other.clone(), ..Subscription::default() };
+    let changed = update_with(&gateway, change, None).await.expect("updated");
+    assert_eq!((&changed.labels, changed.generation), (&other, 1));
+    let updated_at = |subscription: &Subscription| subscription.update_time.map(|at| (at.seconds, at.nanos));
+    assert!(updated_at(&changed) >= updated_at(&created), "{changed:?}");
+    // A subscription that was read can be written back: its output only fields have no effect.
+    let unchanged = update_with(&gateway, changed.clone(), None).await.expect("updated");
+    assert_eq!(unchanged, changed);
+    let all = update_with(&gateway, changed.clone(), Some(&["*"])).await.expect("updated");
+    assert_eq!(all, changed);
+    let cleared = update_with(&gateway, Subscription::default(), Some(&["labels"])).await.expect("updated");
+    assert_eq!((cleared.labels.len(), cleared.generation), (0, 1));
+
+    deliver(&gateway, 0..1).await;
+    assert_eq!(texts(&mut stream, 1).await, ["0"], "the stream is still open");
+    acknowledge(&gateway, &stream.started.newest_cursor, 1).await.expect("still the generation");
+}
+
+#[tokio::test]
+async fn equal_filter_ends_no_stream() {
+    let gateway = Start::quiet().start().await;
+    let request = with_filter(types(&["message.*", "unknown"]), from_the_start());
+    let created = create(&gateway, request).await.expect("created");
+    let mut stream = open(&gateway).await;
+    for filter in [types(&["message.*", "unknown"]), types(&["unknown", "message.*", "unknown"])] {
+        assert_eq!(update(&gateway, filter).await, created, "nothing changed");
+    }
+    deliver(&gateway, 0..1).await;
+    assert_eq!(texts(&mut stream, 1).await, ["0"]);
+    // It matches the same events, but it is another filter.
+    let changed = update(&gateway, types(&["message.received", "message.*", "unknown"])).await;
+    assert_eq!(changed.generation, 2);
+    assert_eq!(next_closing(&mut stream).await.0.reason(), ClosingReason::SubscriptionChanged);
+}
+
+#[tokio::test]
+async fn update_sets_only_the_masked_fields() {
+    let gateway = Start::quiet().start().await;
+    let team = labels(&[("team", "crm")]);
+    let words = types(&["unknown"]);
+    let initial =
+        Subscription { filter: Some(words.clone()), labels: team.clone(), ..Subscription::default() };
+    let request = v1::CreateSubscriptionRequest { subscription: Some(initial), ..from_the_start() };
+    create(&gateway, request).await.expect("created");
+
+    // A field outside the mask is not even checked.
+    let wrong = Subscription {
+        filter: Some(types(&["message.*"])),
+        labels: labels(&[("Invalid", "")]),
+        ..Subscription::default()
+    };
+    let changed = update_with(&gateway, wrong.clone(), Some(&["filter"])).await.expect("updated");
+    assert_eq!((changed.filter, &changed.labels), (Some(types(&["message.*"])), &team));
+    let wrong = Subscription { filter: Some(types(&["?"])), labels: team.clone(), ..wrong };
+    let mask: &[&str] = &["labels", "expired", "generation", "labels"];
+    let changed = update_with(&gateway, wrong, Some(mask)).await.expect("updated");
+    assert_eq!((changed.filter, &changed.labels), (Some(types(&["message.*"])), &team));
+    let empty = Subscription { filter: Some(EventFilter::default()), ..Subscription::default() };
+    let changed = update_with(&gateway, empty, None).await.expect("updated");
+    assert_eq!((changed.filter, &changed.labels), (None, &team), "an empty filter is a value");
+    update(&gateway, words).await;
+    let changed = update_with(&gateway, Subscription::default(), Some(&["*"])).await.expect("updated");
+    assert_eq!((changed.filter, changed.labels.len()), (None, 0), "empty fields in the mask are cleared");
+}
+
 #[tokio::test]
 async fn subscription_survives_a_restart_unchanged() {
     let gateway = Start::quiet().start().await;
@@ -373,6 +471,8 @@ async fn subscription_survives_a_restart_unchanged() {
     deliver(&gateway, 0..3).await;
     update(&gateway, EventFilter { accounts: vec![CONNECTLY.to_owned()], ..types(&["message.received"]) })
         .await;
+    let labeled = Subscription { labels: labels(&[("team", "crm")]), ..Subscription::default() };
+    update_with(&gateway, labeled, None).await.expect("updated");
     let mut stream = open(&gateway).await;
     let event = stream.event().await;
     acknowledge(&gateway, &event.cursor, 2).await.expect("acknowledged");
@@ -448,7 +548,8 @@ async fn filter_on_a_removed_account_matches_nothing() {
     with_store(folder.path(), async |store| {
         let accounts = ["removed", CONNECTBY].map(|id| id.parse::<AccountId>().expect("an id")).to_vec();
         let filter = Filter { accounts, types: vec![] };
-        let change = Change::Create { filter, position: store::SeekPosition::Oldest };
+        let change =
+            Change::Create { filter, labels: Labels::default(), position: store::SeekPosition::Oldest };
         let op = Op::Subscription(ID.parse().expect("an id"), Box::new(change));
         store.commit(vec![op]).await.expect("written");
     })

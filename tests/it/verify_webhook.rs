@@ -86,11 +86,11 @@ async fn first_failed_check_is_named_with_advice() {
         (VECTOR, &format!("sha256={VECTOR_SIGNATURE}"), SignatureFormat, "begins with"),
         (VECTOR, url_safe, SignatureFormat, "URL-safe"),
         (VECTOR, VECTOR_SIGNATURE.trim_end_matches('='), SignatureFormat, "padding"),
-        (VECTOR, "AAAA", SignatureFormat, "cut short"),
+        (VECTOR, "AAAA", SignatureFormat, "truncated"),
         (VECTOR, &sign("another secret", VECTOR.as_bytes()), SignatureMatches, "`webhook_secrets`"),
-        (&spaced, VECTOR_SIGNATURE, SignatureMatches, "parsed and written again"),
+        (&spaced, VECTOR_SIGNATURE, SignatureMatches, "parsed and rewritten"),
         (&lined, VECTOR_SIGNATURE, SignatureMatches, "adds a line end"),
-        (VECTOR, &signed_with_line, SignatureMatches, "takes that away"),
+        (VECTOR, &signed_with_line, SignatureMatches, "removes the"),
     ] {
         let answer = verify(&gateway, body.as_bytes(), signature).await;
         assert_eq!((answer.valid, answer.failed_check()), (false, check), "{signature}: {answer:?}");

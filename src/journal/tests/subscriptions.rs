@@ -1,7 +1,7 @@
 //! Positions and lags of subscriptions, and notifications about their changes.
 
 use super::*;
-use crate::domain::{Filter, SubscriptionId};
+use crate::domain::{Filter, Labels, SubscriptionId};
 use crate::journal::{FollowedSubscription, Invalidated, Progress, SubscriptionError};
 
 fn id() -> SubscriptionId {
@@ -9,7 +9,7 @@ fn id() -> SubscriptionId {
 }
 
 async fn create(journal: &Journal, start: Start) -> Progress {
-    journal.create_subscription(id(), Filter::default(), start).await.expect("created")
+    journal.create_subscription(id(), Filter::default(), Labels::default(), start).await.expect("made")
 }
 
 async fn progress(journal: &Journal) -> Progress {
@@ -140,7 +140,11 @@ async fn change_invalidates_followers_before_it_returns() {
     assert_eq!(watch.invalidation(), Some(Invalidated::Changed));
     let FollowedSubscription { watch, subscription, .. } = follow().await;
     assert_eq!((watch.invalidation(), subscription.generation), (None, 2));
-    journal.update_subscription(id(), Filter::default()).await.expect("changed");
+    journal.update_subscription(id(), Some(Filter::default()), None).await.expect("equal");
+    let labels = Labels::from([("team".to_owned(), "crm".to_owned())]);
+    journal.update_subscription(id(), None, Some(labels)).await.expect("changed");
+    assert_eq!(watch.invalidation(), None);
+    journal.update_subscription(id(), Some(other_account()), None).await.expect("changed");
     assert_eq!(watch.invalidation(), Some(Invalidated::Changed));
     let FollowedSubscription { watch, .. } = follow().await;
     journal.delete_subscription(id()).await.expect("deleted");
@@ -169,8 +173,9 @@ async fn follower_never_misses_a_change() {
         }
     };
     let change = async {
-        for _ in 0..CHANGES {
-            journal.update_subscription(id(), Filter::default()).await.expect("changed");
+        for n in 0..CHANGES {
+            let filter = if n % 2 == 0 { other_account() } else { Filter::default() };
+            journal.update_subscription(id(), Some(filter), None).await.expect("changed");
         }
     };
     let followed = futures_util::future::join_all((0..4).map(|_| follow()));
@@ -188,12 +193,12 @@ async fn create_of_existing_subscription_reports_exists_first() {
     let journal = &opened.journal;
     append(journal, 5, 10).await;
     for start in [after(journal, 1), Start::Since(UnixMillis(0)), Start::Earliest] {
-        let _ = journal.create_subscription(id(), Filter::default(), start).await;
+        let _ = journal.create_subscription(id(), Filter::default(), Labels::default(), start).await;
     }
     trim(journal, 3).await;
     for start in [after(journal, 1), Start::Since(UnixMillis(0)), after(journal, 99)] {
-        let result = journal.create_subscription(id(), Filter::default(), start).await;
-        assert!(matches!(result, Err(SubscriptionError::Exists)), "a service that restarts: {result:?}");
+        let told = journal.create_subscription(id(), Filter::default(), Labels::default(), start).await;
+        assert!(matches!(told, Err(SubscriptionError::Exists)), "a service that starts again: {told:?}");
     }
 }
 
@@ -202,7 +207,10 @@ async fn trimming_unmatched_events_reports_no_loss() {
     for on_expired in [OnExpired::Fail, OnExpired::Skip] {
         let opened = open();
         let journal = &opened.journal;
-        journal.create_subscription(id(), other_account(), Start::Earliest).await.expect("created");
+        journal
+            .create_subscription(id(), other_account(), Labels::default(), Start::Earliest)
+            .await
+            .expect("made");
         // More than the tail in memory holds.
         append(journal, 30, 1_000_000).await;
         let mut following = journal.follow(&id(), on_expired, true).await.expect("all events are stored");

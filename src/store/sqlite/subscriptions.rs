@@ -2,7 +2,7 @@
 //!
 //! **Invariants.** The journal has reached every position. When a position is set, all events after it are still
 //! stored. An acknowledgement only moves it forward. Any other change of the filter or the position assigns a new
-//! generation. No generation is assigned twice, even after its subscription was deleted, or in a store restored from
+//! generation. A change of labels, or a filter with the stored items in another order, assigns none. No generation is assigned twice, even after its subscription was deleted, or in a store restored from
 //! a backup.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -12,7 +12,7 @@ use super::super::{
 };
 use super::column::{corrupt, parsed};
 use super::transaction::Transaction;
-use crate::domain::{AccountId, Filter, Subscription, SubscriptionId, TypePattern, UnixMillis};
+use crate::domain::{AccountId, Filter, Labels, Subscription, SubscriptionId, TypePattern, UnixMillis};
 
 pub(super) const TABLE: &str = "
     CREATE TABLE subscriptions (
@@ -28,13 +28,16 @@ pub(super) const TABLE: &str = "
         acknowledge_ms INTEGER,
         -- The filter: lists of the given words, separated by blanks. An empty list matches everything.
         accounts TEXT NOT NULL,
-        types TEXT NOT NULL
+        types TEXT NOT NULL,
+        customers TEXT NOT NULL DEFAULT '',
+        -- The client's labels: a JSON object with sorted keys.
+        labels TEXT NOT NULL DEFAULT '{}'
     ) STRICT, WITHOUT ROWID;
 ";
 
 macro_rules! columns {
     () => {
-        "id, accounts, types, sequence, acknowledged, generation, create_ms, update_ms, acknowledge_ms"
+        "id, accounts, types, sequence, acknowledged, generation, create_ms, update_ms, acknowledge_ms, labels"
     };
 }
 
@@ -81,6 +84,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Subscription> {
     Ok(Subscription {
         id: parsed(row, 0)?,
         filter: filter(row, 1)?,
+        labels: labels(row, 9)?,
         sequence: row.get::<_, i64>(3)?.cast_unsigned(),
         acknowledged: row.get::<_, i64>(4)?.cast_unsigned(),
         generation: row.get::<_, i64>(5)?.cast_unsigned(),
@@ -88,6 +92,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Subscription> {
         update_time: UnixMillis(row.get(7)?),
         acknowledge_time: row.get::<_, Option<i64>>(8)?.map(UnixMillis),
     })
+}
+
+fn labels(row: &Row<'_>, column: usize) -> rusqlite::Result<Labels> {
+    serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|_| corrupt(column, "not labels"))
 }
 
 /// Reads a filter from two columns: the accounts, then the types.
@@ -98,6 +106,12 @@ pub(super) fn filter(row: &Row<'_>, column: usize) -> rusqlite::Result<Filter> {
         accounts: words(column)?.map(account).collect::<rusqlite::Result<_>>()?,
         types: words(column + 1)?.map(TypePattern::parse).collect(),
     })
+}
+
+/// Events after a requested position were trimmed.
+struct PositionExpired {
+    /// As in [`Changed::Expired`].
+    oldest: u64,
 }
 
 impl Transaction<'_> {
@@ -115,7 +129,7 @@ impl Transaction<'_> {
         let found = find(&self.db, &id)?;
         match (change, found) {
             (Change::Create { .. }, Some(state)) => Ok(Changed::Exists(state)),
-            (Change::Create { filter, position }, None) => {
+            (Change::Create { filter, labels, position }, None) => {
                 let count: u32 =
                     self.db.query_row("SELECT count(*) FROM subscriptions", [], |row| row.get(0))?;
                 if count >= MAX_SUBSCRIPTIONS {
@@ -123,11 +137,12 @@ impl Transaction<'_> {
                 }
                 let sequence = match self.resolve_position(position) {
                     Ok(sequence) => sequence,
-                    Err(expired) => return Ok(expired),
+                    Err(PositionExpired { oldest }) => return Ok(Changed::Expired { oldest }),
                 };
                 let created = Subscription {
                     id,
                     filter,
+                    labels,
                     sequence,
                     acknowledged: sequence,
                     generation: self.next_generation(),
@@ -139,9 +154,22 @@ impl Transaction<'_> {
                 Ok(Changed::Applied(created))
             }
             (_, None) => Ok(Changed::NotFound),
-            (Change::Update(filter), Some(mut state)) => {
-                state.filter = filter;
-                self.replace_subscription(state, now)
+            (Change::Update { filter, labels }, Some(mut state)) => {
+                let filter = filter.filter(|filter| !filter.has_same_items(&state.filter));
+                let labels = labels.filter(|labels| *labels != state.labels);
+                let relabeled = labels.is_some();
+                if let Some(labels) = labels {
+                    state.labels = labels;
+                }
+                if let Some(filter) = filter {
+                    state.filter = filter;
+                    return self.replace_subscription(state, now);
+                }
+                if relabeled {
+                    state.update_time = now;
+                    self.put_subscription(&state)?;
+                }
+                Ok(Changed::Applied(state))
             }
             (Change::Seek(position), Some(mut state)) => match self.resolve_position(position) {
                 Ok(sequence) => {
@@ -149,7 +177,7 @@ impl Transaction<'_> {
                     state.acknowledged = sequence;
                     self.replace_subscription(state, now)
                 }
-                Err(expired) => Ok(expired),
+                Err(PositionExpired { oldest }) => Ok(Changed::Expired { oldest }),
             },
             (Change::Acknowledge { generation: Some(generation), .. }, Some(state))
                 if generation != state.generation =>
@@ -194,13 +222,13 @@ impl Transaction<'_> {
     }
 
     /// Resolves a position, and checks that all events after it are still stored.
-    fn resolve_position(&self, position: SeekPosition) -> Result<u64, Changed> {
+    fn resolve_position(&self, position: SeekPosition) -> Result<u64, PositionExpired> {
         let oldest = self.journal.oldest;
         match position {
             SeekPosition::Oldest => Ok(oldest - 1),
             SeekPosition::Newest => Ok(self.journal.next_sequence - 1),
             // The event was stored when the caller looked for it, and may have been trimmed since.
-            SeekPosition::After(sequence) if sequence + 1 < oldest => Err(Changed::Expired { oldest }),
+            SeekPosition::After(sequence) if sequence + 1 < oldest => Err(PositionExpired { oldest }),
             SeekPosition::After(sequence) => Ok(sequence),
         }
     }
@@ -209,6 +237,7 @@ impl Transaction<'_> {
         let Subscription {
             id,
             filter,
+            labels,
             sequence,
             acknowledged,
             generation,
@@ -222,7 +251,7 @@ impl Transaction<'_> {
             .prepare_cached(concat!(
                 "INSERT OR REPLACE INTO subscriptions (",
                 columns!(),
-                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
             ))?
             .execute(params![
                 id.as_str(),
@@ -234,6 +263,7 @@ impl Transaction<'_> {
                 create_time.0,
                 update_time.0,
                 acknowledge_time.map(|at| at.0),
+                serde_json::to_string(labels).expect("a map of strings is JSON"),
             ])?;
         Ok(())
     }

@@ -20,7 +20,6 @@ use switchboard_client::v1::{
     seek_subscription_request, send_messages_response, watch_message_request, watch_message_response,
 };
 use switchboard_client::{Call, Client, StreamItem};
-use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -83,11 +82,9 @@ async fn accounts_and_messages(recorder: &mut Recorder) {
     let key = Some(get_message_request::Key::MessageId(id.clone()));
     let message = recorder.call(GetMessageRequest { account: CONNECTLY.to_owned(), key }).await.message;
     assert_eq!(message.expect("known").message_id, id);
-    // The server does not implement this RPC yet.
     let list = ListMessagesRequest { account: CONNECTLY.to_owned(), ..ListMessagesRequest::default() };
-    let failed = within(recorder.client.call(list)).await.expect_err("not implemented");
-    assert_eq!(failed.code(), Code::Unimplemented);
-    recorder.succeeded("ListMessages");
+    let listed = recorder.call(list).await.messages;
+    assert_eq!(listed.iter().map(|message| &message.message_id).collect::<Vec<_>>(), [&id]);
     recorder
         .call(GetConversationRequest {
             account: CONNECTLY.to_owned(),

@@ -12,7 +12,7 @@ use tonic::Code;
 use super::*;
 use crate::api::response::convert::encode_event;
 use crate::domain::event::Payload;
-use crate::domain::{Event, EventId, Provider, SubscriptionId};
+use crate::domain::{Event, EventId, Labels, Provider, SubscriptionId};
 use crate::journal::{FollowedSubscription, OnExpired, Start, SubscriptionChanges, Tail};
 use crate::store::{self, Append, Op, ReplicaId, Store, Trim};
 
@@ -85,7 +85,10 @@ impl Fixture {
     /// Creates a subscription at the newest position, opens a stream of it, and reads `started`.
     async fn subscribed(&self) -> (SubscriptionId, EventStream) {
         let id: SubscriptionId = "billing".parse().expect("an id");
-        let created = self.journal.create_subscription(id.clone(), Filter::default(), Start::Latest).await;
+        let created = self
+            .journal
+            .create_subscription(id.clone(), Filter::default(), Labels::default(), Start::Latest)
+            .await;
         created.expect("created");
         let mut stream = self.follow(&id).await;
         let Ok(Response::Started(started)) = next(&mut stream).await else { panic!("the stream starts") };
@@ -228,7 +231,8 @@ async fn changed_subscription_drops_buffered_events() {
     opened.journal.append((0..5).map(|_| event(10)).collect()).await.expect("written");
     assert!(matches!(next(&mut stream).await, Ok(Response::Event(_))));
     assert!(stream.batch.is_some(), "four more events are buffered");
-    opened.journal.update_subscription(id.clone(), Filter::default()).await.expect("changed");
+    let filter = Filter { accounts: vec!["globex".parse().expect("an id")], types: Vec::new() };
+    opened.journal.update_subscription(id.clone(), Some(filter), None).await.expect("changed");
     expect_end(&mut stream, ClosingReason::SubscriptionChanged, Code::Unavailable).await;
     assert!(matches!(next(&mut other).await, Ok(Response::Started(_))), "`started` is always first");
     expect_end(&mut other, ClosingReason::SubscriptionChanged, Code::Unavailable).await;
@@ -267,7 +271,11 @@ async fn trimmed_events_that_do_not_match_advance_the_position() {
     let opened = open().await;
     let id: SubscriptionId = "billing".parse().expect("an id");
     let filter = Filter { accounts: vec!["globex".parse().expect("an id")], types: Vec::new() };
-    opened.journal.create_subscription(id.clone(), filter, Start::Earliest).await.expect("created");
+    opened
+        .journal
+        .create_subscription(id.clone(), filter, Labels::default(), Start::Earliest)
+        .await
+        .expect("created");
     let streams = [opened.follow(&id).await, opened.stream(Start::Earliest, OnExpired::Fail).await];
     opened.trim(100).await;
     for mut stream in streams {

@@ -51,8 +51,8 @@ async fn backup_of_an_open_store_is_a_snapshot() {
     }
     let sent = opened.unknown_attempt("unknown").await;
     let id: SubscriptionId = "billing".parse().expect("an id");
-    let create = Change::Create { filter: Filter::default(), position: SeekPosition::After(7) };
-    opened.commit_one(Op::Subscription(id.clone(), Box::new(create))).await;
+    let created = create(Filter::default(), SeekPosition::After(7));
+    opened.commit_one(Op::Subscription(id.clone(), Box::new(created))).await;
     let (stop, start) = (Arc::new(Mutex::new(false)), 50_u64);
     // Appends continue during the backup.
     let writing = {

@@ -26,8 +26,8 @@ use crate::domain::message::ContentKind;
 use crate::domain::outcome::UnknownOutcome;
 use crate::domain::request::{Fingerprint, Request};
 use crate::domain::{
-    AttemptId, Channel, Event, EventId, EventType, Filter, MessageId, MessageState, Provider, TypePattern,
-    UnknownReason,
+    AttemptId, Channel, Event, EventId, EventType, Filter, Labels, MessageId, MessageState, Provider,
+    TypePattern, UnknownReason,
 };
 use crate::store::{
     Append, AttemptOutcome, BeginAttempt, BeginResult, Change, Changed, FinishAttempt, FinishResult,
@@ -166,7 +166,12 @@ fn of(accounts: &[&str]) -> Filter {
 }
 
 fn create(filter: Filter, position: SeekPosition) -> Change {
-    Change::Create { filter, position }
+    Change::Create { filter, labels: Labels::default(), position }
+}
+
+/// Replaces the filter.
+fn update(filter: Filter) -> Change {
+    Change::Update { filter: Some(filter), labels: None }
 }
 
 fn acknowledge(number: u64) -> Change {

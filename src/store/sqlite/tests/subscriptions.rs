@@ -89,7 +89,7 @@ async fn setting_filter_or_position_only_increases_generation() {
     let made = opened.changed("s", create(Filter::default(), SeekPosition::After(5))).await;
     let acknowledged = opened.changed("s", acknowledge(6)).await;
 
-    let updated = opened.changed("s", Change::Update(of(&["globex"]))).await;
+    let updated = opened.changed("s", update(of(&["globex"]))).await;
     assert!(updated.update_time >= acknowledged.update_time);
     let expected = Subscription {
         filter: of(&["globex"]),
@@ -109,6 +109,49 @@ async fn setting_filter_or_position_only_increases_generation() {
     assert_eq!(sought, expected, "it moves back too");
     assert_eq!(sought.create_time, made.create_time);
     assert_eq!(opened.reopen().subscription("s").await, Some(expected));
+}
+
+#[tokio::test]
+async fn equal_filter_or_new_labels_keep_the_generation() {
+    let opened = open().with_events(3).await;
+    let filter = Filter { types: words(&["message.*", "unknown"]), ..of(&["acme", "globex"]) };
+    let made = opened.changed("s", create(filter.clone(), SeekPosition::After(1))).await;
+    let reordered = Filter { types: words(&["unknown", "message.*"]), ..of(&["globex", "acme"]) };
+    // Nothing is written, so not even the time of the update changes.
+    opened.connection().execute("UPDATE subscriptions SET update_ms = 1", []).expect("written");
+    let made = Subscription { update_time: UnixMillis(1), ..made };
+    for (filter, labels) in
+        [(None, None), (Some(reordered.clone()), None), (Some(reordered), Some(Labels::default()))]
+    {
+        assert_eq!(opened.changed("s", Change::Update { filter, labels }).await, made);
+    }
+    assert_eq!(opened.subscription("s").await, Some(made.clone()));
+
+    let labels = Labels::from([("team", "crm"), ("a", "\"ž\n")].map(|(k, v)| (k.to_owned(), v.to_owned())));
+    let change = Change::Update { filter: Some(filter), labels: Some(labels.clone()) };
+    let labeled = opened.changed("s", change).await;
+    assert!(labeled.update_time >= made.create_time);
+    let expected = Subscription { labels: labels.clone(), update_time: labeled.update_time, ..made };
+    assert_eq!(labeled, expected);
+    assert_eq!(opened.changes(), [], "open streams are not affected");
+    let stored: String = opened
+        .connection()
+        .query_row("SELECT labels FROM subscriptions", [], |row| row.get(0))
+        .expect("there");
+    assert_eq!(stored, r#"{"a":"\"ž\n","team":"crm"}"#, "keys are sorted");
+
+    let refiltered = opened.changed("s", update(of(&["acme"]))).await;
+    assert_eq!((refiltered.generation, &refiltered.labels), (2, &labels), "labels stay");
+    assert_eq!(opened.changes(), [SubscriptionChange::Set(refiltered.clone())]);
+    opened.changed("s", acknowledge(2)).await;
+    let opened = opened.reopen();
+    assert_eq!(opened.subscription("s").await.expect("kept").labels, labels);
+    let change = Change::Update { filter: Some(Filter::default()), labels: Some(Labels::default()) };
+    let cleared = opened.changed("s", change).await;
+    assert_eq!(
+        (cleared.generation, cleared.labels, cleared.filter),
+        (3, Labels::default(), Filter::default())
+    );
 }
 
 #[tokio::test]
@@ -149,7 +192,7 @@ async fn missing_one_is_not_found_and_deleted_one_can_be_recreated() {
     let changes = || {
         let position = SeekPosition::Oldest;
         [
-            Change::Update(Filter::default()),
+            update(Filter::default()),
             Change::Seek(position),
             acknowledge(1),
             acknowledge_as(1, 1),
@@ -209,7 +252,7 @@ async fn set_and_delete_are_published_once_durable() {
     opened.changed("s", create(Filter::default(), SeekPosition::Oldest)).await;
     opened.changed("s", acknowledge(1)).await;
     assert_eq!(opened.changes(), [], "creations and acknowledgements are not published");
-    let updated = opened.changed("s", Change::Update(of(&["acme"]))).await;
+    let updated = opened.changed("s", update(of(&["acme"]))).await;
     assert_eq!(opened.changes(), [SubscriptionChange::Set(updated)], "with its current state");
     let sought = opened.changed("s", Change::Seek(SeekPosition::Newest)).await;
     opened.changed("s", Change::Delete).await;

@@ -70,7 +70,7 @@ async fn unacknowledged_event_is_not_trimmed() {
     opened.changed("s", acknowledge(5)).await;
     assert_eq!(opened.trim(unheld(50)).await.events, 1, "event 5 is not old enough");
     opened.changed("s", Change::Seek(SeekPosition::After(4))).await;
-    opened.changed("s", Change::Update(of(&["acme"]))).await;
+    opened.changed("s", update(of(&["acme"]))).await;
     assert_eq!(opened.trim(unheld(1_000)).await.events, 0, "the new filter holds it");
     opened.changed("s", Change::Delete).await;
     assert_eq!(opened.trim(unheld(1_000)).await.events, 1);
@@ -383,7 +383,7 @@ impl Step {
                 }
             }
             Self::Update { id, filter: of } => {
-                opened.change(IDS[id], Change::Update(filter(of))).await;
+                opened.change(IDS[id], update(filter(of))).await;
                 model.subscriptions.entry(IDS[id]).and_modify(|(_, is)| *is = filter(of));
             }
             Self::Seek { id, back } => {
