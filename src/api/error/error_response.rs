@@ -6,10 +6,10 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
-use crate::api::error::status::Reason;
+use crate::api::error::status::reason_text;
 use crate::api::response::convert;
 use crate::domain::ProviderFault;
-use crate::pb::v1;
+use crate::pb::v1::{self, Reason};
 use crate::provider::Account;
 
 /// The domain of every `ErrorInfo`.
@@ -92,7 +92,8 @@ pub(in crate::api) fn clipped(text: String) -> String {
 
 impl From<ErrorResponse> for Status {
     fn from(response: ErrorResponse) -> Self {
-        let mut details = ErrorDetails::with_error_info(response.reason.as_str(), DOMAIN, response.metadata);
+        let mut details =
+            ErrorDetails::with_error_info(reason_text(response.reason), DOMAIN, response.metadata);
         if !response.violations.is_empty() {
             details.set_bad_request(response.violations);
         }
@@ -111,7 +112,7 @@ impl From<ErrorResponse> for v1::Failure {
             (take("provider_code"), take("provider_type"), take("provider_trace_id"));
         let provider = convert::provider_named(&take("provider"));
         Self {
-            reason: reason.as_str().to_owned(),
+            reason: reason_text(reason).to_owned(),
             code: code.into(),
             message,
             provider_name: convert::provider_name(provider).to_owned(),
