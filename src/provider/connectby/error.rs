@@ -1,5 +1,6 @@
 //! ConnectBy's errors. They are undocumented; most likely ConnectBy passes on the error object of Meta's Graph API.
 
+use super::super::error_text::ErrorText;
 use super::super::json::Object;
 use super::super::outcome::ProviderErrorBody;
 use crate::domain::RefusalReason;
@@ -21,7 +22,10 @@ pub(super) fn find(status: u16, reply: &Object<'_>) -> Option<ProviderErrorBody>
     let other_error =
         || !(200..300).contains(&status) && (reply.has_content(&["message"]) || has_unknown_error(reply));
     graph.or_else(|| {
-        (reply.flag(&["success"]) == Some(false) || other_error()).then(ProviderErrorBody::default)
+        (reply.flag(&["success"]) == Some(false) || other_error()).then(|| {
+            let parts = reply.string(&["message"]).into_iter().collect();
+            ProviderErrorBody::default().with_text(ErrorText { parts, ..ErrorText::default() })
+        })
     })
 }
 
@@ -40,7 +44,21 @@ fn graph_error(object: &Object<'_>) -> Option<ProviderErrorBody> {
         return None;
     }
     let meaning = code.as_deref().and_then(|code| code.parse().ok()).and_then(refusal_reason);
-    Some(ProviderErrorBody::new(code, kind, error.text(&["fbtrace_id"]), meaning))
+    let data = error.object(&["error_data"]);
+    let text = ErrorText {
+        parts: [
+            error.string(&["message"]),
+            data.and_then(|data| data.string(&["details"])),
+            error.string(&["error_user_title"]),
+            error.string(&["error_user_msg"]),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+        details_json: None,
+        raw_json: object.raw(&["error"]).map(str::to_owned),
+    };
+    Some(ProviderErrorBody::new(code, kind, error.text(&["fbtrace_id"]), meaning).with_text(text))
 }
 
 /// Maps a Graph code to its meaning. The codes are stable; the titles are not.
