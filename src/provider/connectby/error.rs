@@ -81,3 +81,28 @@ fn refusal_reason(code: u32) -> Option<RefusalReason> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_an_error_are_read_in_their_order() {
+        let read = |body: &str| {
+            let reply = Object::parse(body.as_bytes()).expect("an object");
+            find(400, &reply).expect("an error").text
+        };
+        let error = r#"{"code":100,"error_user_msg":"D","error_user_title":"C","error_data":{"details":"B"},"message":"A"}"#;
+        for body in [
+            format!(r#"{{"error":{error}}}"#),
+            format!(r#"{{"message":"other","responseData":{{"error":{error}}}}}"#),
+        ] {
+            let text = read(&body);
+            assert_eq!(text.parts, ["A", "B", "C", "D"]);
+            assert_eq!(text.raw_json.as_deref(), Some(error));
+        }
+        // Without a Graph error, the whole reply is the error.
+        let text = read(r#"{"success":false,"message":"A"}"#);
+        assert_eq!((text.parts, text.raw_json), (vec!["A".to_owned()], None));
+    }
+}
