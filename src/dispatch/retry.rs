@@ -97,6 +97,7 @@ mod tests {
             trace_id: None,
             retry_after: retry_after.map(Duration::from_secs),
             route: None,
+            text: None,
         })
     }
 

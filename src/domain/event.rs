@@ -358,9 +358,9 @@ pub struct MessageStatus {
 /// A failure that a webhook reported, with the provider's JSON, which may contain message content.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ReportedFault {
-    /// The parts that are safe to show anywhere.
+    /// What the provider reported, without the JSON.
     pub fault: ProviderFault,
-    /// The provider's error, byte for byte.
+    /// The provider's error as the JSON that it sent, with the account's secrets masked.
     pub raw_json: String,
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Provider;
+use super::{Provider, ProviderText};
 
 /// The meaning of a provider's refusal, independent of the provider's own terms.
 ///
@@ -47,7 +47,7 @@ pub enum RefusalReason {
     Other,
 }
 
-/// A failure that a provider reported, with all fields that contain no message content.
+/// A failure that a provider reported. Only `text` can contain message content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderFault {
     /// The provider that reported the failure.
@@ -65,7 +65,9 @@ pub struct ProviderFault {
     /// How long the provider asked Switchboard to wait.
     pub retry_after: Option<Duration>,
     /// The configured route that was called, if routes are configurable: `send_text = "POST /v1.0/message"`.
-    pub route: Option<String>,
+    pub route: Option<Box<str>>,
+    /// What the provider wrote about the failure.
+    pub text: Option<Box<ProviderText>>,
 }
 
 impl ProviderFault {
@@ -80,6 +82,7 @@ impl ProviderFault {
             trace_id: None,
             retry_after: None,
             route: None,
+            text: None,
         }
     }
 }

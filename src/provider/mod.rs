@@ -6,6 +6,7 @@
 
 pub mod connectby;
 pub mod connectly;
+mod error_text;
 mod http;
 mod json;
 mod outcome;
@@ -23,6 +24,7 @@ use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::sync::Arc;
 
+use self::error_text::Secrets;
 use crate::config::{self, Upstream};
 use crate::domain::event::{Identity, Proof};
 use crate::domain::message::{Content, Outgoing};
@@ -220,7 +222,7 @@ impl Error {
     #[must_use]
     fn at_route(mut self, name: &str, route: &config::Route) -> Self {
         if let Self::Refused(fault) | Self::Unknown { fault: Some(fault), .. } = &mut self {
-            fault.route = Some(format!("{name} = \"{route}\""));
+            fault.route = Some(format!("{name} = \"{route}\"").into());
         }
         self
     }
@@ -265,7 +267,13 @@ impl Account {
     fn new(config: &config::Account) -> Result<Self, SetupError> {
         let setup_error = |source| SetupError { account: config.id.clone(), source };
         let http = http::Http::new(config.connect_timeout, config.request_timeout).map_err(setup_error)?;
-        let table = outcome::Table::new(config.provider(), config.outcomes.clone());
+        let secrets = match &config.upstream {
+            Upstream::ConnectBy(connectby) => Secrets::new([connectby.secret_key.clone()]),
+            Upstream::Connectly(connectly) => {
+                Secrets::new(connectly.webhook_secrets.iter().chain([&connectly.api_key]).cloned())
+            }
+        };
+        let table = outcome::Table::new(config.provider(), config.outcomes.clone(), secrets);
         let client = match &config.upstream {
             Upstream::ConnectBy(connectby) => {
                 Client::ConnectBy(connectby::Client::new(connectby, http, table))

@@ -17,6 +17,7 @@
 use std::collections::BTreeMap;
 
 use super::Error;
+use super::error_text::{ErrorText, Secrets};
 use super::http::Reply;
 use crate::domain::outcome::{OutcomeOverride, OverrideKey};
 use crate::domain::{Provider, ProviderFault, RefusalReason, UnknownReason};
@@ -26,6 +27,7 @@ use crate::domain::{Provider, ProviderFault, RefusalReason, UnknownReason};
 pub(super) struct Table {
     provider: Provider,
     overrides: BTreeMap<OverrideKey, OutcomeOverride>,
+    secrets: Secrets,
 }
 
 /// The readable parts of a provider's error.
@@ -36,6 +38,8 @@ pub(super) struct ProviderErrorBody {
     pub(super) trace_id: Option<String>,
     /// The meaning of the code or the type, if it is known.
     pub(super) meaning: Option<RefusalReason>,
+    /// What the provider wrote about it.
+    pub(super) text: ErrorText,
 }
 
 impl ProviderErrorBody {
@@ -52,7 +56,13 @@ impl ProviderErrorBody {
             kind: kind.and_then(token),
             trace_id: trace_id.and_then(token),
             meaning,
+            text: ErrorText::default(),
         }
+    }
+
+    /// The same error body with the provider's texts.
+    pub(super) fn with_text(self, text: ErrorText) -> Self {
+        Self { text, ..self }
     }
 }
 
@@ -66,8 +76,17 @@ fn token(text: String) -> Option<String> {
 const GRAPH_FAILURES: [&str; 5] = ["1", "2", "131000", "131016", "131057"];
 
 impl Table {
-    pub(super) fn new(provider: Provider, overrides: BTreeMap<OverrideKey, OutcomeOverride>) -> Self {
-        Self { provider, overrides }
+    pub(super) fn new(
+        provider: Provider,
+        overrides: BTreeMap<OverrideKey, OutcomeOverride>,
+        secrets: Secrets,
+    ) -> Self {
+        Self { provider, overrides, secrets }
+    }
+
+    /// The secrets that no text of the provider may disclose.
+    pub(super) fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// Classifies a reply that does not confirm the call. `error` is the provider's error, if there is a readable one.
@@ -128,6 +147,11 @@ impl Table {
         let meaning = error
             .meaning
             .filter(|&meaning| status_reason.is_none() || meaning != RefusalReason::ContentRejected);
+        let mut text = error.text;
+        if text.raw_json.is_none() {
+            let body = reply.body.as_ref().ok().and_then(|body| std::str::from_utf8(body).ok());
+            text.raw_json = body.map(str::to_owned);
+        }
         ProviderFault {
             provider: self.provider,
             refusal: meaning.or(status_reason).unwrap_or(RefusalReason::Other),
@@ -137,6 +161,7 @@ impl Table {
             trace_id: error.trace_id,
             retry_after: reply.retry_after,
             route: None,
+            text: self.secrets.text(text),
         }
     }
 }
@@ -147,7 +172,7 @@ mod tests {
 
     #[test]
     fn specific_status_overrides_the_generic_invalid_request_code() {
-        let table = Table::new(Provider::Connectly, BTreeMap::new());
+        let table = Table::new(Provider::Connectly, BTreeMap::new(), Secrets::default());
         let refusal = |status, meaning| {
             let reply = Reply { status, retry_after: None, body: Ok(bytes::Bytes::new()) };
             match table.classify(&reply, Some(ProviderErrorBody::new(None, None, None, Some(meaning)))) {

@@ -249,7 +249,7 @@ async fn open_circuit_fails_fast_and_recovers_without_a_client_call() {
             }
         }
     };
-    within(recovered).await;
+    within(Box::pin(recovered)).await;
     assert_eq!(provider.arrivals(Operation::SendText), 6, "the first send after recovery is accepted");
     assert!(provider.arrivals(Operation::ListTemplates) >= 1, "a probe read closed the circuit");
 }

@@ -22,17 +22,17 @@ use crate::support::gateway::{
 /// A key of a message.
 #[derive(Clone, Debug)]
 enum Key {
-    MessageId(String),
-    ProviderMessageId(String),
-    RequestId(String),
+    Switchboard(String),
+    Provider(String),
+    Request(String),
 }
 
 async fn get(gateway: &Gateway, account: &str, key: Key) -> Result<Message, Status> {
     use get_message_request::Key as Given;
     let key = match key {
-        Key::MessageId(id) => Given::MessageId(id),
-        Key::ProviderMessageId(id) => Given::ProviderMessageId(id),
-        Key::RequestId(id) => Given::RequestId(id),
+        Key::Switchboard(id) => Given::MessageId(id),
+        Key::Provider(id) => Given::ProviderMessageId(id),
+        Key::Request(id) => Given::RequestId(id),
     };
     let request = GetMessageRequest { account: account.to_owned(), key: Some(key) };
     Ok(within(gateway.messages().get_message(request)).await?.into_inner().message.expect("present"))
@@ -45,9 +45,9 @@ impl Watcher {
     async fn open(gateway: &Gateway, account: &str, key: Key) -> Result<Self, Status> {
         use watch_message_request::Key as Given;
         let key = match key {
-            Key::MessageId(id) => Given::MessageId(id),
-            Key::ProviderMessageId(id) => Given::ProviderMessageId(id),
-            Key::RequestId(id) => Given::RequestId(id),
+            Key::Switchboard(id) => Given::MessageId(id),
+            Key::Provider(id) => Given::ProviderMessageId(id),
+            Key::Request(id) => Given::RequestId(id),
         };
         let request = WatchMessageRequest { account: account.to_owned(), key: Some(key) };
         Ok(Self(within(gateway.messages().watch_message(request)).await?.into_inner()))
@@ -111,9 +111,9 @@ async fn message_is_found_by_each_key() {
     for account in [CONNECTBY, CONNECTLY] {
         let sent = gateway.send(keyed_text(account, "a")).await.expect("accepted");
         for key in [
-            Key::MessageId(sent.message_id.clone()),
-            Key::ProviderMessageId(sent.provider_message_ids[0].clone()),
-            Key::RequestId("a".to_owned()),
+            Key::Switchboard(sent.message_id.clone()),
+            Key::Provider(sent.provider_message_ids[0].clone()),
+            Key::Request("a".to_owned()),
         ] {
             assert_eq!(get(&gateway, account, key).await.expect("known"), sent);
         }
@@ -121,7 +121,7 @@ async fn message_is_found_by_each_key() {
     // A message is visible in its own account only.
     let other = gateway.send(text(CONNECTLY, "hi")).await.expect("accepted");
     let error =
-        get(&gateway, CONNECTBY, Key::MessageId(other.message_id)).await.expect_err("another account");
+        get(&gateway, CONNECTBY, Key::Switchboard(other.message_id)).await.expect_err("another account");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "MESSAGE_NOT_FOUND"));
     assert_eq!(metadata(&error, "account"), CONNECTBY);
 }
@@ -130,10 +130,10 @@ async fn message_is_found_by_each_key() {
 async fn invalid_message_key_names_its_field() {
     let gateway = Start::quiet().start().await;
     for (key, field) in [
-        (Key::MessageId(String::new()), "message_id"),
-        (Key::MessageId("msg_1".to_owned()), "message_id"),
-        (Key::ProviderMessageId(String::new()), "provider_message_id"),
-        (Key::RequestId("é".to_owned()), "request_id"),
+        (Key::Switchboard(String::new()), "message_id"),
+        (Key::Switchboard("msg_1".to_owned()), "message_id"),
+        (Key::Provider(String::new()), "provider_message_id"),
+        (Key::Request("é".to_owned()), "request_id"),
     ] {
         for error in [
             get(&gateway, CONNECTBY, key.clone()).await.map(|_| ()),
@@ -157,7 +157,7 @@ async fn invalid_message_key_names_its_field() {
 #[tokio::test]
 async fn message_that_was_never_sent_is_not_found() {
     let gateway = Start::quiet().start().await;
-    let unknown_key = Key::MessageId("msg_01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned());
+    let unknown_key = Key::Switchboard("msg_01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned());
     let watched = Watcher::open(&gateway, CONNECTLY, unknown_key.clone()).await.map(|_| ());
     for error in [get(&gateway, CONNECTLY, unknown_key).await.map(|_| ()), watched] {
         let error = error.expect_err("never sent");
@@ -166,7 +166,7 @@ async fn message_that_was_never_sent_is_not_found() {
     // A refused send leaves no record.
     gateway.connectly().set_fault(FaultRule::once(Fault::status(400))).await;
     let refused = gateway.send(keyed_text(CONNECTLY, "a")).await.expect_err("refused");
-    for key in [Key::MessageId(metadata(&refused, "message_id")), Key::RequestId("a".to_owned())] {
+    for key in [Key::Switchboard(metadata(&refused, "message_id")), Key::Request("a".to_owned())] {
         assert_eq!(get(&gateway, CONNECTLY, key).await.expect_err("no record").code(), Code::NotFound);
     }
 }
@@ -176,11 +176,11 @@ async fn watch_reports_increasing_states_up_to_read() {
     let gateway = Start::quiet().with_replies().start().await;
     let sent = gateway.send(text(CONNECTLY, "hi")).await.expect("accepted");
     let watcher =
-        Watcher::open(&gateway, CONNECTLY, Key::MessageId(sent.message_id.clone())).await.expect("known");
+        Watcher::open(&gateway, CONNECTLY, Key::Switchboard(sent.message_id.clone())).await.expect("known");
     let (states, ended) = watcher.drain().await;
     assert_eq!(states.last(), Some(&MessageState::Read));
     assert_eq!((ended.reason(), ended.failure), (WatchEndReason::Terminal, None));
-    let message = get(&gateway, CONNECTLY, Key::MessageId(sent.message_id)).await.expect("known");
+    let message = get(&gateway, CONNECTLY, Key::Switchboard(sent.message_id)).await.expect("known");
     assert_eq!(
         (message.state(), message.provider_message_ids),
         (MessageState::Read, sent.provider_message_ids)
@@ -192,9 +192,8 @@ async fn watch_reports_each_status_webhook() {
     let gateway = Start::quiet().start().await;
     let sent = gateway.send(text(CONNECTLY, "hi")).await.expect("accepted");
     let provider_id = sent.provider_message_ids[0].as_str();
-    let mut watcher = Watcher::open(&gateway, CONNECTLY, Key::ProviderMessageId(provider_id.to_owned()))
-        .await
-        .expect("known");
+    let mut watcher =
+        Watcher::open(&gateway, CONNECTLY, Key::Provider(provider_id.to_owned())).await.expect("known");
     assert_eq!(watcher.message().await, sent);
     let tag = format!("{}/1", sent.message_id);
     for (word, state) in [
@@ -221,8 +220,7 @@ async fn statuses_before_the_reply_belong_to_the_message() {
         while gateway.connectly().arrivals(Operation::SendMessage) == 0 {
             tokio::task::yield_now().await;
         }
-        let watcher =
-            Watcher::open(&gateway, CONNECTLY, Key::RequestId("a".to_owned())).await.expect("known");
+        let watcher = Watcher::open(&gateway, CONNECTLY, Key::Request("a".to_owned())).await.expect("known");
         watcher.drain().await
     };
     // The watch ends before the sender gets the reply.
@@ -234,7 +232,7 @@ async fn statuses_before_the_reply_belong_to_the_message() {
     };
     assert_eq!((states.last(), ended.reason()), (Some(&MessageState::Read), WatchEndReason::Terminal));
     let sent = send.await.expect("accepted");
-    let message = get(&gateway, CONNECTLY, Key::MessageId(sent.message_id)).await.expect("known");
+    let message = get(&gateway, CONNECTLY, Key::Switchboard(sent.message_id)).await.expect("known");
     assert_eq!(message.state(), MessageState::Read, "the late reply does not regress the state");
 }
 
@@ -245,7 +243,7 @@ async fn statuses_out_of_order_never_regress_the_state() {
     gateway.connectly().set_fault(FaultRule::once(Fault::ReorderStatuses)).await;
     let sent = gateway.send(text(CONNECTLY, "hi")).await.expect("accepted");
     let watcher =
-        Watcher::open(&gateway, CONNECTLY, Key::MessageId(sent.message_id.clone())).await.expect("known");
+        Watcher::open(&gateway, CONNECTLY, Key::Switchboard(sent.message_id.clone())).await.expect("known");
     let (states, _) = watcher.drain().await;
     assert_eq!(states.last(), Some(&MessageState::Read));
     for (word, stale) in [("read", false), ("delivered", true), ("sent", true)] {
@@ -254,7 +252,7 @@ async fn statuses_out_of_order_never_regress_the_state() {
         assert_eq!((status.provider_status.as_str(), status.stale), (word, stale));
         assert_eq!((status.state_after(), &status.message_id), (MessageState::Read, &sent.message_id));
     }
-    let message = get(&gateway, CONNECTLY, Key::MessageId(sent.message_id)).await.expect("known");
+    let message = get(&gateway, CONNECTLY, Key::Switchboard(sent.message_id)).await.expect("known");
     assert_eq!(message.state(), MessageState::Read);
 }
 
@@ -262,13 +260,13 @@ async fn statuses_out_of_order_never_regress_the_state() {
 async fn watch_of_an_untracked_message_ends_after_the_reply() {
     let gateway = Start::quiet().start().await;
     let sent = gateway.send(text(CONNECTBY, "hi")).await.expect("accepted");
-    let watcher = Watcher::open(&gateway, CONNECTBY, Key::MessageId(sent.message_id)).await.expect("known");
+    let watcher = Watcher::open(&gateway, CONNECTBY, Key::Switchboard(sent.message_id)).await.expect("known");
     let (states, ended) = watcher.drain().await;
     assert_eq!((states, ended.reason()), (vec![MessageState::Accepted], WatchEndReason::NotTracked));
 
     gateway.connectby().set_fault(FaultRule::once(Fault::NotJson)).await;
     gateway.send(keyed_text(CONNECTBY, "a")).await.expect_err("unknown");
-    let watcher = Watcher::open(&gateway, CONNECTBY, Key::RequestId("a".to_owned())).await.expect("known");
+    let watcher = Watcher::open(&gateway, CONNECTBY, Key::Request("a".to_owned())).await.expect("known");
     let (states, ended) = watcher.drain().await;
     assert_eq!((states, ended.reason()), (vec![MessageState::Unknown], WatchEndReason::NotTracked));
 
@@ -281,8 +279,7 @@ async fn watch_of_an_untracked_message_ends_after_the_reply() {
         while gateway.connectby().arrivals(Operation::SendText) == arrived {
             tokio::task::yield_now().await;
         }
-        let watcher =
-            Watcher::open(&gateway, CONNECTBY, Key::RequestId("a".to_owned())).await.expect("known");
+        let watcher = Watcher::open(&gateway, CONNECTBY, Key::Request("a".to_owned())).await.expect("known");
         watcher.drain().await
     };
     let (resent, (states, ended)) = tokio::join!(resend, watch);
@@ -303,8 +300,7 @@ async fn watch_of_a_refused_first_attempt_ends_with_the_error() {
         while provider.arrivals(Operation::SendMessage) == 0 {
             tokio::task::yield_now().await;
         }
-        let watcher =
-            Watcher::open(&gateway, CONNECTLY, Key::RequestId("a".to_owned())).await.expect("known");
+        let watcher = Watcher::open(&gateway, CONNECTLY, Key::Request("a".to_owned())).await.expect("known");
         watcher.drain().await
     };
     let (sent, (states, ended)) = tokio::join!(send, watch);
@@ -313,7 +309,7 @@ async fn watch_of_a_refused_first_attempt_ends_with_the_error() {
     let Failure { reason: why, code, metadata: known, .. } = ended.failure.expect("an error");
     assert_eq!((why, code), (reason(&error), error.code() as i32));
     assert_eq!(known["message_id"], metadata(&error, "message_id"));
-    let missing = get(&gateway, CONNECTLY, Key::RequestId("a".to_owned())).await.expect_err("no record");
+    let missing = get(&gateway, CONNECTLY, Key::Request("a".to_owned())).await.expect_err("no record");
     assert_eq!(missing.code(), Code::NotFound);
 }
 
@@ -322,7 +318,7 @@ async fn watch_ends_as_expired_after_the_configured_retention() {
     let gateway =
         Start::quiet().with("SENDS__REQUEST_ID_RETENTION", "1s").with("SENDS__RETENTION", "1s").start().await;
     let sent = gateway.send(text(CONNECTLY, "hi")).await.expect("accepted");
-    let watcher = Watcher::open(&gateway, CONNECTLY, Key::MessageId(sent.message_id)).await.expect("known");
+    let watcher = Watcher::open(&gateway, CONNECTLY, Key::Switchboard(sent.message_id)).await.expect("known");
     let (states, ended) = watcher.drain().await;
     assert_eq!((states, ended.reason()), (vec![MessageState::Accepted], WatchEndReason::Expired));
 }
@@ -332,7 +328,7 @@ async fn shutdown_ends_a_watch() {
     let gateway = Start::quiet().start().await;
     let sent = gateway.send(text(CONNECTLY, "hi")).await.expect("accepted");
     let mut watcher =
-        Watcher::open(&gateway, CONNECTLY, Key::MessageId(sent.message_id)).await.expect("known");
+        Watcher::open(&gateway, CONNECTLY, Key::Switchboard(sent.message_id)).await.expect("known");
     watcher.message().await;
     gateway.begin_shutdown();
     let error = watcher.next().await.expect_err("the server stops");
@@ -351,7 +347,7 @@ async fn late_status_resolves_an_unknown_outcome() {
         ("SEND_OUTCOME_UNKNOWN", "1")
     );
     let id = metadata(&error, "message_id");
-    let mut watcher = Watcher::open(&gateway, CONNECTLY, Key::MessageId(id.clone())).await.expect("known");
+    let mut watcher = Watcher::open(&gateway, CONNECTLY, Key::Switchboard(id.clone())).await.expect("known");
     let unknown = watcher.message().await;
     assert_eq!((unknown.state(), unknown.attempt), (MessageState::Unknown, 1));
     assert_eq!(unknown.failure.map(|error| error.reason), Some("SEND_OUTCOME_UNKNOWN".to_owned()));

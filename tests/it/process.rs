@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use switchboard::pb::v1::StartPosition;
 use switchboard::pb::v1::subscribe_request::Start as From;
-use switchboard::sandbox::{Options, Sandbox};
+use switchboard::sandbox::{Fault, FaultRule, Options, Sandbox};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use crate::support::binary::{API_KEY, Home, SECRET, Server, post};
-use crate::support::gateway::{CUSTOMER, received, text, text_of, within};
+use crate::support::gateway::{CUSTOMER, metadata, reason, received, text, text_of, within};
 
 /// The process is killed several times while many clients post webhooks and a subscriber reads. Every event whose webhook
 /// was answered 200 must be stored, events must arrive in order and once, and earlier cursors must still work.
@@ -161,6 +161,85 @@ async fn log_contains_no_secret_and_no_message_text() {
     assert!(log.contains("send not accepted") && log.contains("webhook rejected"), "{log}");
     for secret in [message, SECRET, API_KEY, CUSTOMER, &CUSTOMER[1..]] {
         assert!(!log.contains(secret), "the log holds {secret:?}");
+    }
+}
+
+/// A provider may quote the message, or the credentials of the call, in any text of an error.
+#[tokio::test(flavor = "multi_thread")]
+async fn provider_text_reaches_clients_only_and_masked() {
+    use switchboard::pb::v1;
+
+    let sandbox = Sandbox::start(Options::instant()).await.expect("starts");
+    let home = Home::new(sandbox.connectly().base_url().as_str());
+    let mut command = home.command();
+    command.env("SWITCHBOARD__LOG__FILTER", "trace");
+    let server = Server::start(command);
+    let marker = "words-that-the-provider-quotes";
+    let error = format!(
+        r#"{{"message":"{marker}","type":"ERROR_TYPE_X","code":"ERROR_CODE_X","userTitle":"{marker}","userMessage":"used {API_KEY}","details":{{"signed":"{SECRET}"}}}}"#
+    );
+    let masked = error.replace(API_KEY, "***").replace(SECRET, "***");
+    let joined = format!(r#"{marker}; used ***; {{"signed":"***"}}"#);
+    let status = |status| Fault::Status { status, retry_after: None, body: Some(error.clone()) };
+
+    let channel = server.channel().await;
+    let mut messages = v1::message_service_client::MessageServiceClient::new(channel.clone());
+    let mut templates = v1::template_service_client::TemplateServiceClient::new(channel.clone());
+    let assert_text = |status: &tonic::Status, expected: &str| {
+        assert_eq!(
+            (reason(status).as_str(), metadata(status, "provider_message")),
+            (expected, joined.clone())
+        );
+        assert!(!status.message().contains(marker), "{}", status.message());
+        assert_eq!(metadata(status, "raw_json"), "");
+    };
+    let assert_failure = |failure: &v1::Failure| {
+        assert_eq!((&failure.provider_message, &failure.raw_json), (&joined, &masked));
+        assert!(!failure.message.contains(marker), "{}", failure.message);
+        assert!(!failure.metadata.contains_key("provider_message"), "{:?}", failure.metadata);
+    };
+
+    sandbox.connectly().set_fault(FaultRule::once(status(400))).await;
+    let refused = within(messages.send_message(text("globex", "hi"))).await.expect_err("refused");
+    assert_text(&refused, "PROVIDER_REFUSED");
+
+    sandbox.connectly().set_fault(FaultRule::once(status(400))).await;
+    let list = v1::ListTemplatesRequest { account: "globex".to_owned(), ..Default::default() };
+    let read = within(templates.list_templates(list)).await.expect_err("refused");
+    assert_text(&read, "PROVIDER_REFUSED");
+
+    sandbox.connectly().set_fault(FaultRule::once(status(500))).await;
+    let request = v1::SendMessageRequest { request_id: "r1".to_owned(), ..text("globex", "hi") };
+    let unknown = within(messages.send_message(request.clone())).await.expect_err("unknown");
+    assert_text(&unknown, "SEND_OUTCOME_UNKNOWN");
+    // A retry with the same key gets the stored outcome.
+    let joined_later = within(messages.send_message(request)).await.expect_err("unknown");
+    assert_text(&joined_later, "SEND_OUTCOME_UNKNOWN");
+    let get = v1::GetMessageRequest {
+        account: "globex".to_owned(),
+        key: Some(v1::get_message_request::Key::RequestId("r1".to_owned())),
+    };
+    let stored = within(messages.get_message(get)).await.expect("stored").into_inner();
+    assert_failure(&stored.message.and_then(|message| message.failure).expect("a failure"));
+
+    let webhook = format!(
+        r#"{{"topic":"delivery_status","timestamp":"1700000010","statusUpdate":{{"id":"S1","status":"delivery_failed","error":{error}}}}}"#
+    );
+    assert_eq!(post(&reqwest::Client::new(), server.webhook, webhook).await, Some(200));
+    let mut subscriber = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    let event = subscriber.event().await;
+    let Some(v1::event::Payload::MessageStatus(status)) = event.payload else { panic!("{event:?}") };
+    assert_failure(&status.failure.expect("a failure"));
+
+    let metrics = within(reqwest::get(format!("http://{}/metrics", server.admin))).await.expect("answers");
+    let metrics = within(metrics.text()).await.expect("a page");
+    let log = Arc::clone(&server.log);
+    assert!(server.terminate());
+    let log = log.lock().expect("unpoisoned");
+    assert!(log.contains("send not accepted"), "{log}");
+    for secret in [marker, API_KEY, SECRET] {
+        assert!(!log.contains(secret), "the log contains {secret:?}");
+        assert!(!metrics.contains(secret), "the metrics contain {secret:?}");
     }
 }
 

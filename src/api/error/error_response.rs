@@ -6,10 +6,10 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
-use crate::api::error::status::Reason;
+use crate::api::error::status::reason_text;
 use crate::api::response::convert;
-use crate::domain::ProviderFault;
-use crate::pb::v1;
+use crate::domain::{ProviderFault, ProviderText};
+use crate::pb::v1::{self, Reason};
 use crate::provider::Account;
 
 /// The domain of every `ErrorInfo`.
@@ -26,6 +26,8 @@ pub(in crate::api) struct ErrorResponse {
     metadata: HashMap<String, String>,
     violations: Vec<FieldViolation>,
     retry_delay: Option<Duration>,
+    /// What the provider wrote. It is message content, so it is not in `metadata`, which `Debug` prints.
+    provider_text: ProviderText,
 }
 
 impl ErrorResponse {
@@ -37,6 +39,7 @@ impl ErrorResponse {
             metadata: HashMap::new(),
             violations: Vec::new(),
             retry_delay: None,
+            provider_text: ProviderText::default(),
         }
     }
 
@@ -67,7 +70,7 @@ impl ErrorResponse {
         }
     }
 
-    /// Adds those parts of the provider's error that contain no message content.
+    /// Adds the provider's error. Its text goes only to fields that clients treat as message content.
     pub(in crate::api) fn with_provider_error_of(mut self, fault: &ProviderFault) -> Self {
         self = self.with("provider", fault.provider);
         for (key, value) in [
@@ -75,11 +78,14 @@ impl ErrorResponse {
             ("provider_code", fault.code.clone()),
             ("provider_type", fault.kind.clone()),
             ("provider_trace_id", fault.trace_id.clone()),
-            ("route", fault.route.clone()),
+            ("route", fault.route.as_deref().map(str::to_owned)),
         ] {
             if let Some(value) = value {
                 self = self.with(key, clipped(value));
             }
+        }
+        if let Some(text) = &fault.text {
+            self.provider_text = (**text).clone();
         }
         self
     }
@@ -92,7 +98,12 @@ pub(in crate::api) fn clipped(text: String) -> String {
 
 impl From<ErrorResponse> for Status {
     fn from(response: ErrorResponse) -> Self {
-        let mut details = ErrorDetails::with_error_info(response.reason.as_str(), DOMAIN, response.metadata);
+        let ProviderText { message: provider_message, raw_json: _ } = response.provider_text;
+        let mut metadata = response.metadata;
+        if !provider_message.is_empty() {
+            metadata.insert("provider_message".to_owned(), provider_message);
+        }
+        let mut details = ErrorDetails::with_error_info(reason_text(response.reason), DOMAIN, metadata);
         if !response.violations.is_empty() {
             details.set_bad_request(response.violations);
         }
@@ -105,13 +116,15 @@ impl From<ErrorResponse> for Status {
 
 impl From<ErrorResponse> for v1::Failure {
     fn from(response: ErrorResponse) -> Self {
-        let ErrorResponse { code, reason, message, mut metadata, violations, retry_delay } = response;
+        let ErrorResponse { code, reason, message, mut metadata, violations, retry_delay, provider_text } =
+            response;
+        let ProviderText { message: provider_message, raw_json } = provider_text;
         let mut take = |key| metadata.remove(key).unwrap_or_default();
         let (provider_code, provider_type, provider_trace_id) =
             (take("provider_code"), take("provider_type"), take("provider_trace_id"));
         let provider = convert::provider_named(&take("provider"));
         Self {
-            reason: reason.as_str().to_owned(),
+            reason: reason_text(reason).to_owned(),
             code: code.into(),
             message,
             provider_name: convert::provider_name(provider).to_owned(),
@@ -120,8 +133,8 @@ impl From<ErrorResponse> for v1::Failure {
             provider_type,
             provider_trace_id,
             retry_delay: retry_delay.map(convert::duration),
-            provider_message: String::new(),
-            raw_json: String::new(),
+            provider_message,
+            raw_json,
             field_violations: violations
                 .into_iter()
                 .map(|FieldViolation { field, reason, description, .. }| v1::FieldViolation {

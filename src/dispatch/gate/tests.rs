@@ -36,6 +36,7 @@ fn fault(status: u16, refusal: RefusalReason) -> ProviderFault {
         trace_id: None,
         retry_after: None,
         route: None,
+        text: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! ConnectBy's errors. They are undocumented; most likely ConnectBy passes on the error object of Meta's Graph API.
 
+use super::super::error_text::ErrorText;
 use super::super::json::Object;
 use super::super::outcome::ProviderErrorBody;
 use crate::domain::RefusalReason;
@@ -21,7 +22,10 @@ pub(super) fn find(status: u16, reply: &Object<'_>) -> Option<ProviderErrorBody>
     let other_error =
         || !(200..300).contains(&status) && (reply.has_content(&["message"]) || has_unknown_error(reply));
     graph.or_else(|| {
-        (reply.flag(&["success"]) == Some(false) || other_error()).then(ProviderErrorBody::default)
+        (reply.flag(&["success"]) == Some(false) || other_error()).then(|| {
+            let parts = reply.string(&["message"]).into_iter().collect();
+            ProviderErrorBody::default().with_text(ErrorText { parts, ..ErrorText::default() })
+        })
     })
 }
 
@@ -40,7 +44,21 @@ fn graph_error(object: &Object<'_>) -> Option<ProviderErrorBody> {
         return None;
     }
     let meaning = code.as_deref().and_then(|code| code.parse().ok()).and_then(refusal_reason);
-    Some(ProviderErrorBody::new(code, kind, error.text(&["fbtrace_id"]), meaning))
+    let data = error.object(&["error_data"]);
+    let text = ErrorText {
+        parts: [
+            error.string(&["message"]),
+            data.and_then(|data| data.string(&["details"])),
+            error.string(&["error_user_title"]),
+            error.string(&["error_user_msg"]),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+        details_json: None,
+        raw_json: object.raw(&["error"]).map(str::to_owned),
+    };
+    Some(ProviderErrorBody::new(code, kind, error.text(&["fbtrace_id"]), meaning).with_text(text))
 }
 
 /// Maps a Graph code to its meaning. The codes are stable; the titles are not.
@@ -62,4 +80,29 @@ fn refusal_reason(code: u32) -> Option<RefusalReason> {
         132_015 | 132_016 | 132_068 => RefusalReason::TemplatePaused,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_an_error_are_read_in_their_order() {
+        let read = |body: &str| {
+            let reply = Object::parse(body.as_bytes()).expect("an object");
+            find(400, &reply).expect("an error").text
+        };
+        let error = r#"{"code":100,"error_user_msg":"D","error_user_title":"C","error_data":{"details":"B"},"message":"A"}"#;
+        for body in [
+            format!(r#"{{"error":{error}}}"#),
+            format!(r#"{{"message":"other","responseData":{{"error":{error}}}}}"#),
+        ] {
+            let text = read(&body);
+            assert_eq!(text.parts, ["A", "B", "C", "D"]);
+            assert_eq!(text.raw_json.as_deref(), Some(error));
+        }
+        // Without a Graph error, the whole reply is the error.
+        let text = read(r#"{"success":false,"message":"A"}"#);
+        assert_eq!((text.parts, text.raw_json), (vec!["A".to_owned()], None));
+    }
 }

@@ -1,5 +1,6 @@
 //! Connectly's errors, in two forms: one for messages and one for assets.
 
+use super::super::error_text::ErrorText;
 use super::super::json::Object;
 use super::super::outcome::ProviderErrorBody;
 use crate::domain::RefusalReason;
@@ -10,7 +11,11 @@ use crate::domain::RefusalReason;
 pub(super) fn find(status: u16, reply: &Object<'_>) -> Option<ProviderErrorBody> {
     // Some services wrap the error in an `error` object.
     let wrapped = reply.object(&["error"]);
-    let error = wrapped.as_ref().and_then(parse).or_else(|| parse(reply));
+    let wrapped = wrapped.as_ref().and_then(parse).map(|mut error| {
+        error.text.raw_json = reply.raw(&["error"]).map(str::to_owned);
+        error
+    });
+    let error = wrapped.or_else(|| parse(reply));
     if !(200..300).contains(&status) {
         return error;
     }
@@ -33,7 +38,20 @@ pub(super) fn parse(error: &Object<'_>) -> Option<ProviderErrorBody> {
     }
     let meaning =
         code.as_deref().and_then(reason_by_code).or_else(|| kind.as_deref().and_then(reason_by_type));
-    Some(ProviderErrorBody::new(code, kind, error.text(&["cntTraceId", "cnt_trace_id"]), meaning))
+    let text = ErrorText {
+        parts: [
+            error.string(&["message"]),
+            error.string(&["userTitle", "user_title"]),
+            error.string(&["userMessage", "user_message"]),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+        details_json: error.raw(&["details"]).filter(|_| error.has_content(&["details"])).map(str::to_owned),
+        raw_json: None,
+    };
+    let trace_id = error.text(&["cntTraceId", "cnt_trace_id"]);
+    Some(ProviderErrorBody::new(code, kind, trace_id, meaning).with_text(text))
 }
 
 fn reason_by_code(code: &str) -> Option<RefusalReason> {

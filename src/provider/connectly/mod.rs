@@ -142,6 +142,6 @@ impl Client {
     }
 
     pub(super) fn read_webhook(&self, account: &AccountId, webhook: &Verified) -> Vec<Incoming> {
-        vec![webhook::read(account, &self.numbers, webhook)]
+        vec![webhook::read(account, &self.numbers, self.table.secrets(), webhook)]
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::domain::event::ReportedFault;
 use crate::domain::message::MessageProblem;
 use crate::domain::outcome::UnknownOutcome;
-use crate::domain::{Provider, ProviderFault, RefusalReason, UnknownReason};
+use crate::domain::{Provider, ProviderFault, ProviderText, RefusalReason, UnknownReason};
 
 /// A type that is stored as JSON text.
 pub(super) trait Column: Sized {
@@ -81,7 +81,16 @@ struct FaultRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_after: Option<Duration>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    route: Option<String>,
+    route: Option<Box<str>>,
+    #[serde(default, with = "optional_text", skip_serializing_if = "Option::is_none")]
+    text: Option<Box<ProviderText>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ProviderText")]
+struct TextRow {
+    message: String,
+    raw_json: String,
 }
 
 /// A unit-only enum, stored under the name that `strum` derives.
@@ -124,6 +133,30 @@ mod optional_fault {
     }
 }
 
+/// A provider's optional text.
+mod optional_text {
+    use super::{Deserialize, Deserializer, ProviderText, Serialize, Serializer, TextRow};
+
+    #[derive(Serialize)]
+    struct Borrowed<'a>(#[serde(with = "TextRow")] &'a ProviderText);
+
+    #[derive(Deserialize)]
+    struct Owned(#[serde(with = "TextRow")] ProviderText);
+
+    pub(super) fn serialize<S: Serializer>(
+        text: &Option<Box<ProviderText>>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        text.as_deref().map(Borrowed).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Box<ProviderText>>, D::Error> {
+        Ok(Option::<Owned>::deserialize(from)?.map(|Owned(text)| Box::new(text)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,7 +170,11 @@ mod tests {
             kind: Some("OAuthException".to_owned()),
             trace_id: Some("T".to_owned()),
             retry_after: Some(Duration::from_millis(1_500)),
-            route: Some("send_text = \"POST /v1.0/message\"".to_owned()),
+            route: Some("send_text = \"POST /v1.0/message\"".into()),
+            text: Some(Box::new(ProviderText {
+                message: "Re-engagement message".to_owned(),
+                raw_json: r#"{"code":131047}"#.to_owned(),
+            })),
         }
     }
 

@@ -3,13 +3,13 @@
 use tonic::{Code, Status};
 
 use super::provider::{not_sent, precondition_failed, read_failure, refusal, refused};
-use super::{OUTAGE_DELAY, Reason, server_stopping, stopping};
+use super::{OUTAGE_DELAY, server_stopping, stopping};
 use crate::api::error::error_response::ErrorResponse;
 use crate::api::request::violations::{ViolationReason, Violations};
 use crate::dispatch::{self, Rejected, TemplateMismatch};
 use crate::domain::outcome::UnknownOutcome;
 use crate::domain::{MessageId, RefusalReason, UnknownReason};
-use crate::pb::v1;
+use crate::pb::v1::{self, Reason};
 use crate::provider::{self, Account};
 
 /// A send whose message the provider did not accept.

@@ -3,11 +3,12 @@
 use tonic::{Code, Status};
 use tonic_types::FieldViolation;
 
-use super::{OUTAGE_DELAY, Reason};
+use super::OUTAGE_DELAY;
 use crate::api::error::error_response::ErrorResponse;
 use crate::api::request::violations::ViolationReason;
 use crate::domain::{AccountId, SubscriptionId};
 use crate::journal::{self, SubscriptionError};
+use crate::pb::v1::Reason;
 use crate::store::MAX_SUBSCRIPTIONS;
 
 /// The cursor is not from this journal.

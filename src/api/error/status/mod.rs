@@ -28,74 +28,15 @@ pub(in crate::api) use self::upload::{
 use crate::api::error::error_response::ErrorResponse;
 use crate::api::request::violations::{ViolationReason, Violations};
 use crate::domain::AccountId;
-use crate::pb::v1;
+use crate::pb::v1::{self, Reason};
 
 /// The retry delay if the store cannot write, the provider cannot be reached, or the server restarts.
 pub(in crate::api) const OUTAGE_DELAY: Duration = Duration::from_secs(1);
 
-macro_rules! reasons {
-    ($($name:ident = $text:literal),+ $(,)?) => {
-        /// The `reason` of an `ErrorInfo`. Each has a paragraph in `docs/errors.md`.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(in crate::api) enum Reason { $($name),+ }
-
-        impl Reason {
-            #[cfg(test)]
-            const ALL: &[Self] = &[$(Self::$name),+];
-
-            pub(in crate::api) const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $text),+ }
-            }
-        }
-    };
-}
-
-reasons! {
-    RequestInvalid = "REQUEST_INVALID",
-    RequestIdReused = "REQUEST_ID_REUSED",
-    MessageNotFound = "MESSAGE_NOT_FOUND",
-    AccountBusy = "ACCOUNT_BUSY",
-    AccountNotFound = "ACCOUNT_NOT_FOUND",
-    ProviderUnsupported = "PROVIDER_UNSUPPORTED",
-    CursorMalformed = "CURSOR_MALFORMED",
-    CursorExpired = "CURSOR_EXPIRED",
-    CursorLost = "CURSOR_LOST",
-    SubscriptionNotFound = "SUBSCRIPTION_NOT_FOUND",
-    SubscriptionExists = "SUBSCRIPTION_EXISTS",
-    SubscriptionsExhausted = "SUBSCRIPTIONS_EXHAUSTED",
-    SubscriptionChanged = "SUBSCRIPTION_CHANGED",
-    SubscriptionGenerationStale = "SUBSCRIPTION_GENERATION_STALE",
-    StoreUnavailable = "STORE_UNAVAILABLE",
-    ServerStopping = "SERVER_STOPPING",
-    RequestTruncated = "REQUEST_TRUNCATED",
-    UploadStalled = "UPLOAD_STALLED",
-    UploadsExhausted = "UPLOADS_EXHAUSTED",
-    SpoolUnavailable = "SPOOL_UNAVAILABLE",
-    SandboxFailed = "SANDBOX_FAILED",
-    ProviderUnreachable = "PROVIDER_UNREACHABLE",
-    SendOutcomeUnknown = "SEND_OUTCOME_UNKNOWN",
-    WriteOutcomeUnknown = "WRITE_OUTCOME_UNKNOWN",
-    ProviderUnavailable = "PROVIDER_UNAVAILABLE",
-    ProviderReplyUnreadable = "PROVIDER_REPLY_UNREADABLE",
-    PageTokenMalformed = "PAGE_TOKEN_MALFORMED",
-    WebhookRegistrationExists = "WEBHOOK_REGISTRATION_EXISTS",
-    ProviderCredentialsRejected = "PROVIDER_CREDENTIALS_REJECTED",
-    ProviderPermissionDenied = "PROVIDER_PERMISSION_DENIED",
-    ProviderThrottled = "PROVIDER_THROTTLED",
-    ProviderCapped = "PROVIDER_CAPPED",
-    ProviderAccountRestricted = "PROVIDER_ACCOUNT_RESTRICTED",
-    ProviderNotFound = "PROVIDER_NOT_FOUND",
-    ProviderConflict = "PROVIDER_CONFLICT",
-    ProviderRefused = "PROVIDER_REFUSED",
-    SessionWindowClosed = "SESSION_WINDOW_CLOSED",
-    RecipientNotReachable = "RECIPIENT_NOT_REACHABLE",
-    RecipientOptedOut = "RECIPIENT_OPTED_OUT",
-    RecipientInvalid = "RECIPIENT_INVALID",
-    SenderInvalid = "SENDER_INVALID",
-    ContentRejected = "CONTENT_REJECTED",
-    TemplateNotFound = "TEMPLATE_NOT_FOUND",
-    TemplateParametersRejected = "TEMPLATE_PARAMETERS_REJECTED",
-    TemplatePaused = "TEMPLATE_PAUSED",
+/// The text of a reason in `ErrorInfo.reason` and `Failure.reason`: the name of its value without the prefix.
+pub(in crate::api) fn reason_text(reason: Reason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix("REASON_").unwrap_or(name)
 }
 
 impl From<Violations> for Status {

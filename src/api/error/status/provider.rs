@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tonic::Code;
 
-use super::{OUTAGE_DELAY, Reason};
+use super::OUTAGE_DELAY;
 use crate::api::error::error_response::{ErrorResponse, clipped};
 use crate::domain::{ProviderFault, RefusalReason, UnknownReason};
-use crate::pb::v1;
+use crate::pb::v1::{self, Reason};
 use crate::provider;
 
 /// The retry delay if the provider throttles and does not name a delay.

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 
-use super::{OUTAGE_DELAY, Reason};
+use super::OUTAGE_DELAY;
 use crate::api::error::error_response::ErrorResponse;
+use crate::pb::v1::Reason;
 
 /// The client cancelled the request, or its connection broke, before the request was complete.
 pub(in crate::api) fn request_truncated() -> Status {

@@ -8,6 +8,7 @@ mod message;
 mod report;
 
 use super::super::Incoming;
+use super::super::error_text::Secrets;
 use super::super::json::Object;
 use super::super::outcome::ProviderErrorBody;
 use super::super::signature::Verified;
@@ -19,10 +20,15 @@ use crate::domain::{
 };
 
 /// Parses a webhook into the single event that it reports.
-pub(super) fn read(account: &AccountId, own_numbers: &[PhoneNumber], webhook: &Verified) -> Incoming {
+pub(super) fn read(
+    account: &AccountId,
+    own_numbers: &[PhoneNumber],
+    secrets: &Secrets,
+    webhook: &Verified,
+) -> Incoming {
     let object = Object::parse(webhook.body());
     let (payload, identity) = match &object {
-        Some(object) => payload(object, webhook.body(), own_numbers),
+        Some(object) => payload(object, webhook.body(), own_numbers, secrets),
         None => (unknown(String::new(), "the body is not a JSON object"), None),
     };
     let callback_data = object.as_ref().and_then(|object| object.raw(&["callbackData", "callback_data"]));
@@ -66,15 +72,20 @@ fn tagged_message(payload: &Payload) -> Option<String> {
 
 /// Parses the payload of a webhook. The topic selects the type. Without a topic, the content selects it, because most
 /// samples of messages have no topic.
-fn payload(webhook: &Object<'_>, raw: &[u8], own_numbers: &[PhoneNumber]) -> (Payload, Option<Identity>) {
+fn payload(
+    webhook: &Object<'_>,
+    raw: &[u8],
+    own_numbers: &[PhoneNumber],
+    secrets: &Secrets,
+) -> (Payload, Option<Identity>) {
     let topic = webhook.text(&["topic"]);
     let topic = topic.as_deref();
     let parsed = match topic {
-        Some("delivery_status") => status_update(webhook),
+        Some("delivery_status") => status_update(webhook, secrets),
         Some("report") => report::read(webhook),
         // One page of the documentation uses the singular.
         Some("messages" | "message") => message::read(webhook, raw, own_numbers, true),
-        None => status_update(webhook)
+        None => status_update(webhook, secrets)
             .or_else(|| message::read(webhook, raw, own_numbers, false))
             .or_else(|| report::read(webhook)),
         Some(_) => None,
@@ -88,14 +99,17 @@ fn unknown(topic: String, problem: &str) -> Payload {
 }
 
 /// Parses the status of a message. `None` without `statusUpdate`.
-fn status_update(webhook: &Object<'_>) -> Option<(Payload, Option<Identity>)> {
+fn status_update(webhook: &Object<'_>, secrets: &Secrets) -> Option<(Payload, Option<Identity>)> {
     let status = webhook.object(&["statusUpdate", "status_update"])?;
     let (Some(id), Some(value)) = (status.text(&["id"]), status.text(&["status"])) else {
         return Some((unknown("delivery_status".to_owned(), "the status has no `id` or no `status`"), None));
     };
-    let fault = status.object(&["error"]).map(|error| ReportedFault {
-        fault: fault(error::parse(&error).unwrap_or_default()),
-        raw_json: status.raw(&["error"]).unwrap_or_default().to_owned(),
+    let fault = status.object(&["error"]).map(|error| {
+        let mut body = error::parse(&error).unwrap_or_default();
+        body.text.raw_json = status.raw(&["error"]).map(str::to_owned);
+        let mut fault = fault(body, secrets);
+        let raw_json = fault.text.as_mut().map(|text| std::mem::take(&mut text.raw_json));
+        ReportedFault { fault, raw_json: raw_json.unwrap_or_default() }
     });
     let metadata = [status.object(&["metadata"]), webhook.object(&["metadata"])];
     let campaign = metadata.iter().flatten().find_map(|data| data.text(&["campaignName", "campaign_name"]));
@@ -122,7 +136,7 @@ fn state(value: &str) -> Option<MessageState> {
     })
 }
 
-fn fault(body: ProviderErrorBody) -> ProviderFault {
+fn fault(body: ProviderErrorBody, secrets: &Secrets) -> ProviderFault {
     ProviderFault {
         provider: Provider::Connectly,
         refusal: body.meaning.unwrap_or(RefusalReason::Other),
@@ -132,6 +146,7 @@ fn fault(body: ProviderErrorBody) -> ProviderFault {
         trace_id: body.trace_id,
         retry_after: None,
         route: None,
+        text: secrets.text(body.text),
     }
 }
 

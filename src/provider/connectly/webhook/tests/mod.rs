@@ -18,7 +18,12 @@ fn incoming(body: &[u8]) -> Incoming {
     let verified = Unverified::new(Bytes::copy_from_slice(body), Some(&signature))
         .verify(&scheme)
         .expect("a valid signature");
-    read(&"acme".parse().expect("an id"), &["+15550100002".parse().expect("a number")], &verified)
+    read(
+        &"acme".parse().expect("an id"),
+        &["+15550100002".parse().expect("a number")],
+        &Secrets::new(["secret".into()]),
+        &verified,
+    )
 }
 
 fn message(incoming: &Incoming) -> &ReportedMessage {
@@ -85,7 +90,7 @@ fn own_message_is_an_echo_by_flag_or_by_sender() {
 #[test]
 fn status_is_parsed_with_error_campaign_and_callback_data() {
     let read = incoming(
-        br#"{"topic":"delivery_status","timestamp":"1700000010","sender":{"id":"+15550100002","channelType":"whatsapp","name":null},"recipient":{"id":"+15550100001","channelType":"whatsapp","name":null},"metadata":null,"statusUpdate":{"id":"S1","status":"delivery_failed","error":{"message":"Message template inputs invalid","type":"ERROR_TYPE_INVALID_REQUEST","code":"ERROR_CODE_MESSAGE_TEMPLATE_INPUT_INVALID","cntTraceId":"10000000000000000002","details":{}},"metadata":{"campaignName":"spring"}},"callbackData":{"order": "77", "n": 12345678901234567890}}"#,
+        br#"{"topic":"delivery_status","timestamp":"1700000010","sender":{"id":"+15550100002","channelType":"whatsapp","name":null},"recipient":{"id":"+15550100001","channelType":"whatsapp","name":null},"metadata":null,"statusUpdate":{"id":"S1","status":"delivery_failed","error":{"message":"Message template inputs invalid","userMessage":"a secret","type":"ERROR_TYPE_INVALID_REQUEST","code":"ERROR_CODE_MESSAGE_TEMPLATE_INPUT_INVALID","cntTraceId":"10000000000000000002","details":{}},"metadata":{"campaignName":"spring"}},"callbackData":{"order": "77", "n": 12345678901234567890}}"#,
     );
     assert_eq!(read.identity, Some(Identity::status("S1", "delivery_failed")));
     assert_eq!(read.event.callback_data.as_deref(), Some(r#"{"order": "77", "n": 12345678901234567890}"#));
@@ -95,7 +100,11 @@ fn status_is_parsed_with_error_campaign_and_callback_data() {
     let fault = status.fault.as_ref().expect("an error");
     assert_eq!(fault.fault.refusal, RefusalReason::TemplateParametersRejected);
     assert_eq!(fault.fault.trace_id.as_deref(), Some("10000000000000000002"));
-    assert!(fault.raw_json.contains("Message template inputs invalid"));
+    let text = fault.fault.text.as_ref().expect("a text");
+    assert_eq!(text.message, "Message template inputs invalid; a ***");
+    assert!(
+        fault.raw_json.starts_with(r#"{"message":"Message template inputs invalid","userMessage":"a ***","#)
+    );
 }
 
 #[test]
