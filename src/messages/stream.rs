@@ -49,6 +49,8 @@ pub struct MessageStream {
     message: Message,
     /// Whether the first update was returned.
     started: bool,
+    /// Whether the state of the last message that was returned was terminal already.
+    was_terminal: bool,
 }
 
 /// Whether further updates are possible.
@@ -61,7 +63,7 @@ enum WatchState {
 
 impl MessageStream {
     pub(super) fn new(messages: Messages, watch: MessageWatch, tracked: bool, message: Message) -> Self {
-        Self { messages, watch, tracked, message, started: false }
+        Self { messages, watch, tracked, message, started: false, was_terminal: false }
     }
 
     /// Waits for the next update. The first one comes at once. Must not be called after [`Update::Ended`].
@@ -72,7 +74,7 @@ impl MessageStream {
     pub async fn next(&mut self) -> Result<Update, StoreUnreadable> {
         if !self.started {
             self.started = true;
-            return Ok(Update::Message(Box::new(self.message.clone())));
+            return Ok(self.advance(self.message.clone()));
         }
         loop {
             let until = match self.watch_state().await? {
@@ -80,6 +82,10 @@ impl MessageStream {
                 // A change may be committed but not notified yet.
                 WatchState::Ended(end) => match self.read().await? {
                     Some(message) if self.is_newer(&message) => return Ok(self.advance(message)),
+                    // A failure becomes terminal by time alone. The watcher gets the message once more then.
+                    Some(message) if matches!(end, WatchEnd::Terminal) && !self.was_terminal => {
+                        return Ok(self.advance(message));
+                    }
                     Some(_) | None => return Ok(Update::Ended(end)),
                 },
             };
@@ -114,6 +120,7 @@ impl MessageStream {
     }
 
     fn advance(&mut self, message: Message) -> Update {
+        self.was_terminal = message.is_terminal(UnixMillis::now());
         self.message = message;
         Update::Message(Box::new(self.message.clone()))
     }

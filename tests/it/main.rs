@@ -17,6 +17,7 @@ mod grpc_web;
 mod idempotency;
 mod introspection;
 mod list_events;
+mod list_messages;
 mod location;
 mod media;
 mod media_link;
