@@ -27,7 +27,7 @@ pub(in crate::api) struct ErrorResponse {
     violations: Vec<FieldViolation>,
     retry_delay: Option<Duration>,
     /// What the provider wrote. It is message content, so it is not in `metadata`, which `Debug` prints.
-    provider_text: ProviderText,
+    provider_text: Option<Box<ProviderText>>,
 }
 
 impl ErrorResponse {
@@ -39,7 +39,7 @@ impl ErrorResponse {
             metadata: HashMap::new(),
             violations: Vec::new(),
             retry_delay: None,
-            provider_text: ProviderText::default(),
+            provider_text: None,
         }
     }
 
@@ -84,9 +84,7 @@ impl ErrorResponse {
                 self = self.with(key, clipped(value));
             }
         }
-        if let Some(text) = &fault.text {
-            self.provider_text = (**text).clone();
-        }
+        self.provider_text.clone_from(&fault.text);
         self
     }
 }
@@ -98,7 +96,8 @@ pub(in crate::api) fn clipped(text: String) -> String {
 
 impl From<ErrorResponse> for Status {
     fn from(response: ErrorResponse) -> Self {
-        let ProviderText { message: provider_message, raw_json: _ } = response.provider_text;
+        let ProviderText { message: provider_message, raw_json: _ } =
+            response.provider_text.map(|text| *text).unwrap_or_default();
         let mut metadata = response.metadata;
         if !provider_message.is_empty() {
             metadata.insert("provider_message".to_owned(), provider_message);
@@ -118,7 +117,8 @@ impl From<ErrorResponse> for v1::Failure {
     fn from(response: ErrorResponse) -> Self {
         let ErrorResponse { code, reason, message, mut metadata, violations, retry_delay, provider_text } =
             response;
-        let ProviderText { message: provider_message, raw_json } = provider_text;
+        let ProviderText { message: provider_message, raw_json } =
+            provider_text.map(|text| *text).unwrap_or_default();
         let mut take = |key| metadata.remove(key).unwrap_or_default();
         let (provider_code, provider_type, provider_trace_id) =
             (take("provider_code"), take("provider_type"), take("provider_trace_id"));
