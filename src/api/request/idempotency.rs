@@ -100,10 +100,14 @@ pub(in crate::api) fn of_template_media(
     fingerprint("UploadTemplateMedia", &header, digest)
 }
 
-/// The fingerprint of a new contact.
+/// The fingerprint of a new contact. Fields that a creation ignores do not count.
 pub(in crate::api) fn of_contact(request: &v1::CreateContactRequest) -> Fingerprint {
-    let request =
+    let mut request =
         v1::CreateContactRequest { request_id: String::new(), resend_after_attempt: 0, ..request.clone() };
+    if let Some(contact) = &mut request.contact {
+        contact.contact_id.clear();
+        contact.raw_json.clear();
+    }
     fingerprint("CreateContact", &request, &[])
 }
 
