@@ -7,18 +7,27 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::error::status;
 use crate::api::request::deadline::deadline;
+use crate::api::request::field_mask::Fields;
 use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::served::v1::contact_service_server::ContactService;
 use crate::api::{Api, request::idempotency, request::page_token, request::parse};
 use crate::domain::contact::{
-    ContactId, ContactUpdate, CountryCode, Created, DateOfBirth, Details, ListedContact, MAX_PHONE_DIGITS,
-    NationalNumber, NewContact,
+    ContactId, ContactUpdate, CountryCode, Created, DateChange, DateOfBirth, Details, ListedContact,
+    MAX_PHONE_DIGITS, NationalNumber, NewContact,
 };
 use crate::domain::request::Request as IdempotentRequest;
 use crate::pb::v1;
 use crate::provider::{Account, Accounts, connectby};
 
 const LIST: &str = "ContactService.ListContacts";
+
+/// The fields of a contact in an update.
+const FIELDS: Fields = Fields {
+    resource: "contact",
+    mutable: &["name", "email", "gender", "date_of_birth", "note"],
+    immutable: &["country_code", "phone_number"],
+    ignored: &["contact_id", "raw_json"],
+};
 
 #[async_trait]
 impl ContactService for Api {
@@ -79,6 +88,7 @@ impl ContactService for Api {
     ) -> Result<Response<v1::UpdateContactResponse>, Status> {
         let deadline = deadline(request.metadata());
         let (account, contact) = update(request.into_inner(), self.dispatch.accounts())?;
+        let changed = contact_from_update(contact.clone());
         let write = move |account: Arc<Account>| {
             let contact = contact.clone();
             async move { contacts(&account).update_contact(&contact).await }
@@ -88,7 +98,7 @@ impl ContactService for Api {
             .write(&account, "update_contact", deadline, write)
             .await
             .map_err(|error| status::write_failed(&account, &error))?;
-        Ok(Response::new(v1::UpdateContactResponse { contact: None, provider_message }))
+        Ok(Response::new(v1::UpdateContactResponse { contact: Some(changed), provider_message }))
     }
 
     async fn delete_contact(
@@ -178,23 +188,44 @@ fn update(
     };
 
     let id = parse::required("contact.contact_id", &contact.contact_id, &mut violations);
-    let name = name(&contact.name, &mut violations);
-    for (field, text) in
-        [("contact.country_code", &contact.country_code), ("contact.phone_number", &contact.phone_number)]
-    {
-        if !text.is_empty() {
-            violations.add(
-                field,
-                ViolationReason::Unsupported,
-                "must be empty: the provider cannot change it",
-            );
+    // The provider needs the name in every update, so it counts as set.
+    let set = [
+        ("name", true),
+        ("email", contact.email.is_some()),
+        ("gender", contact.gender.is_some()),
+        ("date_of_birth", contact.date_of_birth.is_some()),
+        ("note", contact.note.is_some()),
+    ];
+    let set = set.into_iter().filter_map(|(path, is_set)| is_set.then_some(path));
+    let changed = FIELDS.changed(request.update_mask, set, &mut violations).unwrap_or_default();
+    let is_changed = |path| changed.contains(path);
+
+    let name = if is_changed("name") {
+        name(&contact.name, &mut violations)
+    } else {
+        // Without a change, the mask is invalid, which is a violation.
+        if !changed.is_empty() {
+            let problem = "must be given and named by `update_mask`: the provider needs it in every update";
+            violations.add("contact.name", ViolationReason::Required, problem);
         }
-    }
-    let details = details(contact, &mut violations);
+        None
+    };
+    let email = is_changed("email").then(|| contact.email.unwrap_or_default());
+    let gender = is_changed("gender").then(|| contact.gender.unwrap_or_default());
+    let note = is_changed("note").then(|| contact.note.unwrap_or_default());
+    check_lengths(email.as_deref(), gender.as_deref(), note.as_deref(), &mut violations);
+    let date_of_birth = if is_changed("date_of_birth") {
+        match contact.date_of_birth.as_deref().unwrap_or_default() {
+            "" => Some(DateChange::Clear),
+            text => date_of_birth(Some(text), &mut violations).map(DateChange::Set),
+        }
+    } else {
+        None
+    };
 
     violations.check()?;
     let (Some(account), Some(id), Some(name)) = (account, id, name) else { unreachable!("{CHECKED}") };
-    Ok((Arc::clone(account), ContactUpdate { id, name, details }))
+    Ok((Arc::clone(account), ContactUpdate { id, name, email, gender, date_of_birth, note }))
 }
 
 fn deletion(
@@ -214,12 +245,6 @@ fn required_contact(contact: Option<v1::Contact>, violations: &mut Violations) -
         violations.add("contact", ViolationReason::Required, "must be given");
     }
     contact
-}
-
-fn must_be_empty(field: &str, text: &str, allowed: &str, violations: &mut Violations) {
-    if !text.is_empty() {
-        violations.add(field, ViolationReason::Malformed, allowed);
-    }
 }
 
 fn name(name: &str, violations: &mut Violations) -> Option<String> {
@@ -242,16 +267,19 @@ fn check_phone_length(code: &CountryCode, number: &NationalNumber, violations: &
 
 /// Parses the optional fields.
 fn details(contact: v1::Contact, violations: &mut Violations) -> Details {
-    for (field, text, max) in [
-        ("contact.email", &contact.email, 320),
-        ("contact.gender", &contact.gender, 64),
-        ("contact.note", &contact.note, 4_096),
-    ] {
-        parse::check_length(field, text.as_deref().unwrap_or_default(), max, violations);
-    }
+    let (email, gender, note) =
+        (contact.email.as_deref(), contact.gender.as_deref(), contact.note.as_deref());
+    check_lengths(email, gender, note, violations);
     let date_of_birth = date_of_birth(contact.date_of_birth.as_deref(), violations);
-    must_be_empty("contact.raw_json", &contact.raw_json, "must be empty: it is output only", violations);
     Details { email: contact.email, gender: contact.gender, date_of_birth, note: contact.note }
+}
+
+fn check_lengths(email: Option<&str>, gender: Option<&str>, note: Option<&str>, violations: &mut Violations) {
+    for (field, text, max) in
+        [("contact.email", email, 320), ("contact.gender", gender, 64), ("contact.note", note, 4_096)]
+    {
+        parse::check_length(field, text.unwrap_or_default(), max, violations);
+    }
 }
 
 fn date_of_birth(text: Option<&str>, violations: &mut Violations) -> Option<DateOfBirth> {
@@ -277,6 +305,20 @@ fn contact_from_creation(id: String, contact: NewContact) -> v1::Contact {
         date_of_birth: date_of_birth.map(|date| date.as_str().to_owned()),
         note,
         raw_json: String::new(),
+    }
+}
+
+/// The id and the changed fields.
+fn contact_from_update(contact: ContactUpdate) -> v1::Contact {
+    let ContactUpdate { id, name, email, gender, date_of_birth, note } = contact;
+    v1::Contact {
+        contact_id: id.as_str().to_owned(),
+        name,
+        email,
+        gender,
+        date_of_birth: date_of_birth.map(|change| change.as_str().to_owned()),
+        note,
+        ..v1::Contact::default()
     }
 }
 

@@ -127,15 +127,41 @@ pub struct NewContact {
     pub details: Details,
 }
 
-/// The new values of an existing contact.
+/// The new values of an existing contact. An absent field is not sent to the provider, and an empty one is sent as empty,
+/// to clear it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ContactUpdate {
     /// The contact to change.
     pub id: ContactId,
     /// The name, which is always sent, even if it does not change.
     pub name: String,
-    /// The optional fields.
-    pub details: Details,
+    /// The email address.
+    pub email: Option<String>,
+    /// The gender. The provider does not document which values it accepts.
+    pub gender: Option<String>,
+    /// The date of birth.
+    pub date_of_birth: Option<DateChange>,
+    /// Notes.
+    pub note: Option<String>,
+}
+
+/// A change of a date.
+#[derive(Clone, PartialEq, Eq)]
+pub enum DateChange {
+    /// The date is removed.
+    Clear,
+    /// The date is replaced.
+    Set(DateOfBirth),
+}
+
+impl DateChange {
+    /// The new text: empty if the date is removed.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Clear => "",
+            Self::Set(date) => date.as_str(),
+        }
+    }
 }
 
 /// The provider's confirmation that it created a contact.
@@ -168,7 +194,15 @@ pub struct ListedContact {
     pub raw_json: String,
 }
 
-debug_without_content!(NationalNumber, DateOfBirth, Details, NewContact, ContactUpdate, ListedContact);
+debug_without_content!(
+    NationalNumber,
+    DateOfBirth,
+    DateChange,
+    Details,
+    NewContact,
+    ContactUpdate,
+    ListedContact
+);
 
 #[cfg(test)]
 mod tests {
@@ -238,7 +272,10 @@ mod tests {
         let update = ContactUpdate {
             id: "7".parse().expect("an id"),
             name: "secret".to_owned(),
-            details: details.clone(),
+            email: Some("secret".to_owned()),
+            gender: None,
+            date_of_birth: Some(DateChange::Clear),
+            note: None,
         };
         let listed = ListedContact { name: "secret".to_owned(), ..ListedContact::default() };
         let text = format!("{:?} {new:?} {update:?} {listed:?} {details:?}", new.phone_number);

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use url::{Host, Url};
 
+use super::Channel;
+
 /// The maximum length of a URL, in characters.
 const MAX_ADDRESS_CHARACTERS: usize = 2_048;
 
@@ -90,8 +92,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// The details of a registration. An absent or empty field means the provider's default; in a change, it means
-/// unchanged.
+/// The details of a registration. An absent or empty field means the provider's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configuration {
     /// Whether messages from the account's own numbers are delivered too.
@@ -103,24 +104,54 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// Whether no field is set.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+    /// The change that sets the fields that are set here.
+    #[must_use]
+    pub fn set_fields(self) -> ConfigurationChange {
+        ConfigurationChange {
+            echo: self.echo,
+            channel_types: Some(self.channel_types).filter(|list| !list.is_empty()),
+            filters: Some(self.filters).filter(|list| !list.is_empty()),
+        }
     }
 
-    /// This configuration with the fields that `change` sets replaced.
+    /// This configuration after `change`.
     #[must_use]
-    pub fn changed_by(self, change: Self) -> Self {
+    pub fn changed_by(self, change: ConfigurationChange) -> Self {
         Self {
             echo: change.echo.or(self.echo),
-            channel_types: non_empty_or(change.channel_types, self.channel_types),
-            filters: non_empty_or(change.filters, self.filters),
+            channel_types: change.channel_types.unwrap_or(self.channel_types),
+            filters: change.filters.unwrap_or(self.filters),
         }
     }
 }
 
-fn non_empty_or<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
-    if first.is_empty() { second } else { first }
+/// A change to the details of a registration. An absent field stays unchanged. An empty list is sent as empty, to clear
+/// the list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigurationChange {
+    /// Whether messages from the account's own numbers are delivered too.
+    pub echo: Option<bool>,
+    /// The networks whose messages are delivered, as the provider names them.
+    pub channel_types: Option<Vec<String>>,
+    /// Filters that select the events to deliver.
+    pub filters: Option<Vec<Filter>>,
+}
+
+/// The provider's name for a network in [`Configuration::channel_types`].
+pub const fn channel_type(channel: Channel) -> &'static str {
+    match channel {
+        Channel::WhatsApp => "whatsapp",
+        Channel::Sms => "sms",
+    }
+}
+
+/// The network with this name in [`Configuration::channel_types`]. `None` if the name is unknown.
+pub fn parse_channel_type(name: &str) -> Option<Channel> {
+    match name {
+        "whatsapp" => Some(Channel::WhatsApp),
+        "sms" => Some(Channel::Sms),
+        _ => None,
+    }
 }
 
 /// Selects events by one of their fields.
@@ -149,7 +180,7 @@ pub struct Change {
     /// The new URL; if absent, it stays unchanged.
     pub address: Option<Address>,
     /// The details to change.
-    pub configuration: Configuration,
+    pub configuration: ConfigurationChange,
 }
 
 /// A registration as the provider lists it.
@@ -215,9 +246,22 @@ mod tests {
     fn change_keeps_fields_that_it_does_not_set() {
         let strings = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
         let own = Configuration { echo: Some(true), channel_types: strings(&["sms"]), filters: Vec::new() };
-        assert_eq!(own.clone().changed_by(Configuration::default()), own);
+        assert_eq!(own.clone().changed_by(Configuration::default().set_fields()), own);
         let change = Configuration { echo: Some(false), ..Configuration::default() };
-        let changed = own.changed_by(change);
+        let changed = own.clone().changed_by(change.set_fields());
         assert_eq!((changed.echo, changed.channel_types), (Some(false), strings(&["sms"])));
+        let clearing = ConfigurationChange { channel_types: Some(Vec::new()), ..Default::default() };
+        let cleared = own.changed_by(clearing);
+        assert_eq!((cleared.echo, cleared.channel_types), (Some(true), Vec::new()));
+    }
+
+    #[test]
+    fn channel_type_names_round_trip() {
+        for channel in [Channel::WhatsApp, Channel::Sms] {
+            assert_eq!(parse_channel_type(channel_type(channel)), Some(channel));
+        }
+        for unknown in ["", "WhatsApp", "rcs"] {
+            assert_eq!(parse_channel_type(unknown), None, "{unknown:?}");
+        }
     }
 }

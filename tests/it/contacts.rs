@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use prost_types::FieldMask;
 use serde_json::json;
 use switchboard::pb::v1::contact_service_client::ContactServiceClient;
 use switchboard::pb::v1::{
     Contact, CreateContactRequest, CreateContactResponse, DeleteContactRequest, GetAccountRequest,
-    ListContactsRequest, ListContactsResponse, UpdateContactRequest,
+    ListContactsRequest, ListContactsResponse, UpdateContactRequest, UpdateContactResponse,
 };
 use switchboard::sandbox::connectby::PastTheEnd;
 use switchboard::sandbox::{Call, Fault, FaultRule, Operation};
@@ -47,6 +48,20 @@ async fn update(gateway: &Gateway, contact: Contact) -> Result<String, Status> {
     let request =
         UpdateContactRequest { account: CONNECTBY.to_owned(), contact: Some(contact), ..Default::default() };
     call!(gateway, update_contact, request).map(|response| response.provider_message)
+}
+
+async fn update_masked(
+    gateway: &Gateway,
+    contact: Contact,
+    paths: &[&str],
+) -> Result<UpdateContactResponse, Status> {
+    let paths = paths.iter().map(|&path| path.to_owned()).collect();
+    let request = UpdateContactRequest {
+        account: CONNECTBY.to_owned(),
+        contact: Some(contact),
+        update_mask: Some(FieldMask { paths }),
+    };
+    call!(gateway, update_contact, request)
 }
 
 async fn delete(gateway: &Gateway, id: &str) -> Result<String, Status> {
@@ -254,9 +269,9 @@ async fn invalid_contact_reports_all_violations_and_sends_nothing() {
         ..Contact::default()
     };
     let error = create(&gateway, wrong.clone()).await.expect_err("all wrong");
-    let named = ["contact_id", "name", "country_code", "phone_number", "date_of_birth", "raw_json"]
-        .map(|field| format!("contact.{field}"));
-    assert_eq!(fields(&error), named[1..], "a creation ignores the id");
+    let named =
+        ["name", "country_code", "phone_number", "date_of_birth"].map(|field| format!("contact.{field}"));
+    assert_eq!(fields(&error), named, "a creation ignores output only fields");
     assert!(!format!("{error:?}").contains("secret"));
 
     let long = Contact { country_code: "420".to_owned(), phone_number: "1234567890123".to_owned(), ..asha() };
@@ -265,7 +280,8 @@ async fn invalid_contact_reports_all_violations_and_sends_nothing() {
     let error =
         update(&gateway, Contact { contact_id: "a/b".to_owned(), ..wrong }).await.expect_err("all wrong");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
-    assert_eq!(fields(&error), named);
+    let named = ["contact_id", "name", "date_of_birth"].map(|field| format!("contact.{field}"));
+    assert_eq!(fields(&error), named, "an update without a mask ignores immutable fields");
 
     let error = update(&gateway, Contact { contact_id: "7".to_owned(), ..Contact::default() })
         .await
@@ -288,13 +304,87 @@ async fn invalid_contact_reports_all_violations_and_sends_nothing() {
 }
 
 #[tokio::test]
-async fn update_of_a_phone_number_is_unsupported() {
+async fn mask_that_names_the_phone_number_is_unsupported() {
     let gateway = Start::quiet().start().await;
-    let error =
-        update(&gateway, Contact { contact_id: "7".to_owned(), ..asha() }).await.expect_err("unsupported");
-    assert_eq!((error.code(), reason(&error).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
-    assert_eq!(fields(&error), ["contact.country_code", "contact.phone_number"]);
+    for (paths, named) in [
+        (&["phone_number"][..], &["contact.phone_number"][..]),
+        (&["phone_number", "name", "country_code"], &["contact.country_code", "contact.phone_number"]),
+    ] {
+        let contact = Contact { contact_id: "7".to_owned(), ..asha() };
+        let error = update_masked(&gateway, contact, paths).await.expect_err("unsupported");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::Unimplemented, "PROVIDER_UNSUPPORTED"));
+        assert_eq!(fields(&error), named);
+    }
     assert_eq!(gateway.connectby().calls().len(), 0);
+}
+
+#[tokio::test]
+async fn invalid_update_mask_of_a_contact_is_rejected() {
+    let gateway = Start::quiet().start().await;
+    for (paths, named) in [
+        (&["note"][..], "contact.name"),
+        (&["name", "Note"], "update_mask"),
+        (&["contact.name"], "update_mask"),
+        (&["raw_json", "contact_id"], "update_mask"),
+        (&[], "update_mask"),
+    ] {
+        let contact = Contact { contact_id: "7".to_owned(), ..asha() };
+        let error = update_masked(&gateway, contact, paths).await.expect_err("invalid");
+        assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+        assert_eq!(fields(&error), [named], "{paths:?}");
+    }
+    let nameless = Contact { contact_id: "7".to_owned(), ..Contact::default() };
+    let error = update_masked(&gateway, nameless, &["*"]).await.expect_err("no name");
+    assert_eq!((error.code(), fields(&error)), (Code::InvalidArgument, vec!["contact.name".to_owned()]));
+    assert_eq!(gateway.connectby().calls().len(), 0);
+}
+
+#[tokio::test]
+async fn update_mask_sends_exactly_its_fields_and_clears_empty_ones() {
+    let gateway = Start::quiet().start().await;
+    let contact = Contact {
+        contact_id: "7".to_owned(),
+        email: Some("asha@example.org".to_owned()),
+        // Not named by the first two masks, so not read.
+        date_of_birth: Some("invalid".to_owned()),
+        raw_json: "{}".to_owned(),
+        ..asha()
+    };
+    let text = |text: &str| Some(text.to_owned());
+    let expected = Contact { contact_id: "7".to_owned(), name: "Asha Rao".to_owned(), ..Contact::default() };
+
+    let updated = update_masked(&gateway, contact.clone(), &["name"]).await.expect("updated");
+    assert_eq!(last_call(&gateway).json(), Some(json!({"name": "Asha Rao"})));
+    assert_eq!(updated.contact, Some(expected.clone()));
+    assert_eq!(updated.provider_message, "Contact updated successfully");
+
+    let paths = ["note", "name", "contact_id", "raw_json", "note"];
+    let updated = update_masked(&gateway, contact.clone(), &paths).await.expect("updated");
+    assert_eq!(last_call(&gateway).json(), Some(json!({"name": "Asha Rao", "note": ""})));
+    assert_eq!(updated.contact, Some(Contact { note: text(""), ..expected.clone() }));
+
+    let contact = Contact { date_of_birth: None, ..contact };
+    let updated = update_masked(&gateway, contact, &["*"]).await.expect("updated");
+    let sent = json!({"name": "Asha Rao", "email": "asha@example.org", "gender": "", "dob": "", "note": ""});
+    assert_eq!(last_call(&gateway).json(), Some(sent));
+    let all = Contact {
+        email: text("asha@example.org"),
+        gender: text(""),
+        date_of_birth: text(""),
+        note: text(""),
+        ..expected
+    };
+    assert_eq!(updated.contact, Some(all));
+}
+
+#[tokio::test]
+async fn listed_contact_can_be_changed_and_sent_back() {
+    let gateway = Start::quiet().start().await;
+    let listed = list(&gateway, "").await.expect("listed").contacts.swap_remove(6);
+    assert!(!listed.phone_number.is_empty() && !listed.raw_json.is_empty());
+    let changed = Contact { name: "Asha R.".to_owned(), ..listed };
+    update(&gateway, changed).await.expect("updated");
+    assert_eq!(last_call(&gateway).json(), Some(json!({"name": "Asha R."})));
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! Webhook registrations at the provider: requests, conflicts, validation.
 
+use prost_types::FieldMask;
 use serde_json::{Value, json};
 use switchboard::pb::v1::{
-    CreateWebhookRegistrationRequest, CreateWebhookRegistrationResponse, DeleteWebhookRegistrationRequest,
-    ListWebhookRegistrationsRequest, OnConflict, UpdateWebhookRegistrationRequest, WebhookRegistration,
-    WebhookRegistrationConfiguration, WebhookRegistrationFilter, WebhookRegistrationTopic,
+    Channel, CreateWebhookRegistrationRequest, CreateWebhookRegistrationResponse,
+    DeleteWebhookRegistrationRequest, ListWebhookRegistrationsRequest, OnConflict,
+    UpdateWebhookRegistrationRequest, WebhookRegistration, WebhookRegistrationConfiguration,
+    WebhookRegistrationFilter, WebhookRegistrationTopic,
 };
 use switchboard::sandbox::connectly::DuplicateTopic;
 use switchboard::sandbox::{Call, Fault, FaultRule, Operation};
@@ -79,8 +81,15 @@ pub(crate) async fn list(gateway: &Gateway) -> Result<Vec<WebhookRegistration>, 
 pub(crate) async fn update(
     gateway: &Gateway,
     request: UpdateWebhookRegistrationRequest,
-) -> Result<(), Status> {
-    within(gateway.webhook_registrations().update_webhook_registration(request)).await.map(|_| ())
+) -> Result<Option<WebhookRegistration>, Status> {
+    let response = within(gateway.webhook_registrations().update_webhook_registration(request)).await?;
+    Ok(response.into_inner().webhook_registration)
+}
+
+/// A change of the fields that a mask names.
+fn masked(request: UpdateWebhookRegistrationRequest, paths: &[&str]) -> UpdateWebhookRegistrationRequest {
+    let paths = paths.iter().map(|&path| path.to_owned()).collect();
+    UpdateWebhookRegistrationRequest { update_mask: Some(FieldMask { paths }), ..request }
 }
 
 pub(crate) async fn delete(gateway: &Gateway, account: &str, id: &str) -> Result<(), Status> {
@@ -94,12 +103,12 @@ pub(crate) async fn delete(gateway: &Gateway, account: &str, id: &str) -> Result
 fn configuration() -> WebhookRegistrationConfiguration {
     WebhookRegistrationConfiguration {
         echo: Some(false),
+        channels: vec![Channel::Whatsapp.into()],
         provider_channels: vec!["whatsapp".to_owned()],
         filters: vec![WebhookRegistrationFilter {
             field: "campaign_name".to_owned(),
             expression: "spring-*".to_owned(),
         }],
-        ..Default::default()
     }
 }
 
@@ -113,6 +122,11 @@ fn configuration_json() -> Value {
 
 fn last_call(gateway: &Gateway) -> Call {
     gateway.connectly().calls().pop().expect("arrived")
+}
+
+/// The last update that arrived. The list read after it is not counted.
+fn last_update(gateway: &Gateway) -> Call {
+    gateway.connectly().calls().into_iter().rfind(|call| call.method == "PUT").expect("arrived")
 }
 
 fn path(gateway: &Gateway, end: &str) -> String {
@@ -327,14 +341,147 @@ async fn update_sends_only_the_changed_fields() {
     let before = registered(&gateway, WebhookRegistrationTopic::Messages).await;
     let id = &before.webhook_registration_id;
     update(&gateway, change(id, ADDRESS, None)).await.expect("changed");
-    assert_eq!(last_call(&gateway).json(), Some(json!({"address": ADDRESS})));
+    assert_eq!(last_update(&gateway).json(), Some(json!({"address": ADDRESS})));
     update(&gateway, change(id, "", Some(configuration()))).await.expect("changed");
-    let call = last_call(&gateway);
+    let call = last_update(&gateway);
     let put = path(&gateway, &format!("update/webhooks/{}", before.webhook_registration_id));
     assert_eq!((call.method.as_str(), call.path.as_str()), ("PUT", put.as_str()));
     assert_eq!(call.json(), Some(json!({"configuration": configuration_json()})));
     let now = registered(&gateway, WebhookRegistrationTopic::Messages).await;
     assert_eq!((now.address.as_str(), now.configuration), (ADDRESS, Some(configuration())));
+}
+
+#[tokio::test]
+async fn update_mask_sends_exactly_its_fields_and_clears_lists() {
+    let gateway = Start::quiet().start().await;
+    let before = registered(&gateway, WebhookRegistrationTopic::Messages).await;
+    let id = &before.webhook_registration_id;
+    let empty = || change(id, "", None);
+    let full = || change(id, ADDRESS, Some(configuration()));
+    let lists = json!({"channelTypes": [], "filters": []});
+    for (request, paths, sent) in [
+        (full(), &["address"][..], json!({"address": ADDRESS})),
+        (full(), &["configuration.echo"], json!({"configuration": {"echo": false}})),
+        (full(), &["configuration.channels"], json!({"configuration": {"channelTypes": ["whatsapp"]}})),
+        (full(), &["configuration"], json!({"configuration": configuration_json()})),
+        (empty(), &["configuration.channels"], json!({"configuration": {"channelTypes": []}})),
+        (full(), &["*"], json!({"address": ADDRESS, "configuration": configuration_json()})),
+        (empty(), &["configuration.filters", "raw_json"], json!({"configuration": {"filters": []}})),
+        (empty(), &["configuration"], json!({"configuration": lists})),
+        (change(id, ADDRESS, None), &["*"], json!({"address": ADDRESS, "configuration": lists})),
+    ] {
+        let updated = update(&gateway, masked(request, paths)).await.expect("changed").expect("listed");
+        assert_eq!(last_update(&gateway).json(), Some(sent), "{paths:?}");
+        assert_eq!(updated, registered(&gateway, WebhookRegistrationTopic::Messages).await, "{paths:?}");
+    }
+    let now = registered(&gateway, WebhookRegistrationTopic::Messages).await;
+    let cleared = WebhookRegistrationConfiguration { echo: Some(false), ..Default::default() };
+    assert_eq!((now.address.as_str(), now.configuration), (ADDRESS, Some(cleared)));
+}
+
+#[tokio::test]
+async fn invalid_update_mask_of_a_registration_is_rejected() {
+    let gateway = Start::quiet().start().await;
+    let configuration = WebhookRegistrationConfiguration { echo: None, ..configuration() };
+    let unsupported = (Code::Unimplemented, "PROVIDER_UNSUPPORTED");
+    let invalid = (Code::InvalidArgument, "REQUEST_INVALID");
+    for (paths, expected, named) in [
+        (&["topic"][..], unsupported, "webhook_registration.topic"),
+        (&["address"], invalid, "webhook_registration.address"),
+        (&["*"], invalid, "webhook_registration.address"),
+        (&["configuration.echo"], invalid, "webhook_registration.configuration.echo"),
+        (&["configuration", "configuration.echo"], invalid, "webhook_registration.configuration.echo"),
+        (&["configuration.provider_channels"], invalid, "update_mask"),
+        (&["raw_json", "provider_topic", "webhook_registration_id"], invalid, "update_mask"),
+    ] {
+        let request = masked(change("W1", "", Some(configuration.clone())), paths);
+        let error = update(&gateway, request).await.expect_err("invalid");
+        assert_eq!((error.code(), reason(&error).as_str()), expected, "{paths:?}");
+        assert_eq!(fields(&error), [named], "{paths:?}");
+    }
+    assert_eq!(gateway.connectly().calls().len(), 0);
+}
+
+#[tokio::test]
+async fn update_returns_what_the_provider_lists_afterwards() {
+    let gateway = Start::quiet().without_retries().start().await;
+    let before = registered(&gateway, WebhookRegistrationTopic::Messages).await;
+    let request = || change(&before.webhook_registration_id, ADDRESS, None);
+    // A provider that confirms the change without making it.
+    let ignored = FaultRule::once(Fault::Body(200, "{}".to_owned())).on(Operation::UpdateWebhook);
+    gateway.connectly().set_fault(ignored).await;
+    assert_eq!(update(&gateway, request()).await.expect("confirmed"), Some(before.clone()));
+
+    for fault in [Fault::status(503), Fault::NotJson, Fault::Body(200, r#"{"webhooks":[]}"#.to_owned())] {
+        gateway.connectly().set_fault(FaultRule::once(fault.clone()).on(Operation::ListWebhooks)).await;
+        assert_eq!(update(&gateway, request()).await.expect("changed"), None, "{fault:?}");
+    }
+    let updated = update(&gateway, request()).await.expect("changed").expect("listed");
+    assert_eq!(updated.address, ADDRESS);
+}
+
+#[tokio::test]
+async fn listed_registration_can_be_changed_and_sent_back() {
+    let gateway = Start::quiet().start().await;
+    let listed = registered(&gateway, WebhookRegistrationTopic::Messages).await;
+    let changed = WebhookRegistration { address: ADDRESS.to_owned(), ..listed };
+    let request = UpdateWebhookRegistrationRequest {
+        webhook_registration: Some(changed.clone()),
+        ..change("", "", None)
+    };
+    let updated = update(&gateway, request).await.expect("changed").expect("listed");
+    assert_eq!(WebhookRegistration { raw_json: changed.raw_json.clone(), ..updated }, changed);
+}
+
+#[tokio::test]
+async fn channels_carry_the_providers_words() {
+    let gateway = Start::quiet().start().await;
+    let (whatsapp, sms, unknown) =
+        (Channel::Whatsapp.into(), Channel::Sms.into(), Channel::Unspecified.into());
+    let text = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+    let configuration = WebhookRegistrationConfiguration {
+        channels: vec![sms, unknown, whatsapp, unknown],
+        provider_channels: text(&["ignored", "rcs", "", "sms"]),
+        ..Default::default()
+    };
+    let request = new_with(Some(configuration), WebhookRegistrationTopic::Report);
+    let created = create(&gateway, request).await.expect("created").webhook_registration.expect("present");
+    let sent = json!({"channelTypes": ["sms", "rcs", "whatsapp", "sms"]});
+    assert_eq!(last_call(&gateway).json().expect("JSON")["configuration"], sent);
+    let listed = registered(&gateway, WebhookRegistrationTopic::Report).await;
+    for registration in [created, listed] {
+        let configuration = registration.configuration.expect("present");
+        assert_eq!(configuration.channels, [sms, unknown, whatsapp, sms]);
+        assert_eq!(configuration.provider_channels, text(&["sms", "rcs", "whatsapp", "sms"]));
+    }
+
+    let invalid = WebhookRegistrationConfiguration {
+        channels: vec![unknown, unknown, 99, unknown],
+        provider_channels: text(&["", &"x".repeat(257)]),
+        ..Default::default()
+    };
+    let request = new_with(Some(invalid), WebhookRegistrationTopic::Report);
+    let error = create(&gateway, request).await.expect_err("invalid");
+    let named = ["channels[0]", "provider_channels[1]", "channels[2]", "channels[3]"]
+        .map(|field| format!("webhook_registration.configuration.{field}"));
+    assert_eq!(fields(&error), named);
+}
+
+#[tokio::test]
+async fn creation_ignores_output_only_fields() {
+    let gateway = Start::quiet().start().await;
+    let mut request = CreateWebhookRegistrationRequest {
+        request_id: "r-1".to_owned(),
+        ..new(WebhookRegistrationTopic::Report)
+    };
+    let created = create(&gateway, request.clone()).await.expect("created");
+    let registration = request.webhook_registration.as_mut().expect("present");
+    registration.webhook_registration_id = "../x".to_owned();
+    registration.provider_topic = "other".to_owned();
+    registration.raw_json = "{}".to_owned();
+    let replayed = create(&gateway, request).await.expect("replayed");
+    assert!(replayed.replayed);
+    assert_eq!(replayed.webhook_registration, created.webhook_registration);
 }
 
 #[tokio::test]
@@ -375,10 +522,10 @@ async fn invalid_registration_reports_all_violations() {
     assert_eq!(fields(&error), ["account", "webhook_registration.topic"]);
 
     let invalid = WebhookRegistrationConfiguration {
+        channels: vec![Channel::Unspecified.into(); 2],
         provider_channels: vec!["sms".to_owned(), String::new()],
         filters: vec![WebhookRegistrationFilter::default()],
         echo: None,
-        ..Default::default()
     };
     let request = CreateWebhookRegistrationRequest {
         account: CONNECTLY.to_owned(),
@@ -393,7 +540,7 @@ async fn invalid_registration_reports_all_violations() {
     };
     let error = create(&gateway, request).await.expect_err("all wrong");
     let invalid_fields = [
-        "webhook_registration.configuration.provider_channels[1]",
+        "webhook_registration.configuration.channels[1]",
         "webhook_registration.configuration.filters[0].field",
         "webhook_registration.configuration.filters[0].expression",
     ];
@@ -433,7 +580,7 @@ async fn webhook_registration_at_connectby_is_unsupported() {
         .await
         .map(|_| ()),
         create(&gateway, without_address).await.map(|_| ()),
-        update(&gateway, changed).await,
+        update(&gateway, changed).await.map(|_| ()),
         delete(&gateway, CONNECTBY, "W1").await,
     ] {
         let error = error.expect_err("unsupported");

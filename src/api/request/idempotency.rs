@@ -100,20 +100,29 @@ pub(in crate::api) fn of_template_media(
     fingerprint("UploadTemplateMedia", &header, digest)
 }
 
-/// The fingerprint of a new contact.
+/// The fingerprint of a new contact. Fields that a creation ignores do not count.
 pub(in crate::api) fn of_contact(request: &v1::CreateContactRequest) -> Fingerprint {
-    let request =
+    let mut request =
         v1::CreateContactRequest { request_id: String::new(), resend_after_attempt: 0, ..request.clone() };
+    if let Some(contact) = &mut request.contact {
+        contact.contact_id.clear();
+        contact.raw_json.clear();
+    }
     fingerprint("CreateContact", &request, &[])
 }
 
-/// The fingerprint of a new webhook registration.
+/// The fingerprint of a new webhook registration. Fields that a creation ignores do not count.
 pub(in crate::api) fn of_webhook_registration(request: &v1::CreateWebhookRegistrationRequest) -> Fingerprint {
-    let request = v1::CreateWebhookRegistrationRequest {
+    let mut request = v1::CreateWebhookRegistrationRequest {
         request_id: String::new(),
         resend_after_attempt: 0,
         ..request.clone()
     };
+    if let Some(registration) = &mut request.webhook_registration {
+        registration.webhook_registration_id.clear();
+        registration.provider_topic.clear();
+        registration.raw_json.clear();
+    }
     fingerprint("CreateWebhook", &request, &[])
 }
 

@@ -1,6 +1,7 @@
-//! Parsing of requests: deadlines, idempotency keys, page tokens, uploads, and field validation.
+//! Parsing of requests: deadlines, idempotency keys, page tokens, uploads, update masks, and field validation.
 
 pub(in crate::api) mod deadline;
+pub(in crate::api) mod field_mask;
 pub(in crate::api) mod filter;
 pub(in crate::api) mod idempotency;
 pub(in crate::api) mod page_token;

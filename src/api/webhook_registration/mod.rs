@@ -5,19 +5,22 @@ mod verify;
 use std::sync::Arc;
 
 use prost::Message as _;
+use prost_types::FieldMask;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::error::status;
 use crate::api::request::deadline::deadline;
+use crate::api::request::field_mask::Fields;
 use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::served::v1::webhook_registration_service_server::WebhookRegistrationService;
 use crate::api::{Api, request::idempotency, request::parse};
 use crate::config;
 use crate::domain::webhook::{
-    Address, Change, Configuration, Filter, NewRegistration, Registration, RegistrationId, Topic,
+    Address, Change, Configuration, ConfigurationChange, Filter, NewRegistration, Registration,
+    RegistrationId, Topic, channel_type, parse_channel_type,
 };
-use crate::domain::{ProviderFault, RefusalReason, UnknownReason};
+use crate::domain::{Channel, ProviderFault, RefusalReason, UnknownReason};
 use crate::pb::v1::{
     self, CreateWebhookRegistrationRequest, CreateWebhookRegistrationResponse,
     DeleteWebhookRegistrationRequest, DeleteWebhookRegistrationResponse, ListWebhookRegistrationsRequest,
@@ -30,6 +33,20 @@ use crate::provider::{Account, Accounts, Error, PreconditionFailed, connectly};
 
 /// The maximum number of channels, and of filters, in one registration.
 const MAX_LIST_ITEMS: usize = 64;
+
+/// The fields of a registration in an update.
+const FIELDS: Fields = Fields {
+    resource: "webhook_registration",
+    mutable: &[
+        "address",
+        "configuration",
+        "configuration.echo",
+        "configuration.channels",
+        "configuration.filters",
+    ],
+    immutable: &["topic"],
+    ignored: &["webhook_registration_id", "provider_topic", "raw_json"],
+};
 
 /// The maximum length of a text in a configuration, in characters.
 const MAX_TEXT_CHARACTERS: usize = 256;
@@ -102,34 +119,28 @@ impl WebhookRegistrationService for Api {
         request: Request<UpdateWebhookRegistrationRequest>,
     ) -> Result<Response<UpdateWebhookRegistrationResponse>, Status> {
         let deadline = deadline(request.metadata());
-        let UpdateWebhookRegistrationRequest { account, webhook_registration, update_mask: _ } =
+        let UpdateWebhookRegistrationRequest { account, webhook_registration, update_mask } =
             request.into_inner();
-        let v1::WebhookRegistration { webhook_registration_id, address, configuration, .. } =
-            webhook_registration.unwrap_or_default();
-        let address = Some(address).filter(|address| !address.is_empty());
+        let registration = webhook_registration.unwrap_or_default();
         let mut violations = Violations::default();
         let account = supported_account(&account, self.dispatch.accounts(), &mut violations)?;
         let id = parse::required::<RegistrationId>(
             "webhook_registration.webhook_registration_id",
-            &webhook_registration_id,
+            &registration.webhook_registration_id,
             &mut violations,
         );
-        let has_address = address.is_some();
-        let address = address.and_then(|address| {
-            parse::required::<Address>("webhook_registration.address", &address, &mut violations)
-        });
-        let configuration = read_configuration(configuration, &mut violations);
-        if !has_address && configuration.is_empty() {
-            violations.add(
-                "update_mask",
-                ViolationReason::Required,
-                "must name a field, or a field of `webhook_registration` must be set",
-            );
-        }
+        let change = read_change(registration, update_mask, &mut violations);
         violations.check()?;
         let (Some(account), Some(id)) = (account, id) else { unreachable!("{CHECKED}") };
-        self.update(account, id, Change { address, configuration }, deadline).await?;
-        Ok(Response::new(UpdateWebhookRegistrationResponse { webhook_registration: None }))
+        self.update(account, id.clone(), change, deadline).await?;
+        // The change is done, so the outcome of this read does not matter.
+        let listed = self
+            .dispatch
+            .read(account, "list_webhook_registrations", deadline, || client(account).list_webhooks())
+            .await;
+        let mut listed = listed.unwrap_or_default().into_iter();
+        let updated = listed.find(|registration| registration.id == id.as_str());
+        Ok(Response::new(UpdateWebhookRegistrationResponse { webhook_registration: updated.map(to_proto) }))
     }
 
     async fn delete_webhook_registration(
@@ -223,13 +234,14 @@ async fn create_or_replace(
             let Ok(id) = existing.id.parse() else {
                 return Err(read_failed_error(UnknownReason::ReplyUnreadable, None));
             };
+            let set = new.configuration.set_fields();
             let replaced = Registration {
                 address: new.address.to_string(),
-                configuration: existing.configuration.clone().changed_by(new.configuration.clone()),
+                configuration: existing.configuration.clone().changed_by(set.clone()),
                 raw_json: String::new(),
                 ..existing.clone()
             };
-            let change = Change { address: Some(new.address), configuration: new.configuration };
+            let change = Change { address: Some(new.address), configuration: set };
             client(account).update_webhook(&id, &change).await?;
             Ok(CreateWebhookRegistrationResponse {
                 webhook_registration: Some(to_proto(replaced)),
@@ -340,41 +352,91 @@ fn read_configuration(
     configuration: Option<WebhookRegistrationConfiguration>,
     violations: &mut Violations,
 ) -> Configuration {
-    let WebhookRegistrationConfiguration { echo, channels: _, provider_channels: channel_types, filters } =
+    let WebhookRegistrationConfiguration { echo, channels, provider_channels, filters } =
         configuration.unwrap_or_default();
-    for (at, word) in parse::limit_items(
-        "webhook_registration.configuration.provider_channels",
-        &channel_types,
-        MAX_LIST_ITEMS,
-        violations,
-    )
-    .iter()
-    .enumerate()
-    {
-        check_required_text(
-            format!("webhook_registration.configuration.provider_channels[{at}]"),
-            word,
-            violations,
-        );
+    Configuration {
+        echo,
+        channel_types: read_channels(&channels, &provider_channels, violations),
+        filters: read_filters(filters, violations),
     }
+}
+
+/// Reads the fields that the mask names; without a mask, the fields that are set.
+fn read_change(
+    registration: WebhookRegistration,
+    mask: Option<FieldMask>,
+    violations: &mut Violations,
+) -> Change {
+    let WebhookRegistration { address, configuration, .. } = registration;
+    let WebhookRegistrationConfiguration { echo, channels, provider_channels, filters } =
+        configuration.unwrap_or_default();
+    let set = [
+        ("address", !address.is_empty()),
+        ("configuration.echo", echo.is_some()),
+        ("configuration.channels", !channels.is_empty()),
+        ("configuration.filters", !filters.is_empty()),
+    ];
+    let set = set.into_iter().filter_map(|(path, is_set)| is_set.then_some(path));
+    let changed = FIELDS.changed(mask, set, violations).unwrap_or_default();
+    let is_changed = |path| changed.contains(path);
+    let whole = is_changed("configuration");
+
+    let address = if is_changed("address") {
+        parse::required::<Address>("webhook_registration.address", &address, violations)
+    } else {
+        None
+    };
+    if is_changed("configuration.echo") && echo.is_none() {
+        let problem = "must be given if `update_mask` names it, because it cannot be cleared";
+        violations.add("webhook_registration.configuration.echo", ViolationReason::Required, problem);
+    }
+    let configuration = ConfigurationChange {
+        echo: echo.filter(|_| whole || is_changed("configuration.echo")),
+        channel_types: (whole || is_changed("configuration.channels"))
+            .then(|| read_channels(&channels, &provider_channels, violations)),
+        filters: (whole || is_changed("configuration.filters")).then(|| read_filters(filters, violations)),
+    };
+    Change { address, configuration }
+}
+
+/// The provider's names of the channels. An unspecified channel takes the word at its index.
+fn read_channels(channels: &[i32], words: &[String], violations: &mut Violations) -> Vec<String> {
+    const FIELD: &str = "webhook_registration.configuration.channels";
+    let mut names = Vec::new();
+    for (at, &channel) in parse::limit_items(FIELD, channels, MAX_LIST_ITEMS, violations).iter().enumerate() {
+        match v1::Channel::try_from(channel) {
+            Ok(v1::Channel::Whatsapp) => names.push(channel_type(Channel::WhatsApp).to_owned()),
+            Ok(v1::Channel::Sms) => names.push(channel_type(Channel::Sms).to_owned()),
+            Ok(v1::Channel::Unspecified) => match words.get(at).filter(|word| !word.is_empty()) {
+                Some(word) => {
+                    let field = format!("webhook_registration.configuration.provider_channels[{at}]");
+                    parse::check_length(&field, word, MAX_TEXT_CHARACTERS, violations);
+                    names.push(word.clone());
+                }
+                None => {
+                    let problem = "must be a channel, or `provider_channels` must have a word at this index";
+                    violations.add(format!("{FIELD}[{at}]"), ViolationReason::Required, problem);
+                }
+            },
+            Err(_) => {
+                let allowed = "must be CHANNEL_WHATSAPP, CHANNEL_SMS or CHANNEL_UNSPECIFIED";
+                violations.add(format!("{FIELD}[{at}]"), ViolationReason::UnknownValue, allowed);
+            }
+        }
+    }
+    names
+}
+
+fn read_filters(filters: Vec<WebhookRegistrationFilter>, violations: &mut Violations) -> Vec<Filter> {
+    const FIELD: &str = "webhook_registration.configuration.filters";
     for (at, WebhookRegistrationFilter { field, expression }) in
-        parse::limit_items("webhook_registration.configuration.filters", &filters, MAX_LIST_ITEMS, violations)
-            .iter()
-            .enumerate()
+        parse::limit_items(FIELD, &filters, MAX_LIST_ITEMS, violations).iter().enumerate()
     {
-        check_required_text(
-            format!("webhook_registration.configuration.filters[{at}].field"),
-            field,
-            violations,
-        );
-        check_required_text(
-            format!("webhook_registration.configuration.filters[{at}].expression"),
-            expression,
-            violations,
-        );
+        check_required_text(format!("{FIELD}[{at}].field"), field, violations);
+        check_required_text(format!("{FIELD}[{at}].expression"), expression, violations);
     }
     let filter = |WebhookRegistrationFilter { field, expression }| Filter { field, expression };
-    Configuration { echo, channel_types, filters: filters.into_iter().map(filter).collect() }
+    filters.into_iter().map(filter).collect()
 }
 
 fn check_required_text(field: String, text: &str, violations: &mut Violations) {
@@ -394,6 +456,11 @@ fn to_proto(registration: Registration) -> WebhookRegistration {
         None => WebhookRegistrationTopic::Unspecified,
     };
     let filter = |Filter { field, expression }| WebhookRegistrationFilter { field, expression };
+    let channel = |name: &String| match parse_channel_type(name) {
+        Some(Channel::WhatsApp) => v1::Channel::Whatsapp.into(),
+        Some(Channel::Sms) => v1::Channel::Sms.into(),
+        None => v1::Channel::Unspecified.into(),
+    };
     WebhookRegistration {
         webhook_registration_id: id,
         topic: topic.into(),
@@ -401,7 +468,7 @@ fn to_proto(registration: Registration) -> WebhookRegistration {
         address,
         configuration: Some(WebhookRegistrationConfiguration {
             echo: configuration.echo,
-            channels: Vec::new(),
+            channels: configuration.channel_types.iter().map(channel).collect(),
             provider_channels: configuration.channel_types,
             filters: configuration.filters.into_iter().map(filter).collect(),
         }),

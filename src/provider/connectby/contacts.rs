@@ -54,7 +54,15 @@ impl Client {
     /// Fails unless the provider accepts the write.
     pub async fn update_contact(&self, contact: &ContactUpdate) -> Result<String, Error> {
         let route = &self.routes.update_contact;
-        let body = Body::new(&contact.name, &contact.details);
+        let body = Body {
+            name: &contact.name,
+            country_code: None,
+            phone_number: None,
+            email: contact.email.as_deref(),
+            gender: contact.gender.as_deref(),
+            dob: contact.date_of_birth.as_ref().map(|change| change.as_str()),
+            note: contact.note.as_deref(),
+        };
         let reply =
             self.exchange_with_id(route, &contact.id, |request| json(request, body.to_json())).await?;
         let message = self.confirmed(&reply, confirming_message);

@@ -14,7 +14,7 @@ use super::super::http::{Reply, endpoint};
 use super::super::json::Object;
 use super::{API_KEY, Client, Error, error};
 use crate::domain::webhook::{
-    Change, Configuration, Filter, NewRegistration, Registration, RegistrationId, Topic,
+    Change, Configuration, ConfigurationChange, Filter, NewRegistration, Registration, RegistrationId, Topic,
 };
 
 impl Client {
@@ -36,10 +36,11 @@ impl Client {
     ///
     /// Fails unless the provider accepts the write.
     pub async fn create_webhook(&self, new: &NewRegistration) -> Result<Registration, Error> {
+        let set = new.configuration.clone().set_fields();
         let body = Body {
             topic: Some(topic_name(new.topic)),
             address: Some(new.address.as_str()),
-            configuration: configuration(&new.configuration),
+            configuration: configuration(&set),
         };
         let reply =
             self.http.exchange(with_body(self.request(Method::POST, "/create/webhooks"), &body)).await?;
@@ -182,10 +183,10 @@ struct Body<'a> {
 struct ConfigurationBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     echo: Option<bool>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    channel_types: &'a [String],
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    filters: Vec<FilterBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_types: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filters: Option<Vec<FilterBody<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -194,15 +195,12 @@ struct FilterBody<'a> {
     expression: &'a str,
 }
 
-fn configuration(configuration: &Configuration) -> Option<ConfigurationBody<'_>> {
-    (!configuration.is_empty()).then(|| ConfigurationBody {
-        echo: configuration.echo,
-        channel_types: &configuration.channel_types,
-        filters: configuration
-            .filters
-            .iter()
-            .map(|filter| FilterBody { field: &filter.field, expression: &filter.expression })
-            .collect(),
+fn configuration<'a>(change: &'a ConfigurationChange) -> Option<ConfigurationBody<'a>> {
+    let filter = |filter: &'a Filter| FilterBody { field: &filter.field, expression: &filter.expression };
+    (*change != ConfigurationChange::default()).then(|| ConfigurationBody {
+        echo: change.echo,
+        channel_types: change.channel_types.as_deref(),
+        filters: change.filters.as_ref().map(|filters| filters.iter().map(filter).collect()),
     })
 }
 
@@ -234,7 +232,7 @@ mod tests {
         assert_eq!(listed[0].configuration.filters.len(), 1);
         assert_eq!((listed[1].id.as_str(), listed[1].topic), ("2", None));
         assert_eq!(listed[1].provider_topic, "opt_outs");
-        assert!(listed[1].configuration.is_empty());
+        assert_eq!(listed[1].configuration, Configuration::default());
     }
 
     #[test]

@@ -91,7 +91,10 @@ fn validated_body(request: &Request, required_keys: &[&str]) -> Result<Value, Re
         }
     }
     match body["dob"].as_str() {
-        Some(date) if !is_date(date) => Err(refusal(400, "The dob field must be YYYY-MM-DD")),
+        // An empty date clears the date, as an empty text clears the other fields.
+        Some(date) if !date.is_empty() && !is_date(date) => {
+            Err(refusal(400, "The dob field must be YYYY-MM-DD"))
+        }
         _ => Ok(body),
     }
 }
