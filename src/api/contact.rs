@@ -8,9 +8,10 @@ use tonic::{Request, Response, Status, async_trait};
 use crate::api::error::status;
 use crate::api::request::deadline::deadline;
 use crate::api::request::field_mask::Fields;
+use crate::api::request::paging::Place;
 use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::served::v1::contact_service_server::ContactService;
-use crate::api::{Api, request::idempotency, request::page_token, request::parse};
+use crate::api::{Api, request::idempotency, request::paging, request::parse};
 use crate::domain::contact::{
     ContactId, ContactUpdate, CountryCode, Created, DateChange, DateOfBirth, Details, ListedContact,
     MAX_PHONE_DIGITS, NationalNumber, NewContact,
@@ -39,18 +40,19 @@ impl ContactService for Api {
         let request = request.into_inner();
         let mut violations = Violations::default();
         let account = account(&request.account, self.dispatch.accounts(), &mut violations)?;
+        let size = paging::page_size(request.page_size, &mut violations);
         violations.check()?;
         let account = account.expect(CHECKED);
-        let position = page_token::decode_page(LIST, Some(account.id()), &request.page_token)?;
+        let place = Place::decode(LIST, account.id(), &request.page_token)?;
         let page = self
             .dispatch
-            .read(account, "list_contacts", deadline, || contacts(account).list_contacts(position.as_ref()))
+            .read(account, "list_contacts", deadline, || {
+                contacts(account).list_contacts(place.provider_page.as_ref())
+            })
             .await
             .map_err(|error| status::read_failed(account, &error))?;
-        Ok(Response::new(v1::ListContactsResponse {
-            contacts: page.items.into_iter().map(contact_from_list).collect(),
-            next_page_token: page_token::encode_page(LIST, Some(account.id()), page.next),
-        }))
+        let (contacts, next_page_token) = place.slice(LIST, account.id(), page, contact_from_list, size);
+        Ok(Response::new(v1::ListContactsResponse { contacts, next_page_token }))
     }
 
     async fn create_contact(

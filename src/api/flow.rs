@@ -4,9 +4,10 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::error::status;
 use crate::api::request::deadline::deadline;
+use crate::api::request::paging::Place;
 use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::served::v1::flow_service_server::FlowService;
-use crate::api::{Api, request::page_token, request::parse, response::convert};
+use crate::api::{Api, request::paging, request::parse, response::convert};
 use crate::domain::flow::{Answers, FlowResponse};
 use crate::pb::v1;
 
@@ -27,18 +28,19 @@ impl FlowService for Api {
             let problem = format!("{} does not list flow responses", account.provider());
             violations.add("account", ViolationReason::Unsupported, problem);
         }
+        let size = paging::page_size(request.page_size, &mut violations);
         violations.check()?;
         let (Some(account), Some(flows)) = (account, flows) else { unreachable!("{CHECKED}") };
-        let position = page_token::decode_page(LIST, Some(account.id()), &request.page_token)?;
+        let place = Place::decode(LIST, account.id(), &request.page_token)?;
         let page = self
             .dispatch
-            .read(account, "list_flow_responses", deadline, || flows.list_flow_responses(position.as_ref()))
+            .read(account, "list_flow_responses", deadline, || {
+                flows.list_flow_responses(place.provider_page.as_ref())
+            })
             .await
             .map_err(|error| status::read_failed(account, &error))?;
-        Ok(Response::new(v1::ListFlowResponsesResponse {
-            flow_responses: page.items.into_iter().map(flow_response).collect(),
-            next_page_token: page_token::encode_page(LIST, Some(account.id()), page.next),
-        }))
+        let (flow_responses, next_page_token) = place.slice(LIST, account.id(), page, flow_response, size);
+        Ok(Response::new(v1::ListFlowResponsesResponse { flow_responses, next_page_token }))
     }
 }
 

@@ -6,16 +6,19 @@ use std::time::Duration;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::error::status;
-use crate::api::request::parse;
-use crate::api::request::violations::{ViolationReason, Violations};
+use crate::api::request::paging::{self, Bound, Slice};
+use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
+use crate::api::request::{page_token, parse};
 use crate::api::served::sandbox::v1::sandbox_service_server::SandboxService;
 use crate::domain::{Address, Provider, UserId};
 use crate::pb::sandbox::v1 as pb;
-use crate::provider::Accounts;
+use crate::provider::{Account, Accounts};
 use crate::sandbox::connectly::{Sender, Signature};
 use crate::sandbox::{
     Connectly, Endpoint, Fault, FaultDetail, FaultMalformed, FaultRule, Operation, Sandbox,
 };
+
+const LIST: &str = "SandboxService.ListCalls";
 
 /// The implementation of `SandboxService`.
 #[derive(Clone, Debug)]
@@ -27,10 +30,14 @@ pub(super) struct SandboxApi {
 impl SandboxApi {
     fn provider(&self, account: &str, violations: &mut Violations) -> Result<Option<&Endpoint>, Status> {
         let account = parse::account("account", account, &self.accounts, violations)?;
-        Ok(account.map(|account| match account.provider() {
-            Provider::ConnectBy => &**self.sandbox.connectby(),
-            Provider::Connectly => &**self.sandbox.connectly(),
-        }))
+        Ok(account.map(|account| self.endpoint(account)))
+    }
+
+    fn endpoint(&self, account: &Account) -> &Endpoint {
+        match account.provider() {
+            Provider::ConnectBy => self.sandbox.connectby(),
+            Provider::Connectly => self.sandbox.connectly(),
+        }
     }
 
     /// The fake provider that sends webhooks. A violation if the account's provider has none.
@@ -140,19 +147,31 @@ impl SandboxService for SandboxApi {
     ) -> Result<Response<pb::ListCallsResponse>, Status> {
         let request = request.into_inner();
         let mut violations = Violations::default();
-        let provider = self.provider(&request.account, &mut violations)?;
+        let account = parse::account("account", &request.account, &self.accounts, &mut violations)?;
+        let size = paging::page_size(request.page_size, &mut violations);
         violations.check()?;
-        let calls = provider.map(Endpoint::calls).unwrap_or_default();
+        let account = account.expect(CHECKED);
+        let position: Option<u64> = page_token::decode(LIST, Some(account.id()), &request.page_token)?;
+        let after = position.unwrap_or(request.after_sequence);
+        // One more than the page has shows whether there is a next page.
         let calls =
-            calls.into_iter().filter(|call| call.sequence > request.after_sequence).map(|call| pb::Call {
+            self.endpoint(account).calls().into_iter().filter(|call| call.sequence > after).take(size + 1);
+        let calls = calls
+            .map(|call| pb::Call {
                 sequence: call.sequence,
                 operation: call.operation.map(Operation::as_str).unwrap_or_default().to_owned(),
                 method: call.method,
                 path: call.path,
                 body: String::from_utf8_lossy(&call.body).into_owned(),
                 http_status: call.status.map(u32::from).unwrap_or_default(),
-            });
-        Ok(Response::new(pb::ListCallsResponse { calls: calls.collect(), next_page_token: String::new() }))
+            })
+            .collect();
+        let Slice { items: calls, end, .. } = paging::slice(calls, Bound::default(), size);
+        let next_page_token = match calls.last() {
+            Some(last) if end.is_some() => page_token::encode(LIST, Some(account.id()), &last.sequence),
+            _ => String::new(),
+        };
+        Ok(Response::new(pb::ListCallsResponse { calls, next_page_token }))
     }
 }
 

@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use crate::api::request::deadline::deadline;
+use crate::api::request::paging::{Bound, Slice};
 use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
+use crate::api::request::{page_token, paging, parse};
 use crate::api::served::v1::template_service_server::TemplateService;
-use crate::api::{
-    Api, error::status, message::media, request::page_token, request::parse, response::convert,
-};
+use crate::api::{Api, error::status, message::media, response::convert};
 use crate::domain::template::{Page, TemplateListStart};
 use crate::pb::v1::{
     GetTemplateRequest, GetTemplateResponse, ListTemplatesRequest, ListTemplatesResponse,
@@ -17,8 +17,16 @@ use crate::pb::v1::{
 
 const LIST: &str = "TemplateService.ListTemplates";
 
-/// The content of a page token: the provider's cursor, and whether the page is before or after it.
-#[derive(Debug, Serialize, Deserialize)]
+/// The content of a page token.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Place {
+    /// The provider's page. `None` means the first one.
+    provider_page: Option<ProviderCursor>,
+    bound: Bound,
+}
+
+/// A provider's cursor, and whether the provider's page is before or after it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum ProviderCursor {
     After(String),
@@ -44,21 +52,36 @@ impl TemplateService for Api {
         let request = request.into_inner();
         let mut violations = Violations::default();
         let account = parse::account("account", &request.account, self.dispatch.accounts(), &mut violations)?;
+        let size = paging::page_size(request.page_size, &mut violations);
         violations.check()?;
         let account = account.expect(CHECKED);
-        let cursor: Option<ProviderCursor> =
-            page_token::decode(LIST, Some(account.id()), &request.page_token)?;
-        let start = cursor.map(TemplateListStart::from).unwrap_or_default();
+        let place: Option<Place> = page_token::decode(LIST, Some(account.id()), &request.page_token)?;
+        let Place { provider_page, bound } = place.unwrap_or_default();
+        let start = provider_page.clone().map(TemplateListStart::from).unwrap_or_default();
         let Page { templates, after, before } = self
             .dispatch
             .read(account, "list_templates", deadline, || account.list_templates(&start))
             .await
             .map_err(|error| status::read_failed(account, &error))?;
-        let token = |cursor| page_token::encode(LIST, Some(account.id()), &cursor);
+        let templates = templates.into_iter().map(convert::template::definition).collect();
+        let Slice { items: templates, start, end } = paging::slice(templates, bound, size);
+        let same_page = |bound| Place { provider_page: provider_page.clone(), bound };
+        let other_page = |cursor, bound| Place { provider_page: Some(cursor), bound };
+        let next = match end {
+            Some(end) => Some(same_page(Bound::From(end))),
+            None => after.map(|after| other_page(ProviderCursor::After(after), Bound::From(0))),
+        };
+        let previous = match start {
+            0 => before.map(|before| other_page(ProviderCursor::Before(before), Bound::Last)),
+            start => Some(same_page(Bound::Before(start))),
+        };
+        let token = |place: Option<Place>| {
+            place.map(|place| page_token::encode(LIST, Some(account.id()), &place)).unwrap_or_default()
+        };
         Ok(Response::new(ListTemplatesResponse {
-            templates: templates.into_iter().map(convert::template::definition).collect(),
-            next_page_token: after.map(ProviderCursor::After).map(token).unwrap_or_default(),
-            previous_page_token: before.map(ProviderCursor::Before).map(token).unwrap_or_default(),
+            templates,
+            next_page_token: token(next),
+            previous_page_token: token(previous),
         }))
     }
 

@@ -5,16 +5,19 @@ use std::time::Duration;
 use prost_types::FieldMask;
 use serde_json::json;
 use switchboard::pb::v1::contact_service_client::ContactServiceClient;
+use switchboard::pb::v1::flow_service_client::FlowServiceClient;
 use switchboard::pb::v1::{
     Contact, CreateContactRequest, CreateContactResponse, DeleteContactRequest, GetAccountRequest,
-    ListContactsRequest, ListContactsResponse, UpdateContactRequest, UpdateContactResponse,
+    ListContactsRequest, ListContactsResponse, ListFlowResponsesRequest, UpdateContactRequest,
+    UpdateContactResponse,
 };
 use switchboard::sandbox::connectby::PastTheEnd;
 use switchboard::sandbox::{Call, Fault, FaultRule, Operation};
 use tonic::{Code, Status};
 
 use crate::support::gateway::{
-    CONNECTBY, CONNECTLY, Gateway, Start, details, fields, metadata, reason, within,
+    CONNECTBY, CONNECTLY, Gateway, Start, assert_malformed_page_token, assert_page_size_out_of_range,
+    details, fields, metadata, read_in_pages, reason, within,
 };
 
 /// Calls a method of the service.
@@ -123,6 +126,36 @@ async fn every_contact_is_listed_once_for_any_page_past_the_end() {
 }
 
 #[tokio::test]
+async fn contacts_are_the_same_for_each_page_size() {
+    let gateway = Start::quiet().start().await;
+    let request =
+        |page_size, page_token| ListContactsRequest { account: CONNECTBY.to_owned(), page_size, page_token };
+    let (expected, _) = all(&gateway).await;
+    for page_size in [1, 2, 7, 1_000] {
+        let contacts = read_in_pages(page_size, async |token| {
+            let page = call!(gateway, list_contacts, request(page_size, token)).expect("listed");
+            (page.contacts, page.next_page_token)
+        });
+        assert_eq!(contacts.await, expected, "{page_size}");
+    }
+    let error = call!(gateway, list_contacts, request(1_001, String::new())).expect_err("too large");
+    assert_page_size_out_of_range(&error);
+}
+
+#[tokio::test]
+async fn page_within_a_providers_page_reads_only_that_page() {
+    let gateway = Start::quiet().start().await;
+    let request =
+        |page_token| ListContactsRequest { account: CONNECTBY.to_owned(), page_size: 10, page_token };
+    let mut token = String::new();
+    for _ in 0..4 {
+        token = call!(gateway, list_contacts, request(token)).expect("listed").next_page_token;
+    }
+    let called: Vec<_> = gateway.connectby().calls().iter().map(|call| call.path.clone()).collect();
+    assert_eq!(called, [1, 1, 2, 2].map(|page| format!("/v1.0/contacts?page={page}")));
+}
+
+#[tokio::test]
 async fn empty_contact_list_has_no_next_page() {
     let gateway = Start::quiet().start().await;
     for nothing in [r#"{"contacts":[]}"#, r#"{"contacts":null,"message":"none"}"#] {
@@ -173,10 +206,13 @@ async fn foreign_or_truncated_page_token_is_rejected() {
     let gateway = Start::quiet().start().await;
     let token = list(&gateway, "").await.expect("listed").next_page_token;
     for wrong in ["?", &token[1..], &format!("{token}A")] {
-        let error = list(&gateway, wrong).await.expect_err("a foreign token");
-        assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
-        assert_eq!(fields(&error), ["page_token"]);
+        assert_malformed_page_token(&list(&gateway, wrong).await.expect_err("a malformed token"));
     }
+    let client = &mut FlowServiceClient::new(gateway.channel.clone());
+    let request = ListFlowResponsesRequest { account: CONNECTBY.to_owned(), ..Default::default() };
+    let flows = within(client.list_flow_responses(request)).await.expect("listed").into_inner();
+    let error = list(&gateway, &flows.next_page_token).await.expect_err("the token of another list");
+    assert_malformed_page_token(&error);
     assert_eq!(gateway.connectby().arrivals(Operation::ListContacts), 1);
 }
 

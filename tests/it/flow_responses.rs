@@ -1,14 +1,18 @@
 //! Flow responses, also from pages that are not valid JSON.
 
+use switchboard::pb::v1::contact_service_client::ContactServiceClient;
 use switchboard::pb::v1::flow_service_client::FlowServiceClient;
 use switchboard::pb::v1::{
-    Channel, FlowResponse, ListFlowResponsesRequest, ListFlowResponsesResponse, Party,
+    Channel, FlowResponse, ListContactsRequest, ListFlowResponsesRequest, ListFlowResponsesResponse, Party,
 };
 use switchboard::sandbox::connectby::{IllegalEscape, PastTheEnd};
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::{Code, Status};
 
-use crate::support::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, fields, metadata, reason, within};
+use crate::support::gateway::{
+    CONNECTBY, CONNECTLY, Gateway, Start, assert_malformed_page_token, assert_page_size_out_of_range, fields,
+    metadata, read_in_pages, reason, within,
+};
 
 async fn list(
     gateway: &Gateway,
@@ -72,6 +76,31 @@ async fn every_flow_response_is_listed_once_despite_broken_pages() {
             assert_eq!(responses[22].answers["screen_0_Slot_1"], "0_10:00_AM");
         }
     }
+}
+
+#[tokio::test]
+async fn flow_responses_are_the_same_for_each_page_size() {
+    let gateway = Start::quiet().start().await;
+    let page = async |page_size, page_token| {
+        let request = ListFlowResponsesRequest { account: CONNECTBY.to_owned(), page_size, page_token };
+        let client = &mut FlowServiceClient::new(gateway.channel.clone());
+        within(client.list_flow_responses(request)).await.map(tonic::Response::into_inner)
+    };
+    let expected = all(&gateway).await;
+    for page_size in [1, 2, 1_000] {
+        let responses = read_in_pages(page_size, async |token| {
+            let page = page(page_size, token).await.expect("listed");
+            (page.flow_responses, page.next_page_token)
+        });
+        assert_eq!(responses.await, expected, "{page_size}");
+    }
+    assert_page_size_out_of_range(&page(1_001, String::new()).await.expect_err("too large"));
+
+    let request = ListContactsRequest { account: CONNECTBY.to_owned(), ..Default::default() };
+    let client = &mut ContactServiceClient::new(gateway.channel.clone());
+    let contacts = within(client.list_contacts(request)).await.expect("listed").into_inner();
+    let error = page(1, contacts.next_page_token).await.expect_err("the token of another list");
+    assert_malformed_page_token(&error);
 }
 
 #[tokio::test]

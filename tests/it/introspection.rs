@@ -4,14 +4,18 @@ use std::collections::BTreeSet;
 
 use prost::Message as _;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
-use switchboard::pb::v1::{GetAccountRequest, ListAccountsRequest, Provider};
+use switchboard::pb::v1::contact_service_client::ContactServiceClient;
+use switchboard::pb::v1::{GetAccountRequest, ListAccountsRequest, ListContactsRequest, Provider};
 use tokio_stream::StreamExt as _;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::support::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, within};
+use crate::support::gateway::{
+    CONNECTBY, CONNECTLY, Gateway, Start, assert_malformed_page_token, assert_page_size_out_of_range,
+    read_in_pages, within,
+};
 
 #[tokio::test]
 async fn accounts_report_their_capabilities() {
@@ -55,6 +59,30 @@ async fn accounts_report_their_capabilities() {
             && capabilities(1).receives_messages
             && capabilities(1).chooses_sender
     );
+}
+
+#[tokio::test]
+async fn accounts_are_the_same_for_each_page_size() {
+    let gateway = Start::quiet().start().await;
+    let page = async |page_size, page_token| {
+        let request = ListAccountsRequest { page_size, page_token };
+        within(gateway.accounts().list_accounts(request)).await.map(tonic::Response::into_inner)
+    };
+    for page_size in [1, 2, 1_000] {
+        let accounts = read_in_pages(page_size, async |token| {
+            let page = page(page_size, token).await.expect("listed");
+            (page.accounts, page.next_page_token)
+        });
+        let ids: Vec<String> = accounts.await.into_iter().map(|account| account.account).collect();
+        assert_eq!(ids, [CONNECTBY, CONNECTLY], "{page_size}");
+    }
+    assert_page_size_out_of_range(&page(1_001, String::new()).await.expect_err("too large"));
+
+    let request = ListContactsRequest { account: CONNECTBY.to_owned(), ..Default::default() };
+    let client = &mut ContactServiceClient::new(gateway.channel.clone());
+    let contacts = within(client.list_contacts(request)).await.expect("listed").into_inner();
+    let error = page(1, contacts.next_page_token).await.expect_err("the token of another list");
+    assert_malformed_page_token(&error);
 }
 
 async fn health(gateway: &Gateway, service: &str) -> Result<ServingStatus, Code> {

@@ -8,7 +8,8 @@ use tonic::Code;
 use tonic::transport::Channel;
 
 use crate::support::gateway::{
-    CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, details, fields, reason, text, text_of, within,
+    CONNECTBY, CONNECTLY, CUSTOMER, Gateway, Start, assert_malformed_page_token,
+    assert_page_size_out_of_range, details, fields, read_in_pages, reason, text, text_of, within,
 };
 
 fn sandbox_client(gateway: &Gateway) -> SandboxServiceClient<Channel> {
@@ -187,6 +188,36 @@ async fn faults_are_set_and_cleared_and_calls_are_listed() {
     }
     assert_eq!(bodies.len(), 3);
     assert_eq!((calls[0].operation.as_str(), calls[0].method.as_str()), ("send_text", "POST"));
+}
+
+#[tokio::test]
+async fn calls_are_the_same_for_each_page_size() {
+    let gateway = Start::quiet().start().await;
+    for account in [CONNECTBY, CONNECTLY] {
+        for number in 0..5 {
+            gateway.send(text(account, &format!("text {number}"))).await.expect("accepted");
+        }
+    }
+    let page = async |account: &str, after_sequence, page_size, page_token| {
+        let account = account.to_owned();
+        let request = pb::ListCallsRequest { account, after_sequence, page_size, page_token };
+        within(sandbox_client(&gateway).list_calls(request)).await.map(tonic::Response::into_inner)
+    };
+    let expected = page(CONNECTBY, 0, 0, String::new()).await.expect("listed").calls;
+    assert_eq!(expected.len(), 5);
+    for page_size in [1, 2, 5, 1_000] {
+        // A token takes precedence over `after_sequence`.
+        let calls = read_in_pages(page_size, async |token| {
+            let page = page(CONNECTBY, expected[0].sequence, page_size, token).await.expect("listed");
+            (page.calls, page.next_page_token)
+        });
+        assert_eq!(calls.await, expected[1..], "{page_size}");
+    }
+    assert_page_size_out_of_range(&page(CONNECTBY, 0, 1_001, String::new()).await.expect_err("too large"));
+
+    let token = page(CONNECTBY, 0, 1, String::new()).await.expect("listed").next_page_token;
+    let error = page(CONNECTLY, 0, 1, token).await.expect_err("the token of another account");
+    assert_malformed_page_token(&error);
 }
 
 #[tokio::test]

@@ -38,11 +38,17 @@ fn templates(gateway: &Gateway) -> TemplateServiceClient<tonic::transport::Chann
 }
 
 async fn list(gateway: &Gateway, account: &str, token: &str) -> Result<ListTemplatesResponse, Status> {
-    let request = ListTemplatesRequest {
-        account: account.to_owned(),
-        page_token: token.to_owned(),
-        ..Default::default()
-    };
+    list_page(gateway, account, 0, token).await
+}
+
+async fn list_page(
+    gateway: &Gateway,
+    account: &str,
+    page_size: u32,
+    token: &str,
+) -> Result<ListTemplatesResponse, Status> {
+    let request =
+        ListTemplatesRequest { account: account.to_owned(), page_size, page_token: token.to_owned() };
     Ok(within(templates(gateway).list_templates(request)).await?.into_inner())
 }
 

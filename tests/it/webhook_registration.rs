@@ -2,9 +2,10 @@
 
 use prost_types::FieldMask;
 use serde_json::{Value, json};
+use switchboard::pb::v1::template_service_client::TemplateServiceClient;
 use switchboard::pb::v1::{
     Channel, CreateWebhookRegistrationRequest, CreateWebhookRegistrationResponse,
-    DeleteWebhookRegistrationRequest, ListWebhookRegistrationsRequest, OnConflict,
+    DeleteWebhookRegistrationRequest, ListTemplatesRequest, ListWebhookRegistrationsRequest, OnConflict,
     UpdateWebhookRegistrationRequest, WebhookRegistration, WebhookRegistrationConfiguration,
     WebhookRegistrationFilter, WebhookRegistrationTopic,
 };
@@ -12,7 +13,10 @@ use switchboard::sandbox::connectly::DuplicateTopic;
 use switchboard::sandbox::{Call, Fault, FaultRule, Operation};
 use tonic::{Code, Status};
 
-use crate::support::gateway::{CONNECTBY, CONNECTLY, Gateway, Start, fields, metadata, reason, within};
+use crate::support::gateway::{
+    CONNECTBY, CONNECTLY, Gateway, Start, assert_malformed_page_token, assert_page_size_out_of_range, fields,
+    metadata, read_in_pages, reason, within,
+};
 
 pub(crate) const ADDRESS: &str = "https://gw.example.org/hook?key=1";
 
@@ -158,6 +162,34 @@ async fn registration_has_the_documented_body_and_is_listed() {
     assert!(listed.raw_json.contains("spring-*"));
     assert_eq!(WebhookRegistration { raw_json: String::new(), ..listed }, created);
     assert_eq!(list(&gateway).await.expect("listed").len(), 3);
+}
+
+#[tokio::test]
+async fn registrations_are_the_same_for_each_page_size() {
+    let gateway = Start::quiet().start().await;
+    create(&gateway, new(WebhookRegistrationTopic::Report)).await.expect("created");
+    let page = async |page_size, page_token| {
+        let request =
+            ListWebhookRegistrationsRequest { account: CONNECTLY.to_owned(), page_size, page_token };
+        let listed = within(gateway.webhook_registrations().list_webhook_registrations(request)).await;
+        listed.map(tonic::Response::into_inner)
+    };
+    let expected = list(&gateway).await.expect("listed");
+    assert_eq!(expected.len(), 3);
+    for page_size in [1, 2, 1_000] {
+        let registrations = read_in_pages(page_size, async |token| {
+            let page = page(page_size, token).await.expect("listed");
+            (page.webhook_registrations, page.next_page_token)
+        });
+        assert_eq!(registrations.await, expected, "{page_size}");
+    }
+    assert_page_size_out_of_range(&page(1_001, String::new()).await.expect_err("too large"));
+
+    let request = ListTemplatesRequest { account: CONNECTLY.to_owned(), page_size: 1, ..Default::default() };
+    let client = &mut TemplateServiceClient::new(gateway.channel.clone());
+    let templates = within(client.list_templates(request)).await.expect("listed").into_inner();
+    let error = page(1, templates.next_page_token).await.expect_err("the token of another list");
+    assert_malformed_page_token(&error);
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ const DOMAIN: &str = "switchboard";
 pub(in crate::api) struct ErrorResponse {
     code: Code,
     reason: Reason,
-    message: String,
+    message: Box<str>,
     metadata: HashMap<String, String>,
     violations: Vec<FieldViolation>,
     retry_delay: Option<Duration>,
@@ -35,7 +35,7 @@ impl ErrorResponse {
         Self {
             code,
             reason,
-            message: message.into(),
+            message: message.into().into_boxed_str(),
             metadata: HashMap::new(),
             violations: Vec::new(),
             retry_delay: None,
@@ -126,7 +126,7 @@ impl From<ErrorResponse> for v1::Failure {
         Self {
             reason: reason_text(reason).to_owned(),
             code: code.into(),
-            message,
+            message: message.into_string(),
             provider_name: convert::provider_name(provider).to_owned(),
             provider: provider.into(),
             provider_code,

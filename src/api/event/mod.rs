@@ -10,7 +10,7 @@ use crate::api::error::status;
 use crate::api::event::stream::{EventStream, SubscribeOptions, WatchedSubscription};
 use crate::api::request::position::{Position, cursor, position, since};
 use crate::api::request::violations::{ViolationReason, Violations};
-use crate::api::request::{filter, parse};
+use crate::api::request::{filter, paging, parse};
 use crate::api::served::v1::event_service_server::EventService;
 use crate::api::{Api, EncodedList, subscription};
 use crate::domain::{Filter, SubscriptionId};
@@ -21,10 +21,6 @@ use crate::pb::v1::{
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
-
-/// The default and the maximum number of events on a page.
-const DEFAULT_PAGE_EVENTS: u32 = 100;
-const MAX_PAGE_EVENTS: u32 = 1_000;
 
 /// The maximum size of a page's events. Clients accept messages of 4 MiB, which includes the page's cursors.
 const MAX_PAGE_BYTES: usize = (4 << 20) - 1_024;
@@ -101,18 +97,11 @@ impl EventService for Api {
         let mut violations = Violations::default();
         let filter = filter::read("filter", request.filter, self.dispatch.accounts(), &mut violations)?;
         let list_start = list_start(request.anchor, &mut violations);
-        let events = match request.page_size {
-            0 => DEFAULT_PAGE_EVENTS,
-            events => events,
-        };
-        if events > MAX_PAGE_EVENTS {
-            let allowed = format!("must be from 1 to {MAX_PAGE_EVENTS}, or 0 for {DEFAULT_PAGE_EVENTS}");
-            violations.add("page_size", ViolationReason::OutOfRange, allowed);
-        }
+        let events = paging::page_size(request.page_size, &mut violations);
         violations.check()?;
 
         let list_start = list_start?;
-        let limits = PageLimits { events: events as usize, bytes: MAX_PAGE_BYTES };
+        let limits = PageLimits { events, bytes: MAX_PAGE_BYTES };
         let listed = self.journal.list(list_start, limits, request.include_raw, |event| {
             filter.matches(&event.account, event.event_type)
         });

@@ -7,20 +7,13 @@ use tonic::Status;
 use crate::api::Api;
 use crate::api::error::status;
 use crate::api::request::violations::{ViolationReason, Violations};
-use crate::api::request::{page_token, parse, position};
+use crate::api::request::{page_token, paging, parse, position};
 use crate::api::response::convert;
 use crate::domain::{Address, CustomerKey, MessageState, UnixMillis};
 use crate::pb::v1;
 use crate::store::{MessagePosition, MessageQuery};
 
 const RPC: &str = "MessageService.ListMessages";
-
-/// The number of messages on a page if the request names none, and the maximum.
-const PAGE_SIZE: u32 = 100;
-const MAX_PAGE_SIZE: u32 = 1_000;
-
-/// The maximum size of a page. gRPC libraries accept messages of 4 MiB; the rest is for the page token.
-const MAX_PAGE_BYTES: usize = (4 << 20) - (64 << 10);
 
 /// The maximum length of a name in the filter, in characters.
 const MAX_NAME_CHARACTERS: usize = 512;
@@ -35,14 +28,7 @@ pub(in crate::api) async fn list(
     let v1::ListMessagesRequest { account, filter, page_size, page_token } = request;
     let mut violations = Violations::default();
     let account = parse::account("account", &account, api.dispatch.accounts(), &mut violations)?;
-    let limit = match page_size {
-        0 => PAGE_SIZE,
-        size => size,
-    };
-    if limit > MAX_PAGE_SIZE {
-        let allowed = format!("must be from 1 to {MAX_PAGE_SIZE}, or 0 for {PAGE_SIZE}");
-        violations.add("page_size", ViolationReason::OutOfRange, allowed);
-    }
+    let size = paging::page_size(page_size, &mut violations);
     let filter = filter.unwrap_or_default();
     let fingerprint = fingerprint(&filter);
     let customer = (!filter.customer.is_empty())
@@ -79,7 +65,7 @@ pub(in crate::api) async fn list(
         end,
         after: after.transpose()?,
     };
-    let page = api.messages.list(query, limit as usize).await.map_err(|_| status::store_unreadable())?;
+    let page = api.messages.list(query, size).await.map_err(|_| status::store_unreadable())?;
 
     let mut next = page.next;
     let (mut messages, mut bytes, mut last) = (Vec::with_capacity(page.messages.len()), 0, None);
@@ -87,7 +73,7 @@ pub(in crate::api) async fn list(
         let position = MessagePosition { create_time: message.create_time, id: message.id };
         let message = convert::message(message);
         bytes += message.encoded_len();
-        if bytes > MAX_PAGE_BYTES && !messages.is_empty() {
+        if bytes > paging::MAX_PAGE_BYTES && !messages.is_empty() {
             next = last;
             break;
         }

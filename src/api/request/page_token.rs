@@ -7,7 +7,6 @@ use tonic::Status;
 
 use crate::api::error::status;
 use crate::domain::AccountId;
-use crate::domain::page::PagePosition;
 
 /// The content of a token: a list and a position in it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,27 +38,6 @@ pub(in crate::api) fn decode<T: for<'a> Deserialize<'a>>(
         return Ok(None);
     }
     read(rpc, account, token).map(Some).ok_or_else(status::page_token_malformed)
-}
-
-/// Encodes the token of a list that the provider numbers by pages. Empty if there is no further page.
-pub(in crate::api) fn encode_page(
-    rpc: &str,
-    account: Option<&AccountId>,
-    position: Option<PagePosition>,
-) -> String {
-    position
-        .map(|PagePosition { number, before }| encode(rpc, account, &(number, before)))
-        .unwrap_or_default()
-}
-
-/// Decodes the token of a list that the provider numbers by pages.
-pub(in crate::api) fn decode_page(
-    rpc: &str,
-    account: Option<&AccountId>,
-    token: &str,
-) -> Result<Option<PagePosition>, Status> {
-    let position = decode(rpc, account, token)?;
-    Ok(position.map(|(number, before)| PagePosition { number, before }))
 }
 
 fn read<T: for<'a> Deserialize<'a>>(rpc: &str, account: Option<&AccountId>, token: &str) -> Option<T> {

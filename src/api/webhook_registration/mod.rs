@@ -14,7 +14,7 @@ use crate::api::request::deadline::deadline;
 use crate::api::request::field_mask::Fields;
 use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::served::v1::webhook_registration_service_server::WebhookRegistrationService;
-use crate::api::{Api, request::idempotency, request::parse};
+use crate::api::{Api, request::idempotency, request::page_token, request::paging, request::parse};
 use crate::config;
 use crate::domain::webhook::{
     Address, Change, Configuration, ConfigurationChange, Filter, NewRegistration, Registration,
@@ -30,6 +30,8 @@ use crate::pb::v1::{
     WebhookRegistrationTopic,
 };
 use crate::provider::{Account, Accounts, Error, PreconditionFailed, connectly};
+
+const LIST: &str = "WebhookRegistrationService.ListWebhookRegistrations";
 
 /// The maximum number of channels, and of filters, in one registration.
 const MAX_LIST_ITEMS: usize = 64;
@@ -98,20 +100,22 @@ impl WebhookRegistrationService for Api {
         request: Request<ListWebhookRegistrationsRequest>,
     ) -> Result<Response<ListWebhookRegistrationsResponse>, Status> {
         let deadline = deadline(request.metadata());
-        let id = request.into_inner().account;
+        let request = request.into_inner();
         let mut violations = Violations::default();
-        let account = supported_account(&id, self.dispatch.accounts(), &mut violations)?;
+        let account = supported_account(&request.account, self.dispatch.accounts(), &mut violations)?;
+        let size = paging::page_size(request.page_size, &mut violations);
         violations.check()?;
         let account = account.expect(CHECKED);
+        let offset = page_token::decode(LIST, Some(account.id()), &request.page_token)?;
         let listed = self
             .dispatch
             .read(account, "list_webhook_registrations", deadline, || client(account).list_webhooks())
             .await
             .map_err(|error| status::read_failed(account, &error))?;
-        Ok(Response::new(ListWebhookRegistrationsResponse {
-            webhook_registrations: listed.into_iter().map(to_proto).collect(),
-            next_page_token: String::new(),
-        }))
+        let listed = listed.into_iter().map(to_proto).collect();
+        let (webhook_registrations, next_page_token) =
+            paging::whole_list(LIST, Some(account.id()), listed, offset, size);
+        Ok(Response::new(ListWebhookRegistrationsResponse { webhook_registrations, next_page_token }))
     }
 
     async fn update_webhook_registration(

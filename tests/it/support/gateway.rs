@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 pub(crate) const CONNECTBY: &str = "demo-connectby";
@@ -251,6 +251,41 @@ fn received_at(seconds: u64, id: &str, text: &str) -> String {
         "message": {"id": id, "text": text},
     })
     .to_string()
+}
+
+/// Reads a list to its end. `page` returns the items of the page at a token, and the next token.
+pub(crate) async fn read_in_pages<T>(
+    page_size: u32,
+    page: impl AsyncFn(String) -> (Vec<T>, String),
+) -> Vec<T> {
+    let (mut all, mut token) = (Vec::new(), String::new());
+    for _ in 0..100 {
+        let (items, next) = page(token).await;
+        assert!(items.len() <= page_size as usize, "{} items for {page_size}", items.len());
+        all.extend(items);
+        if next.is_empty() {
+            return all;
+        }
+        token = next;
+    }
+    panic!("the list has no end")
+}
+
+/// Fails unless the error is the one of a page token of another list or account.
+#[track_caller]
+pub(crate) fn assert_malformed_page_token(error: &Status) {
+    assert_eq!((error.code(), reason(error).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
+    assert_eq!(fields(error), ["page_token"]);
+}
+
+/// Fails unless the error is the one of a page size above the maximum.
+#[track_caller]
+pub(crate) fn assert_page_size_out_of_range(error: &Status) {
+    assert_eq!((error.code(), reason(error).as_str()), (Code::InvalidArgument, "REQUEST_INVALID"));
+    let details = details(error);
+    let violations = &details.bad_request().expect("violations").field_violations;
+    let found: Vec<_> = violations.iter().map(|v| (v.field.as_str(), v.reason.as_str())).collect();
+    assert_eq!(found, [("page_size", "OUT_OF_RANGE")]);
 }
 
 /// Waits for at most [`TIMEOUT`].

@@ -4,7 +4,10 @@ use switchboard::pb::v1::{ParameterFormat, TemplateCategory, TemplateComponentTy
 use tonic::Code;
 
 use super::*;
-use crate::support::gateway::{CONNECTBY, CONNECTLY, Start, fields, metadata, reason};
+use crate::support::gateway::{
+    CONNECTBY, CONNECTLY, Start, assert_malformed_page_token, assert_page_size_out_of_range, fields,
+    metadata, read_in_pages, reason,
+};
 
 #[tokio::test]
 async fn connectby_templates_are_paged_in_both_directions() {
@@ -78,6 +81,73 @@ async fn connectly_templates_are_one_page_per_name_and_language() {
 }
 
 #[tokio::test]
+async fn templates_are_the_same_for_each_page_size_and_direction() {
+    let gateway = Start::quiet().start().await;
+    for (account, count) in [(CONNECTBY, 13), (CONNECTLY, 8)] {
+        let expected = read_in_pages(100, async |token| {
+            let page = list(&gateway, account, &token).await.expect("a page");
+            (page.templates, page.next_page_token)
+        });
+        let expected = expected.await;
+        assert_eq!(expected.len(), count);
+        for page_size in [1, 2, 3, 1_000] {
+            let last_previous = std::sync::Mutex::new(String::new());
+            let templates = read_in_pages(page_size, async |token| {
+                let page = list_page(&gateway, account, page_size, &token).await.expect("a page");
+                assert_eq!(page.previous_page_token.is_empty(), token.is_empty(), "{account} {page_size}");
+                *last_previous.lock().expect("not poisoned") = page.previous_page_token;
+                (page.templates, page.next_page_token)
+            });
+            assert_eq!(templates.await, expected, "{account} {page_size}");
+
+            let mut token = last_previous.into_inner().expect("not poisoned");
+            let mut pages = Vec::new();
+            while !token.is_empty() {
+                let page = list_page(&gateway, account, page_size, &token).await.expect("a page");
+                assert!(page.templates.len() <= page_size as usize);
+                pages.push(page.templates);
+                token = page.previous_page_token;
+            }
+            let before: Vec<_> = pages.into_iter().rev().flatten().collect();
+            assert!(expected.starts_with(&before), "{account} {page_size}");
+            assert!(before.len() + page_size as usize >= count, "{account} {page_size}: {}", before.len());
+        }
+        let error = list_page(&gateway, account, 1_001, "").await.expect_err("too large");
+        assert_page_size_out_of_range(&error);
+    }
+}
+
+#[tokio::test]
+async fn page_after_a_previous_page_continues_forward() {
+    let gateway = Start::quiet().start().await;
+    for (account, steps) in [(CONNECTBY, 3), (CONNECTLY, 2)] {
+        let mut pages = vec![list_page(&gateway, account, 2, "").await.expect("a page")];
+        for _ in 0..steps {
+            let token = &pages.last().expect("present").next_page_token;
+            pages.push(list_page(&gateway, account, 2, token).await.expect("a page"));
+        }
+        let previous = &pages[steps].previous_page_token;
+        let back = list_page(&gateway, account, 2, previous).await.expect("a page");
+        assert_eq!(back.templates.last(), pages[steps - 1].templates.last(), "{account}");
+        let forward = list_page(&gateway, account, 2, &back.next_page_token).await.expect("a page");
+        assert_eq!(forward.templates, pages[steps].templates, "{account}");
+    }
+}
+
+#[tokio::test]
+async fn page_after_the_end_of_a_shorter_list_is_empty() {
+    let gateway = Start::quiet().start().await;
+    let mut token = String::new();
+    for _ in 0..3 {
+        token = list_page(&gateway, CONNECTLY, 2, &token).await.expect("a page").next_page_token;
+    }
+    let body = r#"{"entity":{"templateGroups":[{"id":"g","templates":[{"id":"1"}]}]}}"#.to_owned();
+    gateway.connectly().set_fault(FaultRule::once(Fault::Body(200, body))).await;
+    let page = list_page(&gateway, CONNECTLY, 2, &token).await.expect("a page");
+    assert_eq!((page.templates.len(), page.next_page_token.as_str()), (0, ""));
+}
+
+#[tokio::test]
 async fn listed_template_keeps_the_providers_bytes() {
     let gateway = Start::quiet().start().await;
     set_list_reply(&gateway, page(&format!(" {UNUSUAL_TEMPLATE}\n"), "{}")).await;
@@ -105,8 +175,7 @@ async fn page_token_contains_no_url_and_is_bound_to_its_account() {
 
     for (account, token) in [(CONNECTLY, token.as_str()), (CONNECTBY, "x"), (CONNECTBY, &token[1..])] {
         let error = list(&gateway, account, token).await.expect_err("a foreign token");
-        assert_eq!((error.code(), reason(&error).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_MALFORMED"));
-        assert_eq!(fields(&error), ["page_token"]);
+        assert_malformed_page_token(&error);
     }
 }
 
