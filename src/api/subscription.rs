@@ -386,7 +386,6 @@ fn to_proto(journal: &Journal, progress: Progress) -> v1::Subscription {
     let filter = (subscription.filter != Filter::default()).then(|| v1::EventFilter {
         accounts: accounts.iter().map(AccountId::to_string).collect(),
         types: types.iter().map(TypePattern::to_string).collect(),
-        customers: Vec::new(),
     });
     v1::Subscription {
         subscription_id: subscription.id.to_string(),

@@ -1034,8 +1034,8 @@ func (x *GetMessageResponse) GetMessage() *Message {
 // Selects messages. A message must match every field that is set.
 type MessageFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The recipient, as in `SendMessageRequest.to`. Spellings of one number match each other, as in
-	// `EventFilter.customers`. Empty means all.
+	// The recipient, as in `SendMessageRequest.to`. Spellings of one number match each other,
+	// as in `GetConversationRequest.customer`. Empty means all.
 	Customer string `protobuf:"bytes,1,opt,name=customer,proto3" json:"customer,omitempty"`
 	// The state at the time of the request. Unspecified means all.
 	State MessageState `protobuf:"varint,2,opt,name=state,proto3,enum=switchboard.v1.MessageState" json:"state,omitempty"`

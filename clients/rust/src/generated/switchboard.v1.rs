@@ -783,7 +783,9 @@ pub struct GetConversationRequest {
     #[prost(string, tag = "1")]
     pub account: ::prost::alloc::string::String,
     /// Required. The customer, as in `SendMessageRequest.to`. A customer with a phone number and a user id is found by
-    /// either. Spellings of one number match each other, as in `EventFilter.customers`.
+    /// either. Known spellings of one number match each
+    /// other: Mexico with and without 1 after 52, Brazil with and without the ninth digit, Argentina with and without 9
+    /// after 54.
     #[prost(string, tag = "2")]
     pub customer: ::prost::alloc::string::String,
     /// The business's number, if the account has several: the 24 hours apply to the number that the customer wrote to.
@@ -1803,14 +1805,6 @@ pub struct EventFilter {
     /// error does not make a stream that stays empty.
     #[prost(string, repeated, tag = "2")]
     pub types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// The customers, at most 256, each as in `SendMessageRequest.to`. Empty means all. If set, events without a customer,
-    /// such as `report.run`, do not match.
-    ///
-    /// An event matches if its customer's phone number or user id is listed. Known spellings of one number match each
-    /// other: Mexico with and without 1 after 52, Brazil with and without the ninth digit, Argentina with and without 9
-    /// after 54.
-    #[prost(string, repeated, tag = "3")]
-    pub customers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// The status of a report's run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -2819,8 +2813,8 @@ pub struct GetMessageResponse {
 /// Selects messages. A message must match every field that is set.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MessageFilter {
-    /// The recipient, as in `SendMessageRequest.to`. Spellings of one number match each other, as in
-    /// `EventFilter.customers`. Empty means all.
+    /// The recipient, as in `SendMessageRequest.to`. Spellings of one number match each other,
+    /// as in `GetConversationRequest.customer`. Empty means all.
     #[prost(string, tag = "1")]
     pub customer: ::prost::alloc::string::String,
     /// The state at the time of the request. Unspecified means all.

@@ -761,7 +761,6 @@ class EventFilter(_message.Message):
 
     ACCOUNTS_FIELD_NUMBER: _builtins.int
     TYPES_FIELD_NUMBER: _builtins.int
-    CUSTOMERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def accounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The accounts, at most 256. Empty means all. An account that does not exist fails with NOT_FOUND
@@ -775,26 +774,15 @@ class EventFilter(_message.Message):
         error does not make a stream that stays empty.
         """
 
-    @_builtins.property
-    def customers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The customers, at most 256, each as in `SendMessageRequest.to`. Empty means all. If set, events without a customer,
-        such as `report.run`, do not match.
-
-        An event matches if its customer's phone number or user id is listed. Known spellings of one number match each
-        other: Mexico with and without 1 after 52, Brazil with and without the ninth digit, Argentina with and without 9
-        after 54.
-        """
-
     def __init__(
         self,
         *,
         accounts: _abc.Iterable[_builtins.str] | None = ...,
         types: _abc.Iterable[_builtins.str] | None = ...,
-        customers: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "customers", b"customers", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "types", b"types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -526,8 +526,8 @@ class MessageFilter(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     customer: _builtins.str
-    """The recipient, as in `SendMessageRequest.to`. Spellings of one number match each other, as in
-    `EventFilter.customers`. Empty means all.
+    """The recipient, as in `SendMessageRequest.to`. Spellings of one number match each other,
+    as in `GetConversationRequest.customer`. Empty means all.
     """
     state: _message_pb2.MessageState.ValueType
     """The state at the time of the request. Unspecified means all."""

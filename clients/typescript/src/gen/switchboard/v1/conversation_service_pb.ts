@@ -87,7 +87,9 @@ export type GetConversationRequest = Message<"switchboard.v1.GetConversationRequ
 
   /**
    * Required. The customer, as in `SendMessageRequest.to`. A customer with a phone number and a user id is found by
-   * either. Spellings of one number match each other, as in `EventFilter.customers`.
+   * either. Known spellings of one number match each
+   * other: Mexico with and without 1 after 52, Brazil with and without the ninth digit, Argentina with and without 9
+   * after 54.
    *
    * @generated from field: string customer = 2;
    */

@@ -518,8 +518,8 @@ export const GetMessageResponseSchema: GenMessage<GetMessageResponse> = /*@__PUR
  */
 export type MessageFilter = Message<"switchboard.v1.MessageFilter"> & {
   /**
-   * The recipient, as in `SendMessageRequest.to`. Spellings of one number match each other, as in
-   * `EventFilter.customers`. Empty means all.
+   * The recipient, as in `SendMessageRequest.to`. Spellings of one number match each other,
+   * as in `GetConversationRequest.customer`. Empty means all.
    *
    * @generated from field: string customer = 1;
    */
