@@ -209,7 +209,7 @@ impl FakeProvider for State {
         let body = match code {
             None => json!({"success": false, "message": "The message was not sent"}),
             Some(code) => {
-                let error = GraphError { code, details: "SendError on demand".to_owned() }.json();
+                let error = GraphError { code, details: "refused on demand".to_owned() }.json();
                 match self.options.graph_errors {
                     GraphErrors::InResponseData => json!({"success": false, "responseData": error}),
                     GraphErrors::AtTopLevel => json!({"success": false, "error": error["error"]}),

@@ -172,7 +172,7 @@ impl FakeProvider for State {
     }
 
     fn success_false(&self, _code: Option<i64>) -> Reply {
-        error::reply(200, "ERROR_TYPE_UNSPECIFIED", "ERROR_CODE_UNSPECIFIED", "SendError on demand")
+        error::reply(200, "ERROR_TYPE_UNSPECIFIED", "ERROR_CODE_UNSPECIFIED", "refused on demand")
     }
 }
 
