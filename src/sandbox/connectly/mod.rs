@@ -280,7 +280,7 @@ impl Connectly {
 
     /// Reports a status of a run of a report: `processing`, `completed`, `failed` or any other word. Only a completed
     /// run has a URL. Delivered like [`inject_message`](Self::inject_message), to the address of topic
-    /// [`Report`](Topic::Report).
+    /// [`Report`](ConnectlyTopic::Report).
     pub async fn inject_report(&self, run_id: &str, status: &str) -> Delivery {
         self.state.inject_report(run_id, status).await
     }

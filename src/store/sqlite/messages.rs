@@ -122,7 +122,7 @@ pub(super) fn find_by_key(
     db.prepare_cached(sql)?.query_row(params![account.as_str(), name], |row| read(row, 0)).optional()
 }
 
-/// Lists messages of an account, newest first. Examines at most [`MAX_EXAMINED`](super::super::MAX_EXAMINED) rows.
+/// Lists messages of an account, newest first. Examines at most [`MAX_EXAMINED`] rows.
 pub(super) fn list(db: &Connection, query: &MessageQuery, limit: usize) -> rusqlite::Result<MessagePage> {
     let MessageQuery { account, customer, state, template_name, campaign_name, start, end, after } = query;
     let (before, before_id) =
