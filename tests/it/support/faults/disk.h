@@ -17,14 +17,15 @@ struct page {
 struct file {
     dev_t device;
     ino_t inode;
-    off_t size; /* on disk */
+    off_t size;       /* on disk */
+    uint64_t size_at; /* sequence number of the newest sync that set the size */
     char path[1024];
     struct page *pages[BUCKETS];
 };
 
 static struct file *files[MAX_FILES];
 static int file_count;
-static uint64_t writes;
+static uint64_t writes_and_syncs;
 
 static struct page *find_page(struct file *file, off_t number) {
     struct page *page = file->pages[number % BUCKETS];
@@ -34,7 +35,7 @@ static struct page *find_page(struct file *file, off_t number) {
 
 /* Saves the durable content of the pages of a range before they change. */
 static void save_durable(struct file *file, int fd, off_t from, off_t to) {
-    writes++;
+    writes_and_syncs++;
     for (off_t number = from / PAGE; number * PAGE < to; number++) {
         struct page *page = find_page(file, number);
         if (!page) {
@@ -46,7 +47,7 @@ static void save_durable(struct file *file, int fd, off_t from, off_t to) {
             file->pages[number % BUCKETS] = page;
         }
         page->dirty = 1;
-        page->written = writes;
+        page->written = writes_and_syncs;
     }
 }
 

@@ -168,7 +168,7 @@ static int sync_by(int fd, int call, long number, const char *name) {
         visit_pages(file, mark_lost, NULL);
         return refused(name, path, verdict.error);
     }
-    uint64_t until = writes;
+    uint64_t until = ++writes_and_syncs;
     struct stat now;
     if (fstat(fd, &now)) fail_hard("fstat failed");
     pthread_mutex_unlock(&lock);
@@ -176,7 +176,11 @@ static int sync_by(int fd, int call, long number, const char *name) {
     pthread_mutex_lock(&lock);
     if (done == 0) {
         visit_pages(file, is_synced, &until);
-        file->size = now.st_size;
+        /* A sync of another thread may have started later and ended earlier. It covers a newer size. */
+        if (until > file->size_at) {
+            file->size = now.st_size;
+            file->size_at = until;
+        }
     }
     if (verdict.forget) {
         struct drop_lost_context in = {fd, now.st_size};
