@@ -1,5 +1,7 @@
 //! Webhook registrations at the provider: requests, conflicts, validation.
 
+use std::time::Duration;
+
 use prost_types::FieldMask;
 use serde_json::{Value, json};
 use switchboard::pb::v1::template_service_client::TemplateServiceClient;
@@ -450,6 +452,15 @@ async fn update_returns_what_the_provider_lists_afterwards() {
     }
     let updated = update(&gateway, request()).await.expect("changed").expect("listed");
     assert_eq!(updated.address, ADDRESS);
+}
+
+#[tokio::test]
+async fn update_succeeds_while_the_providers_list_hangs() {
+    let gateway = Start::quiet().start().await;
+    let id = registered(&gateway, WebhookRegistrationTopic::Messages).await.webhook_registration_id;
+    let hang = FaultRule::always(Fault::Latency(Duration::from_secs(600))).on(Operation::ListWebhooks);
+    gateway.connectly().set_fault(hang).await;
+    assert_eq!(update(&gateway, change(&id, ADDRESS, None)).await.expect("changed"), None);
 }
 
 #[tokio::test]

@@ -3,10 +3,11 @@
 mod verify;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prost::Message as _;
 use prost_types::FieldMask;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::error::status;
@@ -49,6 +50,9 @@ const FIELDS: Fields = Fields {
     immutable: &["topic"],
     ignored: &["webhook_registration_id", "provider_topic", "raw_json"],
 };
+
+/// The maximum time that an update waits for the provider's list of what it changed.
+const READ_BACK_LIMIT: Duration = Duration::from_secs(5);
 
 /// The maximum length of a text in a configuration, in characters.
 const MAX_TEXT_CHARACTERS: usize = 256;
@@ -137,11 +141,11 @@ impl WebhookRegistrationService for Api {
         violations.check()?;
         let (Some(account), Some(id)) = (account, id) else { unreachable!("{CHECKED}") };
         self.update(account, id.clone(), change, deadline).await?;
-        // The change is done, so the outcome of this read does not matter.
-        let listed = self
+        // The change is done, so the outcome of this read does not matter, and it may not delay the success for long.
+        let read = self
             .dispatch
-            .read(account, "list_webhook_registrations", deadline, || client(account).list_webhooks())
-            .await;
+            .read(account, "list_webhook_registrations", deadline, || client(account).list_webhooks());
+        let listed = timeout(READ_BACK_LIMIT, read).await.ok().and_then(Result::ok);
         let mut listed = listed.unwrap_or_default().into_iter();
         let updated = listed.find(|registration| registration.id == id.as_str());
         Ok(Response::new(UpdateWebhookRegistrationResponse { webhook_registration: updated.map(to_proto) }))
