@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status, async_trait};
 use crate::api::error::status;
 use crate::api::request::deadline::deadline;
 use crate::api::request::field_mask::Fields;
-use crate::api::request::paging::Place;
+use crate::api::request::paging::NumberedPageToken;
 use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::served::v1::contact_service_server::ContactService;
 use crate::api::{Api, request::idempotency, request::paging, request::parse};
@@ -43,15 +43,15 @@ impl ContactService for Api {
         let size = paging::page_size(request.page_size, &mut violations);
         violations.check()?;
         let account = account.expect(CHECKED);
-        let place = Place::decode(LIST, account.id(), &request.page_token)?;
+        let start = NumberedPageToken::decode(LIST, account.id(), &request.page_token)?;
         let page = self
             .dispatch
             .read(account, "list_contacts", deadline, || {
-                contacts(account).list_contacts(place.provider_page.as_ref())
+                contacts(account).list_contacts(start.provider_page.as_ref())
             })
             .await
             .map_err(|error| status::read_failed(account, &error))?;
-        let (contacts, next_page_token) = place.slice(LIST, account.id(), page, contact_from_list, size);
+        let (contacts, next_page_token) = start.slice(LIST, account.id(), page, contact_from_list, size);
         Ok(Response::new(v1::ListContactsResponse { contacts, next_page_token }))
     }
 

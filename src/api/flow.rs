@@ -4,7 +4,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::error::status;
 use crate::api::request::deadline::deadline;
-use crate::api::request::paging::Place;
+use crate::api::request::paging::NumberedPageToken;
 use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::served::v1::flow_service_server::FlowService;
 use crate::api::{Api, request::paging, request::parse, response::convert};
@@ -31,15 +31,15 @@ impl FlowService for Api {
         let size = paging::page_size(request.page_size, &mut violations);
         violations.check()?;
         let (Some(account), Some(flows)) = (account, flows) else { unreachable!("{CHECKED}") };
-        let place = Place::decode(LIST, account.id(), &request.page_token)?;
+        let start = NumberedPageToken::decode(LIST, account.id(), &request.page_token)?;
         let page = self
             .dispatch
             .read(account, "list_flow_responses", deadline, || {
-                flows.list_flow_responses(place.provider_page.as_ref())
+                flows.list_flow_responses(start.provider_page.as_ref())
             })
             .await
             .map_err(|error| status::read_failed(account, &error))?;
-        let (flow_responses, next_page_token) = place.slice(LIST, account.id(), page, flow_response, size);
+        let (flow_responses, next_page_token) = start.slice(LIST, account.id(), page, flow_response, size);
         Ok(Response::new(v1::ListFlowResponsesResponse { flow_responses, next_page_token }))
     }
 }

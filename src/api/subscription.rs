@@ -2,26 +2,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use prost::Message as _;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::api::error::status;
 use crate::api::request::position::{Position, cursor, position, since};
 use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
 use crate::api::served::v1::subscription_service_server::SubscriptionService;
-use crate::api::{Api, request::filter, request::page_token, request::parse, response::convert};
+use crate::api::{
+    Api, request::filter, request::page_token, request::paging, request::parse, response::convert,
+};
 use crate::domain::{AccountId, Filter, Labels, SubscriptionId, TypePattern};
 use crate::journal::{self, Journal, Progress, Start, SubscriptionError};
 use crate::pb::v1;
 
 const LIST: &str = "SubscriptionService.ListSubscriptions";
-
-/// The default and the maximum number of subscriptions on a page.
-const DEFAULT_PAGE_SIZE: u32 = 100;
-const MAX_PAGE_SIZE: u32 = 1_000;
-
-/// The maximum encoded size of a page's subscriptions. Clients accept messages of 4 MiB.
-const MAX_PAGE_BYTES: usize = (4 << 20) - (64 << 10);
 
 /// The number of subscriptions read at a time. It limits the memory of a list, because one subscription can have a
 /// filter and labels of many kilobytes.
@@ -139,20 +133,13 @@ async fn list(
     request: v1::ListSubscriptionsRequest,
 ) -> Result<v1::ListSubscriptionsResponse, Status> {
     let mut violations = Violations::default();
-    let size = match request.page_size {
-        0 => DEFAULT_PAGE_SIZE,
-        size => size,
-    };
-    if size > MAX_PAGE_SIZE {
-        let allowed = format!("must be from 1 to {MAX_PAGE_SIZE}, or 0 for {DEFAULT_PAGE_SIZE}");
-        violations.add("page_size", ViolationReason::OutOfRange, allowed);
-    }
+    let size = paging::page_size(request.page_size, &mut violations);
     violations.check()?;
     let after: Option<String> = page_token::decode(LIST, None, &request.page_token)?;
     let after = after.map(|id| id.parse::<SubscriptionId>()).transpose();
     let after = after.map_err(|_| status::page_token_malformed())?;
 
-    let (subscriptions, more) = page(api, after, size as usize).await?;
+    let (subscriptions, more) = page(api, after, size).await?;
     let next_page_token = match subscriptions.last() {
         Some(last) if more => page_token::encode(LIST, None, &last.subscription_id),
         _ => String::new(),
@@ -161,7 +148,7 @@ async fn list(
 }
 
 /// Reads the subscriptions of one page, and whether more come after them. A page has at most `size` subscriptions, and
-/// its encoded size is at most [`MAX_PAGE_BYTES`].
+/// its encoded size is at most [`MAX_PAGE_BYTES`](paging::MAX_PAGE_BYTES).
 async fn page(
     api: &Api,
     mut after: Option<SubscriptionId>,
@@ -174,8 +161,8 @@ async fn page(
         after = read.last().map(|progress| progress.subscription.id.clone());
         for progress in read {
             let subscription = to_proto(&api.journal, progress);
-            bytes += encoded_size(&subscription);
-            if page.len() == size || (bytes > MAX_PAGE_BYTES && !page.is_empty()) {
+            bytes += paging::item_size(&subscription);
+            if page.len() == size || (bytes > paging::MAX_PAGE_BYTES && !page.is_empty()) {
                 return Ok((page, true));
             }
             page.push(subscription);
@@ -184,12 +171,6 @@ async fn page(
             return Ok((page, false));
         }
     }
-}
-
-/// The size of a subscription as an item of a list: a tag of one byte, its length, and its fields.
-fn encoded_size(subscription: &v1::Subscription) -> usize {
-    let fields = subscription.encoded_len();
-    1 + prost::length_delimiter_len(fields) + fields
 }
 
 /// `SubscriptionService.UpdateSubscription`.

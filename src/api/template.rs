@@ -19,7 +19,7 @@ const LIST: &str = "TemplateService.ListTemplates";
 
 /// The content of a page token.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Place {
+struct TemplatePageToken {
     /// The provider's page. `None` means the first one.
     provider_page: Option<ProviderCursor>,
     bound: Bound,
@@ -55,8 +55,9 @@ impl TemplateService for Api {
         let size = paging::page_size(request.page_size, &mut violations);
         violations.check()?;
         let account = account.expect(CHECKED);
-        let place: Option<Place> = page_token::decode(LIST, Some(account.id()), &request.page_token)?;
-        let Place { provider_page, bound } = place.unwrap_or_default();
+        let token: Option<TemplatePageToken> =
+            page_token::decode(LIST, Some(account.id()), &request.page_token)?;
+        let TemplatePageToken { provider_page, bound } = token.unwrap_or_default();
         let start = provider_page.clone().map(TemplateListStart::from).unwrap_or_default();
         let Page { templates, after, before } = self
             .dispatch
@@ -65,8 +66,8 @@ impl TemplateService for Api {
             .map_err(|error| status::read_failed(account, &error))?;
         let templates = templates.into_iter().map(convert::template::definition).collect();
         let Slice { items: templates, start, end } = paging::slice(templates, bound, size);
-        let same_page = |bound| Place { provider_page: provider_page.clone(), bound };
-        let other_page = |cursor, bound| Place { provider_page: Some(cursor), bound };
+        let same_page = |bound| TemplatePageToken { provider_page: provider_page.clone(), bound };
+        let other_page = |cursor, bound| TemplatePageToken { provider_page: Some(cursor), bound };
         let next = match end {
             Some(end) => Some(same_page(Bound::From(end))),
             None => after.map(|after| other_page(ProviderCursor::After(after), Bound::From(0))),
@@ -75,13 +76,13 @@ impl TemplateService for Api {
             0 => before.map(|before| other_page(ProviderCursor::Before(before), Bound::Last)),
             start => Some(same_page(Bound::Before(start))),
         };
-        let token = |place: Option<Place>| {
-            place.map(|place| page_token::encode(LIST, Some(account.id()), &place)).unwrap_or_default()
+        let encode = |token: Option<TemplatePageToken>| {
+            token.map(|token| page_token::encode(LIST, Some(account.id()), &token)).unwrap_or_default()
         };
         Ok(Response::new(ListTemplatesResponse {
             templates,
-            next_page_token: token(next),
-            previous_page_token: token(previous),
+            next_page_token: encode(next),
+            previous_page_token: encode(previous),
         }))
     }
 

@@ -22,9 +22,6 @@ use crate::pb::v1::{
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// The maximum size of a page's events. Clients accept messages of 4 MiB, which includes the page's cursors.
-const MAX_PAGE_BYTES: usize = (4 << 20) - 1_024;
-
 #[async_trait]
 impl EventService for Api {
     type SubscribeStream = EventStream;
@@ -101,7 +98,7 @@ impl EventService for Api {
         violations.check()?;
 
         let list_start = list_start?;
-        let limits = PageLimits { events, bytes: MAX_PAGE_BYTES };
+        let limits = PageLimits { events, bytes: paging::MAX_PAGE_BYTES };
         let listed = self.journal.list(list_start, limits, request.include_raw, |event| {
             filter.matches(&event.account, event.event_type)
         });

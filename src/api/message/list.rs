@@ -72,7 +72,7 @@ pub(in crate::api) async fn list(
     for message in page.messages {
         let position = MessagePosition { create_time: message.create_time, id: message.id };
         let message = convert::message(message);
-        bytes += message.encoded_len();
+        bytes += paging::item_size(&message);
         if bytes > paging::MAX_PAGE_BYTES && !messages.is_empty() {
             next = last;
             break;

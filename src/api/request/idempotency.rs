@@ -123,7 +123,7 @@ pub(in crate::api) fn of_webhook_registration(request: &v1::CreateWebhookRegistr
         registration.provider_topic.clear();
         registration.raw_json.clear();
     }
-    fingerprint("CreateWebhook", &request, &[])
+    fingerprint("CreateWebhookRegistration", &request, &[])
 }
 
 /// None of the hashed messages has a map field, so equal messages have equal bytes.

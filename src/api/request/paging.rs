@@ -78,6 +78,12 @@ pub(in crate::api) fn slice<T: Message>(mut items: Vec<T>, bound: Bound, size: u
     Slice { items, start, end: Some(end).filter(|&end| end < len) }
 }
 
+/// The size of an item in the list of a response: a tag of one byte, its length, and its fields.
+pub(in crate::api) fn item_size(item: &impl Message) -> usize {
+    let fields = item.encoded_len();
+    key_len(1) + encoded_len_varint(fields as u64) + fields
+}
+
 /// How many of the items fit on a page.
 fn fitting<'a, T: Message + 'a>(items: impl Iterator<Item = &'a T>, size: usize) -> usize {
     let mut bytes = 0;
@@ -85,8 +91,7 @@ fn fitting<'a, T: Message + 'a>(items: impl Iterator<Item = &'a T>, size: usize)
         .take(size)
         .enumerate()
         .take_while(|(index, item)| {
-            let len = item.encoded_len();
-            bytes += key_len(1) + encoded_len_varint(len as u64) + len;
+            bytes += item_size(*item);
             *index == 0 || bytes <= MAX_PAGE_BYTES
         })
         .count()
@@ -105,18 +110,18 @@ pub(in crate::api) fn whole_list<T: Message>(
     (items, token)
 }
 
-/// Where a page starts in a list that the provider numbers by pages.
+/// The content of a page token of a list that the provider numbers by pages: where the page starts.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::api) struct Place {
+pub(in crate::api) struct NumberedPageToken {
     /// The provider's page. `None` means the first one.
     pub(in crate::api) provider_page: Option<PagePosition>,
     offset: usize,
 }
 
-/// The content of a token of a [`Place`]: the number and the fingerprint of its [`PagePosition`], and the offset.
+/// The encoded form: the number and the fingerprint of the [`PagePosition`], and the offset.
 type TokenPosition = (Option<(u32, String)>, usize);
 
-impl Place {
+impl NumberedPageToken {
     /// Decodes a page token. The empty token means the start of the list.
     pub(in crate::api) fn decode(rpc: &str, account: &AccountId, token: &str) -> Result<Self, Status> {
         let position: Option<TokenPosition> = page_token::decode(rpc, Some(account), token)?;
@@ -131,7 +136,7 @@ impl Place {
         page_token::encode(rpc, Some(account), &position)
     }
 
-    /// The items from this place on the provider's page, and the token of the next page. The token is empty on the last
+    /// The items from this start on the provider's page, and the token of the next page. The token is empty on the last
     /// page.
     pub(in crate::api) fn slice<T, P: Message>(
         self,
@@ -242,12 +247,12 @@ mod tests {
         for size in 1..6 {
             let (mut read, mut token) = (Vec::new(), String::new());
             for _ in 0..20 {
-                let place = Place::decode(RPC, &acme(), &token).expect("valid");
-                let number = place.provider_page.as_ref().map_or(1, |page| page.number) as usize;
+                let start = NumberedPageToken::decode(RPC, &acme(), &token).expect("valid");
+                let number = start.provider_page.as_ref().map_or(1, |page| page.number) as usize;
                 let numbers = (first[number - 1]..first[number - 1] + lens[number - 1]).collect();
                 let next = Some(PagePosition { number: number as u32 + 1, before: "x".to_owned() });
                 let page = Page { items: numbers, next: next.filter(|_| number < lens.len()) };
-                let (items, next) = place.slice(RPC, &acme(), page, |number: usize| number.to_string(), size);
+                let (items, next) = start.slice(RPC, &acme(), page, |number: usize| number.to_string(), size);
                 assert!(items.len() <= size);
                 read.extend(items);
                 token = next;
@@ -262,24 +267,24 @@ mod tests {
     #[test]
     fn offset_after_the_end_continues_with_the_providers_next_page() {
         let at = |next| {
-            let place = Place { provider_page: None, offset: 7 };
+            let start = NumberedPageToken { provider_page: None, offset: 7 };
             let page = Page { items: items(2), next };
-            place.slice(RPC, &acme(), page, |item| item, 10)
+            start.slice(RPC, &acme(), page, |item| item, 10)
         };
         assert_eq!(at(None), (Vec::new(), String::new()));
         let next = PagePosition { number: 2, before: "x".to_owned() };
         let (items, token) = at(Some(next.clone()));
         assert!(items.is_empty());
-        let place = Place::decode(RPC, &acme(), &token).expect("valid");
-        assert_eq!(place, Place { provider_page: Some(next), offset: 0 });
+        let start = NumberedPageToken::decode(RPC, &acme(), &token).expect("valid");
+        assert_eq!(start, NumberedPageToken { provider_page: Some(next), offset: 0 });
     }
 
     #[test]
     fn token_of_another_list_or_account_is_malformed() {
-        let token = Place { provider_page: None, offset: 7 }.encode(RPC, &acme());
+        let token = NumberedPageToken { provider_page: None, offset: 7 }.encode(RPC, &acme());
         let globex: AccountId = "globex".parse().expect("an id");
-        assert!(Place::decode(RPC, &acme(), &token).is_ok());
-        assert!(Place::decode("B.List", &acme(), &token).is_err());
-        assert!(Place::decode(RPC, &globex, &token).is_err());
+        assert!(NumberedPageToken::decode(RPC, &acme(), &token).is_ok());
+        assert!(NumberedPageToken::decode("B.List", &acme(), &token).is_err());
+        assert!(NumberedPageToken::decode(RPC, &globex, &token).is_err());
     }
 }
