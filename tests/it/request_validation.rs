@@ -71,11 +71,8 @@ async fn unknown_account_is_not_found() {
         .await
         .map(|_| ());
     let send = gateway.send(text("unknown-account", "hi")).await.map(|_| ());
-    let filter = EventFilter {
-        accounts: vec![CONNECTLY.to_owned(), "unknown-account".to_owned()],
-        types: vec![],
-        ..EventFilter::default()
-    };
+    let filter =
+        EventFilter { accounts: vec![CONNECTLY.to_owned(), "unknown-account".to_owned()], types: vec![] };
     let subscribe = gateway
         .subscribe(SubscribeRequest { filter: Some(filter), ..SubscribeRequest::default() })
         .await
@@ -96,7 +93,6 @@ async fn invalid_subscribe_reports_all_violations() {
         filter: Some(EventFilter {
             accounts: vec!["UPPER".to_owned()],
             types: ["message.recieved", "message", "*", "message.status"].map(str::to_owned).to_vec(),
-            ..Default::default()
         }),
         start: Some(From::Position(9)),
         heartbeat_interval: seconds(0),
@@ -128,11 +124,7 @@ async fn invalid_subscribe_reports_all_violations() {
 #[tokio::test]
 async fn violations_are_limited_and_lists_and_texts_have_limits() {
     let gateway = Start::quiet().start().await;
-    let many = EventFilter {
-        accounts: vec!["UPPER".to_owned(); 257],
-        types: vec!["x".to_owned(); 257],
-        ..EventFilter::default()
-    };
+    let many = EventFilter { accounts: vec!["UPPER".to_owned(); 257], types: vec!["x".to_owned(); 257] };
     let error = gateway
         .subscribe(SubscribeRequest { filter: Some(many), ..SubscribeRequest::default() })
         .await
@@ -140,7 +132,7 @@ async fn violations_are_limited_and_lists_and_texts_have_limits() {
         .expect_err("too many");
     assert_eq!(fields(&error), ["filter.accounts", "filter.types"]);
 
-    let wrong = EventFilter { accounts: vec![], types: vec!["x".to_owned(); 200], ..EventFilter::default() };
+    let wrong = EventFilter { accounts: vec![], types: vec!["x".to_owned(); 200] };
     let error = gateway
         .subscribe(SubscribeRequest { filter: Some(wrong), ..SubscribeRequest::default() })
         .await

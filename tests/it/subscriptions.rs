@@ -36,11 +36,7 @@ pub(crate) fn from_the_start() -> v1::CreateSubscriptionRequest {
 }
 
 pub(crate) fn types(words: &[&str]) -> EventFilter {
-    EventFilter {
-        accounts: vec![],
-        types: words.iter().map(|&word| word.to_owned()).collect(),
-        ..EventFilter::default()
-    }
+    EventFilter { accounts: vec![], types: words.iter().map(|&word| word.to_owned()).collect() }
 }
 
 pub(crate) async fn create(
