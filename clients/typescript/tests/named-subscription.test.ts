@@ -63,18 +63,27 @@ test("killed servers and a new loop lose and repeat no event", async (t) => {
 
   const reconnects: SwitchboardError[] = [];
   const first: Event[] = [];
+  let kills = 0;
+  let next = 20;
+  let reconnectsAtKill: number | undefined;
   for await (const event of switchboard.subscribe(named(subscriptionId), {
     onReconnect: (error) => reconnects.push(error),
   })) {
     first.push(event);
-    if (first.length === 20 || first.length === 40) {
-      up = new Deferred();
-      await server.stop("SIGKILL");
-      server = await startSandbox(t, { port, store });
-      up.resolve();
-    } else if (first.length === 60) {
+    // Events that arrived before a kill may follow it, so wait until the stream was reopened.
+    if (first.length < next || reconnects.length === reconnectsAtKill) {
+      continue;
+    }
+    if (kills === 2) {
       break;
     }
+    kills++;
+    next = first.length + 20;
+    reconnectsAtKill = reconnects.length;
+    up = new Deferred();
+    await server.stop("SIGKILL");
+    server = await startSandbox(t, { port, store });
+    up.resolve();
   }
   writing = false;
   await customers;

@@ -156,23 +156,33 @@ test("server restarts lose and repeat no event", async (t) => {
   const stream = switchboard.subscribe({ start: EARLIEST }, { onReconnect: (error) => reconnects.push(error) });
   const events: Event[] = [];
   let last: string | undefined;
+  // Kill, orderly shutdown, kill.
+  const signals = ["SIGKILL", "SIGTERM", "SIGKILL"] as const;
+  let restarts = 0;
   let next = 30;
+  let reconnectsAtStop: number | undefined;
   for await (const event of stream) {
     events.push(event);
     if (event.eventId === last) {
       break;
     }
-    if (events.length === next && next <= 90) {
-      // After every 30 events: kill, orderly shutdown, kill.
+    // Events that arrived before a stop may follow it, so wait until the stream was reopened.
+    if (last !== undefined || events.length < next || reconnects.length === reconnectsAtStop) {
+      continue;
+    }
+    await up.promise;
+    const signal = signals[restarts];
+    if (signal !== undefined) {
+      restarts++;
+      next = events.length + 30;
+      reconnectsAtStop = reconnects.length;
       up = new Deferred();
-      const signal = next === 60 ? "SIGTERM" : "SIGKILL";
-      next += 30;
       // Do not await it: the loop must continue while the server stops.
       void server.stop(signal).then(async () => {
         server = await startSandbox(t, { port, store });
         up.resolve();
       });
-    } else if (events.length === next && last === undefined && writing) {
+    } else {
       writing = false;
       await customers;
       last = (await switchboard.events.listEvents({}, { timeoutMs: 20_000 })).events.at(-1)?.eventId;

@@ -257,7 +257,8 @@ class EveryRpcTest {
 
         var listed = messages.listMessages(
                 ListMessagesRequest.newBuilder().setAccount(CONNECTBY).build());
-        assertTrue(listed.getMessagesList().stream().anyMatch(m -> m.getMessageId().equals(sent.getMessageId())));
+        assertTrue(
+                listed.getMessagesList().stream().anyMatch(m -> m.getMessageId().equals(sent.getMessageId())));
 
         Iterator<WatchMessageResponse> watched = messages.watchMessage(WatchMessageRequest.newBuilder()
                 .setAccount(CONNECTBY)
