@@ -29,7 +29,6 @@ pub(super) const TABLE: &str = "
         -- The filter: lists of the given words, separated by blanks. An empty list matches everything.
         accounts TEXT NOT NULL,
         types TEXT NOT NULL,
-        customers TEXT NOT NULL DEFAULT '',
         -- The client's labels: a JSON object with sorted keys.
         labels TEXT NOT NULL DEFAULT '{}'
     ) STRICT, WITHOUT ROWID;
