@@ -363,10 +363,11 @@ fn only_id(text: &str) -> Result<SubscriptionId, Status> {
 
 fn to_proto(journal: &Journal, progress: Progress) -> v1::Subscription {
     let Progress { subscription, lag_events, lag_time, expired } = progress;
-    let Filter { accounts, types } = &subscription.filter;
+    let Filter { accounts, types, customers } = &subscription.filter;
     let filter = (subscription.filter != Filter::default()).then(|| v1::EventFilter {
         accounts: accounts.iter().map(AccountId::to_string).collect(),
         types: types.iter().map(TypePattern::to_string).collect(),
+        customers: customers.iter().map(|customer| customer.address().to_string()).collect(),
     });
     v1::Subscription {
         subscription_id: subscription.id.to_string(),

@@ -1,4 +1,6 @@
-//! The key of a customer.
+//! How customers are compared: by a key, and in the journal by its hash.
+
+use sha2::{Digest as _, Sha256};
 
 use super::Address;
 
@@ -27,6 +29,57 @@ impl CustomerKey {
     /// The key as the store writes it.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The key as the journal compares it.
+    pub fn hash(&self) -> CustomerHash {
+        let digest = Sha256::digest(&self.0);
+        let mut start = [0; CustomerHash::LENGTH];
+        start.copy_from_slice(&digest[..CustomerHash::LENGTH]);
+        CustomerHash(start)
+    }
+}
+
+/// The first bytes of SHA-256 over a [`CustomerKey`]: a key of fixed size, cheap to store with each event and to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CustomerHash([u8; Self::LENGTH]);
+
+impl CustomerHash {
+    const LENGTH: usize = 16;
+
+    /// The bytes as the store writes them.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl TryFrom<&[u8]> for CustomerHash {
+    type Error = std::array::TryFromSliceError;
+
+    fn try_from(bytes: &[u8]) -> Result<Self, Self::Error> {
+        bytes.try_into().map(Self)
+    }
+}
+
+/// The customer that an event is about. Without a customer, both hashes are absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventCustomer {
+    /// The customer by phone number, or by user ID if no number is known.
+    pub customer: Option<CustomerHash>,
+    /// The same customer by user ID, if the event has both.
+    pub alias: Option<CustomerHash>,
+}
+
+impl EventCustomer {
+    /// The hashes that identify the customer.
+    pub fn hashes(&self) -> impl Iterator<Item = CustomerHash> {
+        [self.customer, self.alias].into_iter().flatten()
+    }
+}
+
+impl From<&Address> for EventCustomer {
+    fn from(address: &Address) -> Self {
+        Self { customer: Some(CustomerKey::of(address).hash()), alias: None }
     }
 }
 

@@ -6,8 +6,8 @@ use ulid::Ulid;
 
 use super::message::{CallbackData, Message};
 use super::{
-    AccountId, AttemptId, Channel, Location, MediaKind, MessageId, MessageState, Provider, ProviderFault,
-    UnixMillis,
+    AccountId, AttemptId, Channel, CustomerKey, EventCustomer, Location, MediaKind, MessageId, MessageState,
+    Provider, ProviderFault, UnixMillis,
 };
 
 /// The id of an event: `evt_` and a ULID.
@@ -99,6 +99,22 @@ pub struct Party {
     pub provider_channel: String,
 }
 
+impl Party {
+    /// The keys of this party as a customer: by phone number first, then by user ID.
+    pub fn customer_keys(&self) -> impl Iterator<Item = CustomerKey> {
+        let phone = Some(self.phone_number.clone()).filter(|number| !number.is_empty());
+        let user = Some(&self.user_id).filter(|id| !id.is_empty()).map(|id| format!("bsuid:{id}"));
+        [phone, user].into_iter().flatten().map(|address| CustomerKey::of_reported(&address))
+    }
+}
+
+impl From<&Party> for EventCustomer {
+    fn from(party: &Party) -> Self {
+        let mut hashes = party.customer_keys().map(|key| key.hash());
+        Self { customer: hashes.next(), alias: hashes.next() }
+    }
+}
+
 impl fmt::Debug for Party {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Party(…)")
@@ -132,6 +148,17 @@ impl Event {
             occur_time: None,
             callback_data: message.callback_data.as_ref().map(CallbackData::as_str).map(str::to_owned),
             payload: Payload::MessageAccepted(Box::new(message)),
+        }
+    }
+
+    /// The customer that the event is about.
+    pub fn customer(&self) -> EventCustomer {
+        match &self.payload {
+            Payload::MessageReceived(message) => (&message.sender).into(),
+            Payload::MessageAccepted(message) => (&message.to).into(),
+            Payload::MessageStatus(status) => (&status.recipient).into(),
+            Payload::MessageEcho(message) => (&message.recipient).into(),
+            Payload::ReportRun(_) | Payload::Unknown { .. } => EventCustomer::default(),
         }
     }
 

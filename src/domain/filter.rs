@@ -2,20 +2,29 @@
 
 use std::fmt;
 
-use super::{AccountId, EventType};
+use super::{AccountId, Address, CustomerHash, CustomerKey, EventCustomer, EventType};
 
-/// Selects events by account and type.
+/// Selects events by account, type and customer. An event must match every list that is not empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Selects events of these accounts. Empty means all accounts.
     pub accounts: Vec<AccountId>,
     /// Selects events of these types. Empty means all types.
     pub types: Vec<TypePattern>,
+    /// Selects events about these customers. Empty means all events, also those about no customer.
+    pub customers: Vec<CustomerFilter>,
 }
 
 impl Filter {
-    /// Whether the filter selects events of this account and type.
-    pub fn matches(&self, account: &AccountId, event_type: EventType) -> bool {
+    /// Whether the filter selects an event of this account and type about this customer.
+    pub fn matches(&self, account: &AccountId, event_type: EventType, customer: &EventCustomer) -> bool {
+        self.matches_kind(account, event_type)
+            && (self.customers.is_empty()
+                || customer.hashes().any(|hash| self.customers.iter().any(|customer| customer.hash == hash)))
+    }
+
+    /// Whether the filter selects events of this account and type about some customer.
+    pub fn matches_kind(&self, account: &AccountId, event_type: EventType) -> bool {
         (self.accounts.is_empty() || self.accounts.contains(account))
             && (self.types.is_empty() || self.types.iter().any(|pattern| pattern.matches(event_type)))
     }
@@ -26,13 +35,38 @@ impl Filter {
         fn same<T: PartialEq>(one: &[T], other: &[T]) -> bool {
             one.iter().all(|item| other.contains(item)) && other.iter().all(|item| one.contains(item))
         }
-        let Self { accounts, types } = self;
-        same(accounts, &other.accounts) && same(types, &other.types)
+        let Self { accounts, types, customers } = self;
+        same(accounts, &other.accounts) && same(types, &other.types) && same(customers, &other.customers)
     }
 
     /// Whether this version knows every type pattern of the filter.
     pub fn is_recognized(&self) -> bool {
         !self.types.iter().any(|pattern| matches!(pattern, TypePattern::Unrecognized(_)))
+    }
+}
+
+/// A customer that a filter selects, in every spelling of the phone number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CustomerFilter {
+    address: Address,
+    hash: CustomerHash,
+}
+
+impl CustomerFilter {
+    /// The address that the client gave.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The customer as events store it.
+    pub fn hash(&self) -> CustomerHash {
+        self.hash
+    }
+}
+
+impl From<Address> for CustomerFilter {
+    fn from(address: Address) -> Self {
+        Self { hash: CustomerKey::of(&address).hash(), address }
     }
 }
 
@@ -81,6 +115,7 @@ impl fmt::Display for TypePattern {
 
 #[cfg(test)]
 mod tests {
+    use super::super::event::Party;
     use super::*;
 
     #[test]
@@ -88,6 +123,7 @@ mod tests {
         let filter = |accounts: &[&str], types: &[&str]| Filter {
             accounts: accounts.iter().map(|id| id.parse().expect("an id")).collect(),
             types: types.iter().map(|word| TypePattern::parse(word)).collect(),
+            customers: Vec::new(),
         };
         let both = filter(&["acme", "globex"], &["message.*", "message.status"]);
         assert!(both.has_same_items(&filter(&["globex", "acme"], &["message.status", "message.*"])));
@@ -100,6 +136,38 @@ mod tests {
         ] {
             assert!(!both.has_same_items(&other) && !other.has_same_items(&both), "{other:?}");
         }
+        let of_customers = |customers: &[&str]| Filter { customers: customers_of(customers), ..both.clone() };
+        assert!(!both.has_same_items(&of_customers(&["+15550100001"])));
+        assert!(of_customers(&["+15550100001"]).has_same_items(&of_customers(&["1 555 010 0001"])));
+        assert!(
+            of_customers(&["+15550100001", "bsuid:US.1"])
+                .has_same_items(&of_customers(&["bsuid:US.1", "+15550100001"]))
+        );
+    }
+
+    fn customers_of(addresses: &[&str]) -> Vec<CustomerFilter> {
+        addresses.iter().map(|text| text.parse::<Address>().expect("an address").into()).collect()
+    }
+
+    #[test]
+    fn customer_filter_matches_number_in_any_spelling_and_user_id() {
+        let filter =
+            Filter { customers: customers_of(&["+5511912345678", "bsuid:US.7"]), ..Filter::default() };
+        let matches = |phone_number: &str, user_id: &str| {
+            let party = Party {
+                phone_number: phone_number.to_owned(),
+                user_id: user_id.to_owned(),
+                ..Party::default()
+            };
+            filter.matches(&"acme".parse().expect("an id"), EventType::MessageReceived, &(&party).into())
+        };
+        assert!(matches("+5511912345678", ""));
+        assert!(matches("+551112345678", ""), "the spelling without the ninth digit");
+        assert!(matches("+551112345678", "US.1"));
+        assert!(matches("", "US.7"));
+        assert!(matches("+15550100001", "US.7"), "the user ID of a customer with a number");
+        assert!(!matches("+15550100001", "US.1"));
+        assert!(!matches("", ""), "an event without a customer");
     }
 
     #[test]
@@ -119,7 +187,7 @@ mod tests {
             ["*", ".*", "message.rec*", "message*", "message.", "Message.*", "of.tomorrow", "flow.*"]
         {
             assert_eq!(matched(unrecognized), [], "{unrecognized}");
-            let filter = Filter { accounts: Vec::new(), types: vec![TypePattern::parse(unrecognized)] };
+            let filter = Filter { types: vec![TypePattern::parse(unrecognized)], ..Filter::default() };
             assert!(!filter.is_recognized(), "{unrecognized}");
         }
     }

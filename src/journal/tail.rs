@@ -88,7 +88,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::domain::EventType;
+    use crate::domain::{EventCustomer, EventType};
 
     fn batch(sequences: std::ops::RangeInclusive<u64>, bytes: usize) -> Arc<[StoredEvent]> {
         sequences
@@ -96,6 +96,7 @@ mod tests {
                 sequence,
                 account: "acme".parse().expect("an id"),
                 event_type: EventType::Unknown,
+                customer: EventCustomer::default(),
                 event: Bytes::from(vec![0; bytes]),
                 raw: None,
             })

@@ -21,8 +21,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::domain::{
-    AccountId, Cursor, CustomerKey, Event, EventId, EventType, Message, MessageId, MessageState, RequestId,
-    Subscription, SubscriptionId, UnixMillis,
+    AccountId, Cursor, CustomerKey, Event, EventCustomer, EventId, EventType, Message, MessageId,
+    MessageState, RequestId, Subscription, SubscriptionId, UnixMillis,
 };
 
 pub use attempt::{
@@ -142,6 +142,8 @@ pub struct StoredEvent {
     pub account: AccountId,
     /// The event's type.
     pub event_type: EventType,
+    /// The customer that the event is about.
+    pub customer: EventCustomer,
     /// The bytes that [`Encode`] returned.
     pub event: Bytes,
     /// The webhook's body. Absent if the page was read without bodies.

@@ -401,7 +401,7 @@ async fn filter_selects_reports() {
     gateway.deliver(sample!("audio")).await;
     gateway.deliver(sample!("report")).await;
     for word in ["report.run", "report.*"] {
-        let filter = EventFilter { accounts: vec![], types: vec![word.to_owned()] };
+        let filter = EventFilter { types: vec![word.to_owned()], ..EventFilter::default() };
         let request = SubscribeRequest { filter: Some(filter), ..from_the_start() };
         let mut subscriber = gateway.subscribe(request).await.expect("subscribed");
         assert_eq!(subscriber.event().await.r#type, "report.run", "{word}");

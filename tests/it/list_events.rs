@@ -140,7 +140,7 @@ async fn invalid_time_policy_or_page_size_names_its_field() {
 
     let request = ListEventsRequest {
         page_size: 1_001,
-        filter: Some(EventFilter { types: vec!["message.seen".to_owned()], accounts: vec![] }),
+        filter: Some(EventFilter { types: vec!["message.seen".to_owned()], ..EventFilter::default() }),
         ..page_at(Anchor::Since(no_time))
     };
     let error = list(&gateway, request).await.expect_err("refused");
@@ -148,7 +148,7 @@ async fn invalid_time_policy_or_page_size_names_its_field() {
     assert_eq!(fields(&error), ["filter.types[0]", "since", "page_size"]);
     let error = list(&gateway, page_at(Anchor::Position(9))).await.expect_err("refused");
     assert_eq!(fields(&error), ["position"]);
-    let filter = EventFilter { accounts: vec!["unknown-account".to_owned()], types: vec![] };
+    let filter = EventFilter { accounts: vec!["unknown-account".to_owned()], ..EventFilter::default() };
     let request = ListEventsRequest { filter: Some(filter), ..ListEventsRequest::default() };
     let error = list(&gateway, request).await.expect_err("refused");
     assert_eq!((error.code(), reason(&error).as_str()), (Code::NotFound, "ACCOUNT_NOT_FOUND"));
@@ -294,6 +294,7 @@ async fn page_contains_matching_events_and_skips_the_rest() {
         let filter = EventFilter {
             accounts: accounts.iter().map(|&account| account.to_owned()).collect(),
             types: types.iter().map(|&word| word.to_owned()).collect(),
+            ..EventFilter::default()
         };
         list(&gateway, ListEventsRequest { filter: Some(filter), ..page_at(place) }).await.expect("listed")
     };

@@ -8,6 +8,7 @@ mod clock_jumps;
 mod connection_faults;
 mod contacts;
 mod crash_sends;
+mod customer_filter;
 mod disk_faults;
 mod event_types;
 mod flow_responses;

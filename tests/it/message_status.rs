@@ -100,7 +100,7 @@ fn status(provider_id: &str, word: &str, attempt: &str, callback_data: Value) ->
 }
 
 async fn subscribe(gateway: &Gateway, kind: &str) -> Subscriber {
-    let filter = EventFilter { accounts: vec![], types: vec![kind.to_owned()] };
+    let filter = EventFilter { types: vec![kind.to_owned()], ..EventFilter::default() };
     let request = SubscribeRequest { filter: Some(filter), ..SubscribeRequest::default() };
     gateway.subscribe(request).await.expect("subscribed")
 }

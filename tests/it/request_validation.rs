@@ -71,8 +71,10 @@ async fn unknown_account_is_not_found() {
         .await
         .map(|_| ());
     let send = gateway.send(text("unknown-account", "hi")).await.map(|_| ());
-    let filter =
-        EventFilter { accounts: vec![CONNECTLY.to_owned(), "unknown-account".to_owned()], types: vec![] };
+    let filter = EventFilter {
+        accounts: vec![CONNECTLY.to_owned(), "unknown-account".to_owned()],
+        ..EventFilter::default()
+    };
     let subscribe = gateway
         .subscribe(SubscribeRequest { filter: Some(filter), ..SubscribeRequest::default() })
         .await
@@ -93,6 +95,7 @@ async fn invalid_subscribe_reports_all_violations() {
         filter: Some(EventFilter {
             accounts: vec!["UPPER".to_owned()],
             types: ["message.recieved", "message", "*", "message.status"].map(str::to_owned).to_vec(),
+            customers: vec!["+15550100001".to_owned(), "nobody".to_owned()],
         }),
         start: Some(From::Position(9)),
         heartbeat_interval: seconds(0),
@@ -108,6 +111,7 @@ async fn invalid_subscribe_reports_all_violations() {
             "filter.types[0]",
             "filter.types[1]",
             "filter.types[2]",
+            "filter.customers[1]",
             "heartbeat_interval",
             "idle_timeout",
             "position"
@@ -124,15 +128,19 @@ async fn invalid_subscribe_reports_all_violations() {
 #[tokio::test]
 async fn violations_are_limited_and_lists_and_texts_have_limits() {
     let gateway = Start::quiet().start().await;
-    let many = EventFilter { accounts: vec!["UPPER".to_owned(); 257], types: vec!["x".to_owned(); 257] };
+    let many = EventFilter {
+        accounts: vec!["UPPER".to_owned(); 257],
+        types: vec!["x".to_owned(); 257],
+        customers: vec!["x".to_owned(); 257],
+    };
     let error = gateway
         .subscribe(SubscribeRequest { filter: Some(many), ..SubscribeRequest::default() })
         .await
         .map(|_| ())
         .expect_err("too many");
-    assert_eq!(fields(&error), ["filter.accounts", "filter.types"]);
+    assert_eq!(fields(&error), ["filter.accounts", "filter.types", "filter.customers"]);
 
-    let wrong = EventFilter { accounts: vec![], types: vec!["x".to_owned(); 200] };
+    let wrong = EventFilter { types: vec!["x".to_owned(); 200], ..EventFilter::default() };
     let error = gateway
         .subscribe(SubscribeRequest { filter: Some(wrong), ..SubscribeRequest::default() })
         .await

@@ -105,6 +105,7 @@ async fn filter_selects_by_account_and_type() {
         filter: Some(EventFilter {
             accounts: accounts.iter().map(|&account| account.to_owned()).collect(),
             types: types.iter().map(|&word| word.to_owned()).collect(),
+            ..EventFilter::default()
         }),
         idle_timeout: duration(Duration::from_millis(700)),
         ..from_the_start()

@@ -264,7 +264,7 @@ async fn malformed_foreign_and_lost_cursors_are_distinguished() {
             assert_eq!(fields(&error), if expected == &malformed { vec![field] } else { vec![] });
         }
     }
-    let filter = EventFilter { accounts: vec!["unknown-account".to_owned()], types: vec![] };
+    let filter = EventFilter { accounts: vec!["unknown-account".to_owned()], ..EventFilter::default() };
     let request = change_of_filter(filter);
     let error =
         within(gateway.subscriptions().update_subscription(request)).await.expect_err("no such account");

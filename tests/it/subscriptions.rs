@@ -36,7 +36,7 @@ pub(crate) fn from_the_start() -> v1::CreateSubscriptionRequest {
 }
 
 pub(crate) fn types(words: &[&str]) -> EventFilter {
-    EventFilter { accounts: vec![], types: words.iter().map(|&word| word.to_owned()).collect() }
+    EventFilter { types: words.iter().map(|&word| word.to_owned()).collect(), ..EventFilter::default() }
 }
 
 pub(crate) async fn create(
@@ -543,7 +543,7 @@ async fn filter_on_a_removed_account_matches_nothing() {
     let folder = gateway.stop().await;
     with_store(folder.path(), async |store| {
         let accounts = ["removed", CONNECTBY].map(|id| id.parse::<AccountId>().expect("an id")).to_vec();
-        let filter = Filter { accounts, types: vec![] };
+        let filter = Filter { accounts, ..Filter::default() };
         let change =
             Change::Create { filter, labels: Labels::default(), position: store::SeekPosition::Oldest };
         let op = Op::Subscription(ID.parse().expect("an id"), Box::new(change));

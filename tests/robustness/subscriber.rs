@@ -403,8 +403,11 @@ pub(crate) async fn read_whole_journal(server: SocketAddr) -> Result<(Cursor, Ve
 }
 
 pub(crate) fn event_filter(filter: &Filter) -> Option<EventFilter> {
-    (*filter != Filter::default())
-        .then(|| EventFilter { accounts: filter.accounts.clone(), types: filter.types.clone() })
+    (*filter != Filter::default()).then(|| EventFilter {
+        accounts: filter.accounts.clone(),
+        types: filter.types.clone(),
+        customers: Vec::new(),
+    })
 }
 
 pub(crate) fn timestamp(millis: i64) -> prost_types::Timestamp {

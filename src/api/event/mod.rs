@@ -100,7 +100,7 @@ impl EventService for Api {
         let list_start = list_start?;
         let limits = PageLimits { events, bytes: paging::MAX_PAGE_BYTES };
         let listed = self.journal.list(list_start, limits, request.include_raw, |event| {
-            filter.matches(&event.account, event.event_type)
+            filter.matches(&event.account, event.event_type, &event.customer)
         });
         let page = listed.await.map_err(|error| match (error, list_start) {
             (journal::Error::ForeignCursor, ListStart::Before(_)) => {

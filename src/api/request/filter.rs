@@ -3,11 +3,11 @@
 use crate::api::error::error_response::ErrorResponse;
 use crate::api::request::parse;
 use crate::api::request::violations::{ViolationReason, Violations};
-use crate::domain::{AccountId, EventType, Filter, TypePattern};
+use crate::domain::{AccountId, Address, CustomerFilter, EventType, Filter, TypePattern};
 use crate::pb::v1::EventFilter;
 use crate::provider::Accounts;
 
-/// The maximum number of accounts, and of types, in one filter.
+/// The maximum number of accounts, of types and of customers in one filter.
 const MAX_FILTER_ITEMS: usize = 256;
 
 /// Parses the filter at the path `field`. An account that does not exist fails at once.
@@ -21,6 +21,7 @@ pub(in crate::api) fn read(
     Ok(Filter {
         accounts: accounts(field, &filter, known, violations)?,
         types: types(field, &filter, violations),
+        customers: customers(field, &filter, violations),
     })
 }
 
@@ -60,4 +61,19 @@ fn types(field: &str, filter: &EventFilter, violations: &mut Violations) -> Vec<
         }
     }
     types
+}
+
+fn customers(field: &str, filter: &EventFilter, violations: &mut Violations) -> Vec<CustomerFilter> {
+    let mut customers = Vec::new();
+    for (at, address) in
+        parse::limit_items(&format!("{field}.customers"), &filter.customers, MAX_FILTER_ITEMS, violations)
+            .iter()
+            .enumerate()
+    {
+        let address: Option<Address> =
+            parse::required(&format!("{field}.customers[{at}]"), address, violations);
+        let customer = address.map(CustomerFilter::from);
+        customers.extend(customer.filter(|customer| !customers.contains(customer)));
+    }
+    customers
 }

@@ -184,7 +184,7 @@ async fn follower_never_misses_a_change() {
 }
 
 fn other_account() -> Filter {
-    Filter { accounts: vec!["globex".parse().expect("an id")], types: Vec::new() }
+    Filter { accounts: vec!["globex".parse().expect("an id")], ..Filter::default() }
 }
 
 #[tokio::test]

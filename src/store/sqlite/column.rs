@@ -7,6 +7,7 @@ use rusqlite::types::Type;
 
 use super::super::Error;
 use super::json_columns::Column;
+use crate::domain::{CustomerHash, EventCustomer};
 
 /// An error for a column with a value that this version does not write. It names the column and never includes the
 /// value.
@@ -35,6 +36,15 @@ pub(super) fn optional_json<T: Column>(row: &Row<'_>, column: usize) -> rusqlite
         }
         None => Ok(None),
     }
+}
+
+/// Reads the customer of an event from two columns: the customer, then the alias.
+pub(super) fn customer(row: &Row<'_>, column: usize) -> rusqlite::Result<EventCustomer> {
+    let hash = |column| {
+        let bytes = row.get_ref(column)?.as_blob_or_null().map_err(|_| corrupt(column, "not a blob"))?;
+        bytes.map(CustomerHash::try_from).transpose().map_err(|_| corrupt(column, "not a hash"))
+    };
+    Ok(EventCustomer { customer: hash(column)?, alias: hash(column + 1)? })
 }
 
 impl Error {

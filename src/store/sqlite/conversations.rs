@@ -28,15 +28,12 @@ pub(super) fn received(
     recipient: &Party,
     at: UnixMillis,
 ) -> rusqlite::Result<()> {
-    let phone = Some(sender.phone_number.clone()).filter(|number| !number.is_empty());
-    let user = Some(&sender.user_id).filter(|id| !id.is_empty()).map(|id| format!("bsuid:{id}"));
     let mut statement = db.prepare_cached(
         "INSERT INTO conversations (account, customer, own, last_ms) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (account, customer, own) DO UPDATE SET last_ms = excluded.last_ms
              WHERE last_ms < excluded.last_ms",
     )?;
-    for customer in [phone, user].into_iter().flatten() {
-        let customer = CustomerKey::of_reported(&customer);
+    for customer in sender.customer_keys() {
         statement.execute(params![account.as_str(), customer.as_str(), recipient.phone_number, at.0])?;
     }
     Ok(())

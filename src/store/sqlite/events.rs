@@ -8,7 +8,7 @@ use super::super::{Append, OpResult, Stamp, StatusEffect, StoredEvent};
 use super::conversations;
 use super::transaction::Transaction;
 use crate::domain::event::{Identity, Party, Payload};
-use crate::domain::{AccountId, Cursor, Event, EventId, Message, UnixMillis};
+use crate::domain::{AccountId, Cursor, CustomerHash, Event, EventId, Message, UnixMillis};
 
 impl Transaction<'_> {
     /// Appends an event and applies what it reports about messages and conversations.
@@ -75,11 +75,13 @@ impl Transaction<'_> {
         let bytes =
             (self.encode)(event, &Stamp { cursor, receive_time, possible_duplicate_of, status_effect });
         let event_type = event.event_type();
+        let customer = event.customer();
         let inserted = self
             .db
             .prepare_cached(
-                "INSERT INTO events (sequence, id, account, type, receive_ms, identity, raw_hash, event, raw)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                "INSERT INTO events
+                     (sequence, id, account, type, receive_ms, identity, raw_hash, customer, customer_alias, event, raw)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
                  ON CONFLICT (account, identity) WHERE identity IS NOT NULL DO NOTHING",
             )?
             .execute(params![
@@ -90,6 +92,8 @@ impl Transaction<'_> {
                 receive_time.0,
                 identity.map(Identity::as_str),
                 raw_hash.as_ref().map(|hash| hash.as_slice()),
+                customer.customer.as_ref().map(CustomerHash::as_bytes),
+                customer.alias.as_ref().map(CustomerHash::as_bytes),
                 bytes.as_ref(),
                 raw.as_ref(),
             ])?;
@@ -103,6 +107,7 @@ impl Transaction<'_> {
             sequence,
             account: event.account.clone(),
             event_type,
+            customer,
             event: bytes,
             raw: Some(raw),
         });

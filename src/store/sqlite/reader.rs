@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
 use tokio::sync::{Semaphore, watch};
 
 use super::super::{Error, Health, PAGE_BYTES, PAGE_EVENTS, Page, StoredEvent, TimeLocation, TimeRange};
+use super::column::customer;
 use super::schema;
 use crate::domain::{AccountId, EventType, UnixMillis};
 
@@ -105,7 +106,9 @@ fn page(db: &Connection, range: PageRange, with_raw: bool) -> Result<Page, Error
         PageRange::UpTo(sequence) => (sequence, "sequence <= ?1 ORDER BY sequence DESC"),
     };
     let raw = if with_raw { ", raw" } else { "" };
-    let query = format!("SELECT sequence, account, type, event{raw} FROM events WHERE {order} LIMIT ?2");
+    let query = format!(
+        "SELECT sequence, account, type, customer, customer_alias, event{raw} FROM events WHERE {order} LIMIT ?2"
+    );
     // One statement is one snapshot, so a gap before the first event is seen in the same state as the events.
     let mut statement = db.prepare_cached(&query).map_err(failed)?;
     let sequence = i64::try_from(sequence).unwrap_or(i64::MAX);
@@ -212,8 +215,9 @@ fn read_event(row: &Row<'_>, with_raw: bool, last: &mut Option<AccountId>) -> Re
         sequence,
         account,
         event_type,
-        event: blob(3)?,
-        raw: if with_raw { Some(blob(4)?) } else { None },
+        customer: customer(row, 3).map_err(Error::of_read)?,
+        event: blob(5)?,
+        raw: if with_raw { Some(blob(6)?) } else { None },
     })
 }
 

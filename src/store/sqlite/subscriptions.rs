@@ -12,7 +12,9 @@ use super::super::{
 };
 use super::column::{corrupt, parsed};
 use super::transaction::Transaction;
-use crate::domain::{AccountId, Filter, Labels, Subscription, SubscriptionId, TypePattern, UnixMillis};
+use crate::domain::{
+    AccountId, Address, CustomerFilter, Filter, Labels, Subscription, SubscriptionId, TypePattern, UnixMillis,
+};
 
 pub(super) const TABLE: &str = "
     CREATE TABLE subscriptions (
@@ -29,6 +31,7 @@ pub(super) const TABLE: &str = "
         -- The filter: lists of the given words, separated by blanks. An empty list matches everything.
         accounts TEXT NOT NULL,
         types TEXT NOT NULL,
+        customers TEXT NOT NULL,
         -- The client's labels: a JSON object with sorted keys.
         labels TEXT NOT NULL DEFAULT '{}'
     ) STRICT, WITHOUT ROWID;
@@ -36,7 +39,7 @@ pub(super) const TABLE: &str = "
 
 macro_rules! columns {
     () => {
-        "id, accounts, types, sequence, acknowledged, generation, create_ms, update_ms, acknowledge_ms, labels"
+        "id, accounts, types, customers, sequence, acknowledged, generation, create_ms, update_ms, acknowledge_ms, labels"
     };
 }
 
@@ -83,13 +86,13 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Subscription> {
     Ok(Subscription {
         id: parsed(row, 0)?,
         filter: filter(row, 1)?,
-        labels: labels(row, 9)?,
-        sequence: row.get::<_, i64>(3)?.cast_unsigned(),
-        acknowledged: row.get::<_, i64>(4)?.cast_unsigned(),
-        generation: row.get::<_, i64>(5)?.cast_unsigned(),
-        create_time: UnixMillis(row.get(6)?),
-        update_time: UnixMillis(row.get(7)?),
-        acknowledge_time: row.get::<_, Option<i64>>(8)?.map(UnixMillis),
+        labels: labels(row, 10)?,
+        sequence: row.get::<_, i64>(4)?.cast_unsigned(),
+        acknowledged: row.get::<_, i64>(5)?.cast_unsigned(),
+        generation: row.get::<_, i64>(6)?.cast_unsigned(),
+        create_time: UnixMillis(row.get(7)?),
+        update_time: UnixMillis(row.get(8)?),
+        acknowledge_time: row.get::<_, Option<i64>>(9)?.map(UnixMillis),
     })
 }
 
@@ -97,13 +100,18 @@ fn labels(row: &Row<'_>, column: usize) -> rusqlite::Result<Labels> {
     serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|_| corrupt(column, "not labels"))
 }
 
-/// Reads a filter from two columns: the accounts, then the types.
+/// Reads a filter from three columns: the accounts, the types and the customers.
 pub(super) fn filter(row: &Row<'_>, column: usize) -> rusqlite::Result<Filter> {
     let words = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?.split_ascii_whitespace());
     let account = |word: &str| word.parse::<AccountId>().map_err(|_| corrupt(column, "not an account"));
+    let customer = |word: &str| {
+        let address = word.parse::<Address>().map_err(|_| corrupt(column + 2, "not an address"))?;
+        Ok::<_, rusqlite::Error>(CustomerFilter::from(address))
+    };
     Ok(Filter {
         accounts: words(column)?.map(account).collect::<rusqlite::Result<_>>()?,
         types: words(column + 1)?.map(TypePattern::parse).collect(),
+        customers: words(column + 2)?.map(customer).collect::<rusqlite::Result<_>>()?,
     })
 }
 
@@ -246,16 +254,19 @@ impl Transaction<'_> {
         } = subscription;
         let accounts: Vec<_> = filter.accounts.iter().map(AccountId::as_str).collect();
         let types: Vec<_> = filter.types.iter().map(TypePattern::to_string).collect();
+        let customers: Vec<_> =
+            filter.customers.iter().map(|customer| customer.address().to_string()).collect();
         self.db
             .prepare_cached(concat!(
                 "INSERT OR REPLACE INTO subscriptions (",
                 columns!(),
-                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
             ))?
             .execute(params![
                 id.as_str(),
                 accounts.join(" "),
                 types.join(" "),
+                customers.join(" "),
                 sequence.cast_signed(),
                 acknowledged.cast_signed(),
                 generation.cast_signed(),

@@ -5,13 +5,15 @@
 //! lost a matching event. Its position alone shows that, and nothing else is recorded. `JournalRow::bytes` is the
 //! size of the stored events.
 
+use std::collections::HashMap;
+
 use rusqlite::params;
 
 use super::super::{OpResult, Trim, Trimmed};
-use super::column::parsed;
+use super::column::{customer, parsed};
 use super::subscriptions;
 use super::transaction::Transaction;
-use crate::domain::{AccountId, EventType, Filter, SubscriptionId, UnixMillis};
+use crate::domain::{AccountId, CustomerHash, EventCustomer, EventType, Filter, SubscriptionId, UnixMillis};
 
 /// The events to delete.
 #[derive(Default)]
@@ -73,7 +75,8 @@ impl Transaction<'_> {
         let Trim { before, force_before, max_bytes, step_events, step_bytes } = trim;
         let mut plan = TrimPlan::default();
         let mut statement = self.db.prepare_cached(
-            "SELECT sequence, receive_ms, length(event) + length(raw), account, type FROM events ORDER BY sequence",
+            "SELECT sequence, receive_ms, length(event) + length(raw), account, type, customer, customer_alias
+             FROM events ORDER BY sequence",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -91,7 +94,8 @@ impl Transaction<'_> {
                 none => none.insert(self.holders(step_events)?),
             };
             let (account, event_type) = (row.get_ref(3)?.as_str()?, row.get_ref(4)?.as_str()?);
-            let held = holders.is_held(sequence, account, event_type);
+            let event = TrimmedEvent { sequence, account, event_type, customer: customer(row, 5)? };
+            let held = holders.is_held(&event);
             if held && !forced {
                 break;
             }
@@ -101,7 +105,7 @@ impl Transaction<'_> {
                 break;
             }
             if held {
-                holders.mark_lost(sequence, account, event_type);
+                holders.mark_lost(&event);
             }
             plan.trimmed.events += 1;
             plan.trimmed.bytes += bytes;
@@ -114,7 +118,7 @@ impl Transaction<'_> {
     fn holders(&self, step_events: u32) -> rusqlite::Result<Holders> {
         let oldest = self.journal.oldest;
         let mut statement = self.db.prepare_cached(
-            "SELECT id, sequence, accounts, types FROM subscriptions WHERE sequence >= ?1 AND sequence < ?2 ORDER BY id",
+            "SELECT id, sequence, accounts, types, customers FROM subscriptions WHERE sequence >= ?1 AND sequence < ?2 ORDER BY id",
         )?;
         let from = (oldest - 1).cast_signed();
         let to = (oldest + u64::from(step_events)).cast_signed();
@@ -127,7 +131,7 @@ impl Transaction<'_> {
                 lost: None,
             })
         })?;
-        Ok(Holders { all: holders.collect::<rusqlite::Result<_>>()?, kinds: Vec::new() })
+        holders.collect::<rusqlite::Result<_>>().map(Holders::new)
     }
 }
 
@@ -140,9 +144,26 @@ struct Holder {
     lost: Option<u64>,
 }
 
-/// All such subscriptions, with a cache for each kind of event seen so far.
+/// The columns of an event that decide who holds it.
+struct TrimmedEvent<'row> {
+    sequence: u64,
+    account: &'row str,
+    event_type: &'row str,
+    customer: EventCustomer,
+}
+
+impl TrimmedEvent<'_> {
+    /// The account and type. Absent if this version cannot read them.
+    fn kind(&self) -> Option<(AccountId, EventType)> {
+        self.account.parse().ok().zip(EventType::from_name(self.event_type))
+    }
+}
+
+/// All such subscriptions, indexed so that an event is compared only with those that may hold it.
 struct Holders {
     all: Vec<Holder>,
+    /// The subscriptions whose filter names a customer, as indexes into `all`.
+    by_customer: HashMap<CustomerHash, Vec<usize>>,
     kinds: Vec<Kind>,
 }
 
@@ -150,45 +171,81 @@ struct Holders {
 struct Kind {
     account: String,
     event_type: String,
-    /// The lowest position of a subscription that holds such events.
+    /// The lowest position of a subscription that holds such events of every customer.
     min_sequence: Option<u64>,
 }
 
 impl Holders {
+    fn new(all: Vec<Holder>) -> Self {
+        let mut by_customer: HashMap<_, Vec<_>> = HashMap::new();
+        for (index, holder) in all.iter().enumerate() {
+            for customer in &holder.filter.customers {
+                by_customer.entry(customer.hash()).or_default().push(index);
+            }
+        }
+        Self { all, by_customer, kinds: Vec::new() }
+    }
+
     /// Whether a subscription holds the event.
-    fn is_held(&mut self, sequence: u64, account: &str, event_type: &str) -> bool {
-        let of = |kind: &&Kind| kind.account == account && kind.event_type == event_type;
+    fn is_held(&mut self, event: &TrimmedEvent<'_>) -> bool {
+        self.is_held_for_its_kind(event) || self.is_held_for_its_customer(event)
+    }
+
+    fn is_held_for_its_kind(&mut self, event: &TrimmedEvent<'_>) -> bool {
+        let of = |kind: &&Kind| kind.account == event.account && kind.event_type == event.event_type;
         let min_sequence = match self.kinds.iter().find(of) {
             Some(kind) => kind.min_sequence,
             None => {
-                let matches = matcher(account, event_type);
-                let min_sequence =
-                    self.all.iter().filter(|holder| matches(holder)).map(|holder| holder.sequence).min();
-                let (account, event_type) = (account.to_owned(), event_type.to_owned());
-                self.kinds.push(Kind { account, event_type, min_sequence });
+                let kind = event.kind();
+                let holds = |holder: &&Holder| {
+                    holder.lost.is_none()
+                        && kind.as_ref().is_none_or(|(account, event_type)| {
+                            holder.filter.customers.is_empty()
+                                && holder.filter.matches_kind(account, *event_type)
+                        })
+                };
+                let min_sequence = self.all.iter().filter(holds).map(|holder| holder.sequence).min();
+                self.kinds.push(Kind {
+                    account: event.account.to_owned(),
+                    event_type: event.event_type.to_owned(),
+                    min_sequence,
+                });
                 min_sequence
             }
         };
-        min_sequence.is_some_and(|min_sequence| min_sequence < sequence)
+        min_sequence.is_some_and(|min_sequence| min_sequence < event.sequence)
+    }
+
+    fn is_held_for_its_customer(&self, event: &TrimmedEvent<'_>) -> bool {
+        if self.by_customer.is_empty() {
+            return false;
+        }
+        event
+            .customer
+            .hashes()
+            .filter_map(|customer| self.by_customer.get(&customer))
+            .flatten()
+            .any(|&index| self.all[index].holds(event))
     }
 
     /// Records that its holders lose the event.
-    fn mark_lost(&mut self, sequence: u64, account: &str, event_type: &str) {
-        let matches = matcher(account, event_type);
-        for holder in self.all.iter_mut().filter(|holder| holder.sequence < sequence && matches(holder)) {
-            holder.lost = Some(sequence);
+    fn mark_lost(&mut self, event: &TrimmedEvent<'_>) {
+        for holder in self.all.iter_mut().filter(|holder| holder.holds(event)) {
+            holder.lost = Some(event.sequence);
         }
         // The cached positions are outdated, because these subscriptions hold nothing now.
         self.kinds.clear();
     }
 }
 
-/// Returns whether a subscription that has lost nothing matches this kind of event. If this version cannot read the
-/// kind, every subscription matches.
-fn matcher(account: &str, event_type: &str) -> impl Fn(&Holder) -> bool + use<> {
-    let kind = account.parse::<AccountId>().ok().zip(EventType::from_name(event_type));
-    move |holder| {
-        holder.lost.is_none()
-            && kind.as_ref().is_none_or(|(account, event_type)| holder.filter.matches(account, *event_type))
+impl Holder {
+    /// Whether the subscription is positioned before the event and matches it. If this version cannot read the event's
+    /// account or type, every subscription matches.
+    fn holds(&self, event: &TrimmedEvent<'_>) -> bool {
+        self.lost.is_none()
+            && self.sequence < event.sequence
+            && event.kind().is_none_or(|(account, event_type)| {
+                self.filter.matches(&account, event_type, &event.customer)
+            })
     }
 }

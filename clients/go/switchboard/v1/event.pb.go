@@ -1560,7 +1560,14 @@ type EventFilter struct {
 	// The event types, at most 256. Each is an exact type such as `message.status`, or a first word with a wildcard such
 	// as `message.*`. Empty means all. A type that this version cannot send fails with INVALID_ARGUMENT, so a typing
 	// error does not make a stream that stays empty.
-	Types         []string `protobuf:"bytes,2,rep,name=types,proto3" json:"types,omitempty"`
+	Types []string `protobuf:"bytes,2,rep,name=types,proto3" json:"types,omitempty"`
+	// The customers, at most 256, each written as in `SendMessageRequest.to`: a phone number in E.164, or
+	// `bsuid:` and a business-scoped user ID. Empty means all events.
+	//
+	// An event matches by the phone number or by the user ID of its customer: the sender of `message.received`, the recipient
+	// of `message.accepted`, `message.status` and `message.echo`. All spellings of a Mexican, Brazilian or Argentine number are
+	// one customer. An event about no customer, such as `report.run`, matches only an empty list.
+	Customers     []string `protobuf:"bytes,3,rep,name=customers,proto3" json:"customers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1605,6 +1612,13 @@ func (x *EventFilter) GetAccounts() []string {
 func (x *EventFilter) GetTypes() []string {
 	if x != nil {
 		return x.Types
+	}
+	return nil
+}
+
+func (x *EventFilter) GetCustomers() []string {
+	if x != nil {
+		return x.Customers
 	}
 	return nil
 }
@@ -1731,10 +1745,11 @@ const file_switchboard_v1_event_proto_rawDesc = "" +
 	"createTime\">\n" +
 	"\fUnknownEvent\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x18\n" +
-	"\aproblem\x18\x02 \x01(\tR\aproblem\"?\n" +
+	"\aproblem\x18\x02 \x01(\tR\aproblem\"]\n" +
 	"\vEventFilter\x12\x1a\n" +
 	"\baccounts\x18\x01 \x03(\tR\baccounts\x12\x14\n" +
-	"\x05types\x18\x02 \x03(\tR\x05types*\x82\x01\n" +
+	"\x05types\x18\x02 \x03(\tR\x05types\x12\x1c\n" +
+	"\tcustomers\x18\x03 \x03(\tR\tcustomers*\x82\x01\n" +
 	"\fReportStatus\x12\x1d\n" +
 	"\x19REPORT_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18REPORT_STATUS_PROCESSING\x10\x01\x12\x1b\n" +

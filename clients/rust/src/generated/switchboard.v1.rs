@@ -1805,6 +1805,14 @@ pub struct EventFilter {
     /// error does not make a stream that stays empty.
     #[prost(string, repeated, tag = "2")]
     pub types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The customers, at most 256, each written as in `SendMessageRequest.to`: a phone number in E.164, or
+    /// `bsuid:` and a business-scoped user ID. Empty means all events.
+    ///
+    /// An event matches by the phone number or by the user ID of its customer: the sender of `message.received`, the recipient
+    /// of `message.accepted`, `message.status` and `message.echo`. All spellings of a Mexican, Brazilian or Argentine number are
+    /// one customer. An event about no customer, such as `report.run`, matches only an empty list.
+    #[prost(string, repeated, tag = "3")]
+    pub customers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// The status of a report's run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -152,7 +152,7 @@ impl EventStream {
         while let Some(event) = events.get(*consumed) {
             *consumed += 1;
             self.position.sequence = event.sequence;
-            if self.options.filter.matches(&event.account, event.event_type) {
+            if self.options.filter.matches(&event.account, event.event_type, &event.customer) {
                 let raw = if self.options.include_raw { event.raw.clone() } else { None };
                 return Some(Encoded::Event { event: event.event.clone(), raw });
             }

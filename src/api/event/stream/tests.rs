@@ -231,7 +231,7 @@ async fn changed_subscription_drops_buffered_events() {
     opened.journal.append((0..5).map(|_| event(10)).collect()).await.expect("written");
     assert!(matches!(next(&mut stream).await, Ok(Response::Event(_))));
     assert!(stream.batch.is_some(), "four more events are buffered");
-    let filter = Filter { accounts: vec!["globex".parse().expect("an id")], types: Vec::new() };
+    let filter = Filter { accounts: vec!["globex".parse().expect("an id")], ..Filter::default() };
     opened.journal.update_subscription(id.clone(), Some(filter), None).await.expect("changed");
     expect_end(&mut stream, ClosingReason::SubscriptionChanged, Code::Unavailable).await;
     assert!(matches!(next(&mut other).await, Ok(Response::Started(_))), "`started` is always first");
@@ -270,7 +270,7 @@ async fn acknowledge_does_not_affect_open_streams() {
 async fn trimmed_events_that_do_not_match_advance_the_position() {
     let opened = open().await;
     let id: SubscriptionId = "billing".parse().expect("an id");
-    let filter = Filter { accounts: vec!["globex".parse().expect("an id")], types: Vec::new() };
+    let filter = Filter { accounts: vec!["globex".parse().expect("an id")], ..Filter::default() };
     opened
         .journal
         .create_subscription(id.clone(), filter, Labels::default(), Start::Earliest)

@@ -26,8 +26,8 @@ use crate::domain::message::ContentKind;
 use crate::domain::outcome::UnknownOutcome;
 use crate::domain::request::{Fingerprint, Request};
 use crate::domain::{
-    AttemptId, Channel, Event, EventId, EventType, Filter, Labels, MessageId, MessageState, Provider,
-    TypePattern, UnknownReason,
+    Address, AttemptId, Channel, Event, EventId, EventType, Filter, Labels, MessageId, MessageState,
+    Provider, TypePattern, UnknownReason,
 };
 use crate::store::{
     Append, AttemptOutcome, BeginAttempt, BeginResult, Change, Changed, FinishAttempt, FinishResult,
@@ -162,7 +162,7 @@ fn change_op(id: &str, change: Change) -> Op {
 
 /// A filter for the events of these accounts.
 fn of(accounts: &[&str]) -> Filter {
-    Filter { accounts: accounts.iter().map(|id| account(id)).collect(), types: Vec::new() }
+    Filter { accounts: accounts.iter().map(|id| account(id)).collect(), ..Filter::default() }
 }
 
 fn create(filter: Filter, position: SeekPosition) -> Change {

@@ -30,6 +30,9 @@ async fn subscription_is_created_once_and_survives_restart() {
     let filter = Filter {
         accounts: vec![account("acme"), account("globex-2")],
         types: words(&["unknown", "message.*"]),
+        customers: ["+5511987654321", "bsuid:US.ENT.7"]
+            .map(|text| text.parse::<Address>().expect("an address").into())
+            .into(),
     };
     let before = UnixMillis::now();
     let made = opened.changed("billing", create(filter.clone(), SeekPosition::After(2))).await;
@@ -48,7 +51,7 @@ async fn subscription_is_created_once_and_survives_restart() {
 async fn subscription_without_filter_is_read_back_without_filter() {
     let opened = open();
     opened.changed("all", create(Filter::default(), SeekPosition::Newest)).await;
-    let types = Filter { accounts: Vec::new(), types: words(&["message.status"]) };
+    let types = Filter { types: words(&["message.status"]), ..Filter::default() };
     opened.changed("types", create(types.clone(), SeekPosition::Newest)).await;
     assert_eq!(opened.subscription("all").await.expect("made").filter, Filter::default());
     assert_eq!(opened.subscription("types").await.expect("made").filter, types);

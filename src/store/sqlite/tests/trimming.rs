@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::domain::EventCustomer;
 use crate::domain::event::ReportRun;
 
 /// Trims only events received before a time and not held.
@@ -33,6 +34,24 @@ fn of_kind(account: &str, report: bool, bytes: usize) -> Op {
         });
     }
     op
+}
+
+/// A message from a customer, with this many bytes.
+fn from_customer(account: &str, (phone_number, user_id): (&str, &str), bytes: usize) -> Op {
+    let sender =
+        Party { phone_number: phone_number.to_owned(), user_id: user_id.to_owned(), ..Party::default() };
+    let mut op = written(false, &EventId::generate().as_str(), sender, "", None, None);
+    if let Op::Append(append) = &mut op {
+        append.event.account = account.parse().expect("an id");
+        append.raw = Bytes::from("x".repeat(bytes));
+    }
+    op
+}
+
+fn of_customers(addresses: &[&str]) -> Filter {
+    let customers =
+        addresses.iter().map(|text| text.parse::<Address>().expect("an address").into()).collect();
+    Filter { customers, ..Filter::default() }
 }
 
 impl Opened {
@@ -103,11 +122,30 @@ async fn filter_by_type_holds_events() {
     let ops = vec![of_kind("acme", false, 1), of_kind("acme", true, 1), of_kind("acme", false, 1)];
     opened.store.commit(ops).await.expect("written");
     opened.set_times();
-    let filter = Filter { accounts: vec![], types: vec![TypePattern::Exact(EventType::ReportRun)] };
+    let filter = Filter { types: vec![TypePattern::Exact(EventType::ReportRun)], ..Filter::default() };
     opened.changed("s", create(filter, SeekPosition::Oldest)).await;
     assert_eq!(opened.trim(unheld(1_000)).await.events, 1);
     opened.changed("s", acknowledge(2)).await;
     assert_eq!(opened.trim(unheld(1_000)).await.events, 2);
+}
+
+#[tokio::test]
+async fn filter_by_customer_holds_only_that_customers_events() {
+    let opened = open();
+    // All events have one account and type, so only the customer tells them apart.
+    let customers = [("+551187654321", ""), ("+5511987654321", "US.7"), ("+15550100001", ""), ("", "US.7")];
+    let ops = customers.map(|customer| from_customer("acme", customer, 1));
+    opened.store.commit(ops.into()).await.expect("written");
+    opened.set_times();
+    opened.changed("phone", create(of_customers(&["+5511987654321"]), SeekPosition::After(1))).await;
+    opened.changed("user", create(of_customers(&["bsuid:US.7"]), SeekPosition::Oldest)).await;
+    assert_eq!(opened.trim(unheld(1_000)).await.events, 1, "the second event is held by both");
+    opened.changed("phone", acknowledge(2)).await;
+    assert_eq!(opened.trim(unheld(1_000)).await.events, 0, "the user ID still holds it");
+    opened.changed("user", acknowledge(2)).await;
+    assert_eq!(opened.trim(unheld(1_000)).await.events, 2, "the last event is held by the user ID alone");
+    let trim = Trim { force_before: UnixMillis(1_000), ..unheld(1_000) };
+    assert_eq!(opened.trim(trim).await.expired, [subscription("user")]);
 }
 
 #[tokio::test]
@@ -214,7 +252,7 @@ async fn steady_appending_and_trimming_by_size_stops_file_growth() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Append { account: usize, report: bool, bytes: usize },
+    Append { account: usize, content: usize, bytes: usize },
     Trim { before: u64, held_for: u64, max_bytes: Option<u64>, step_events: u32, step_bytes: u64 },
     Create { id: usize, filter: usize, back: u64 },
     Update { id: usize, filter: usize },
@@ -227,19 +265,36 @@ enum Step {
 const ACCOUNTS: [&str; 2] = ["acme", "globex"];
 const IDS: [&str; 3] = ["a", "b", "c"];
 
-/// The six filters that the model distinguishes.
+/// The customers of the model's events, by phone number and user ID.
+const CUSTOMERS: [(&str, &str); 3] = [("+525512345678", ""), ("+15550100001", "US.7"), ("", "US.7")];
+/// The contents of the model's events: no message, a report, and a message from each customer.
+const CONTENTS: usize = 2 + CUSTOMERS.len();
+const FILTERS: usize = 12;
+
+/// The filters that the model distinguishes.
 fn filter(index: usize) -> Filter {
-    let types = if index >= 3 { vec![TypePattern::parse("report.*")] } else { Vec::new() };
-    let accounts = [of(&[]), of(&["acme"]), of(&["globex"])][index % 3].accounts.clone();
-    Filter { accounts, types }
+    let types = [vec![], vec![TypePattern::parse("report.*")], vec![TypePattern::parse("message.*")]];
+    let customers = [&["+5215512345678"][..], &["bsuid:US.7"], &["+15550100001", "+525512345678"]];
+    let accounts = [of(&[]), of(&["acme"]), of(&["globex"])];
+    match index / 3 {
+        kind @ 0..3 => Filter { types: types[kind].clone(), ..accounts[index % 3].clone() },
+        _ => of_customers(customers[index % 3]),
+    }
+}
+
+fn op_of(account: usize, content: usize, bytes: usize) -> Op {
+    match content.checked_sub(2) {
+        Some(customer) => from_customer(ACCOUNTS[account], CUSTOMERS[customer], bytes),
+        None => of_kind(ACCOUNTS[account], content == 1, bytes),
+    }
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let (id, filter, back) = (0..IDS.len(), 0..6_usize, 0..8_u64);
+    let (id, filter, back) = (0..IDS.len(), 0..FILTERS, 0..8_u64);
     let trim = (0..40_u64, 0..6_u64, proptest::option::of(0..3_000_u64), 1..8_u32, 1..2_000_u64);
     let step = prop_oneof![
-        8 => (0..2_usize, any::<bool>(), 0..400_usize)
-            .prop_map(|(account, report, bytes)| Step::Append { account, report, bytes }),
+        8 => (0..2_usize, 0..CONTENTS, 0..400_usize)
+            .prop_map(|(account, content, bytes)| Step::Append { account, content, bytes }),
         6 => trim.prop_map(|(before, held_for, max_bytes, step_events, step_bytes)| {
             Step::Trim { before, held_for, max_bytes, step_events, step_bytes }
         }),
@@ -258,6 +313,7 @@ struct ModelEvent {
     sequence: u64,
     account: AccountId,
     event_type: EventType,
+    customer: EventCustomer,
     bytes: u64,
 }
 
@@ -279,7 +335,7 @@ impl Model {
         while let Some(event) = self.events.front() {
             let at = UnixMillis(event.sequence.cast_signed());
             let all: u64 = self.events.iter().map(|event| event.bytes).sum();
-            let about = |filter: &Filter| filter.matches(&event.account, event.event_type);
+            let about = |filter: &Filter| filter.matches(&event.account, event.event_type, &event.customer);
             // All earlier events are trimmed, so a subscription that lost nothing is positioned right before this
             // event or later.
             let before = event.sequence - 1;
@@ -343,12 +399,12 @@ impl Step {
     async fn take(self, opened: Opened, model: &mut Model) -> Opened {
         let newest = model.newest;
         match self {
-            Self::Append { account: of, report, bytes } => {
+            Self::Append { account: of, content, bytes } => {
                 model.newest += 1;
-                assert_eq!(
-                    opened.commit_one(of_kind(ACCOUNTS[of], report, bytes)).await,
-                    OpResult::Appended(newest + 1)
-                );
+                let op = op_of(of, content, bytes);
+                let Op::Append(append) = &op else { unreachable!("an event") };
+                let (event_type, customer) = (append.event.event_type(), append.event.customer());
+                assert_eq!(opened.commit_one(op).await, OpResult::Appended(newest + 1));
                 let kind = "UPDATE events SET receive_ms = sequence WHERE sequence = ?1
                     RETURNING length(event) + length(raw)";
                 let bytes: i64 = opened
@@ -358,7 +414,8 @@ impl Step {
                 model.events.push_back(ModelEvent {
                     sequence: model.newest,
                     account: account(ACCOUNTS[of]),
-                    event_type: if report { EventType::ReportRun } else { EventType::Unknown },
+                    event_type,
+                    customer,
                     bytes: bytes.cast_unsigned(),
                 });
             }

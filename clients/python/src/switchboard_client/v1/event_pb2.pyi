@@ -761,6 +761,7 @@ class EventFilter(_message.Message):
 
     ACCOUNTS_FIELD_NUMBER: _builtins.int
     TYPES_FIELD_NUMBER: _builtins.int
+    CUSTOMERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def accounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The accounts, at most 256. Empty means all. An account that does not exist fails with NOT_FOUND
@@ -774,15 +775,26 @@ class EventFilter(_message.Message):
         error does not make a stream that stays empty.
         """
 
+    @_builtins.property
+    def customers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The customers, at most 256, each written as in `SendMessageRequest.to`: a phone number in E.164, or
+        `bsuid:` and a business-scoped user ID. Empty means all events.
+
+        An event matches by the phone number or by the user ID of its customer: the sender of `message.received`, the recipient
+        of `message.accepted`, `message.status` and `message.echo`. All spellings of a Mexican, Brazilian or Argentine number are
+        one customer. An event about no customer, such as `report.run`, matches only an empty list.
+        """
+
     def __init__(
         self,
         *,
         accounts: _abc.Iterable[_builtins.str] | None = ...,
         types: _abc.Iterable[_builtins.str] | None = ...,
+        customers: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "customers", b"customers", "types", b"types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
