@@ -276,5 +276,8 @@ pub const PAGE_BYTES: usize = 1 << 20;
 /// How long opening waits for another process to release the file.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// A page of messages ends early once its rows reach this many bytes.
+pub const MESSAGE_PAGE_BYTES: usize = 4 << 20;
+
 /// The maximum number of messages that one listing examines.
 pub const MAX_EXAMINED: usize = 10_000;

@@ -4,7 +4,9 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::super::{MAX_EXAMINED, MessageKey, MessagePage, MessagePosition, MessageQuery};
+use super::super::{
+    MAX_EXAMINED, MESSAGE_PAGE_BYTES, MessageKey, MessagePage, MessagePosition, MessageQuery,
+};
 use super::column::{corrupt, optional_json, optional_parsed, parsed};
 use super::json_columns::Column as _;
 use super::provider_messages;
@@ -122,7 +124,8 @@ pub(super) fn find_by_key(
     db.prepare_cached(sql)?.query_row(params![account.as_str(), name], |row| read(row, 0)).optional()
 }
 
-/// Lists messages of an account, newest first. Examines at most [`MAX_EXAMINED`] rows.
+/// Lists messages of an account, newest first. Examines at most [`MAX_EXAMINED`] rows, and returns at most about
+/// [`MESSAGE_PAGE_BYTES`].
 pub(super) fn list(db: &Connection, query: &MessageQuery, limit: usize) -> rusqlite::Result<MessagePage> {
     let MessageQuery { account, customer, state, template_name, campaign_name, start, end, after } = query;
     let (before, before_id) =
@@ -144,9 +147,9 @@ pub(super) fn list(db: &Connection, query: &MessageQuery, limit: usize) -> rusql
         MAX_EXAMINED as i64 + 1
     ])?;
     let mut page = MessagePage { messages: Vec::new(), next: None };
-    let (mut examined, mut last) = (0, None);
+    let (mut examined, mut bytes, mut last) = (0, 0, None);
     while let Some(row) = rows.next()? {
-        if examined == MAX_EXAMINED || page.messages.len() == limit {
+        if examined == MAX_EXAMINED || page.messages.len() == limit || bytes >= MESSAGE_PAGE_BYTES {
             page.next = last;
             return Ok(page);
         }
@@ -159,10 +162,19 @@ pub(super) fn list(db: &Connection, query: &MessageQuery, limit: usize) -> rusql
             && template_name.as_ref().is_none_or(|name| message.template_name.as_ref() == Some(name))
             && campaign_name.as_ref().is_none_or(|name| message.campaign_name.as_ref() == Some(name));
         if is_wanted {
+            bytes += size(row)?;
             page.messages.push(message);
         }
     }
     Ok(page)
+}
+
+/// The bytes of a row's texts.
+fn size(row: &Row<'_>) -> rusqlite::Result<usize> {
+    let columns = row.as_ref().column_count();
+    (0..columns)
+        .map(|column| Ok(row.get_ref(column)?.as_str_or_null().ok().flatten().map_or(0, str::len)))
+        .sum()
 }
 
 /// Inserts a new message.

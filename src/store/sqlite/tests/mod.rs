@@ -4,6 +4,7 @@ mod backup;
 mod expiry;
 mod finish_attempt;
 mod journal;
+mod listing;
 mod message_state;
 mod model;
 mod opening;
