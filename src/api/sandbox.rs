@@ -20,6 +20,9 @@ use crate::sandbox::{
 
 const LIST: &str = "SandboxService.ListCalls";
 
+/// The part of a call's body that is listed. As text it is at most three times as long, which still fits into a response.
+const MAX_CALL_BODY_BYTES: usize = 1 << 20;
+
 /// The implementation of `SandboxService`.
 #[derive(Clone, Debug)]
 pub(super) struct SandboxApi {
@@ -103,7 +106,7 @@ impl SandboxService for SandboxApi {
                 violations.add(
                     "signature",
                     ViolationReason::UnknownValue,
-                    "must be VALID, INVALID or MISSING",
+                    "must be `WEBHOOK_SIGNATURE_VALID`, `WEBHOOK_SIGNATURE_INVALID` or `WEBHOOK_SIGNATURE_MISSING`",
                 );
                 Signature::Missing
             }
@@ -162,8 +165,10 @@ impl SandboxService for SandboxApi {
                 operation: call.operation.map(Operation::as_str).unwrap_or_default().to_owned(),
                 method: call.method,
                 path: call.path,
-                body: String::from_utf8_lossy(&call.body).into_owned(),
+                body: String::from_utf8_lossy(&call.body[..call.body.len().min(MAX_CALL_BODY_BYTES)])
+                    .into_owned(),
                 http_status: call.status.map(u32::from).unwrap_or_default(),
+                body_size_bytes: call.body.len() as u64,
             })
             .collect();
         let Slice { items: calls, end, .. } = paging::slice(calls, Bound::default(), size);
@@ -213,7 +218,15 @@ fn fault_rule(request: &pb::SetFaultRequest, violations: &mut Violations) -> Opt
             Some(FaultRule { operation, times, fault })
         }
         Err(FaultMalformed::Kind) => {
-            violations.add("kind", ViolationReason::Required, "must be given");
+            if request.kind == 0 {
+                violations.add("kind", ViolationReason::Required, "must be given");
+            } else {
+                violations.add(
+                    "kind",
+                    ViolationReason::UnknownValue,
+                    "must be a `FaultKind` of this version",
+                );
+            }
             None
         }
         Err(FaultMalformed::LatencyMissing) => {

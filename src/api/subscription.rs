@@ -188,7 +188,8 @@ async fn update(
     // A field that is not in the mask has no effect, so it is not checked either.
     let filter = if mask.filter {
         let accounts = api.dispatch.accounts();
-        Some(filter::read("subscription.filter", filter, accounts, &mut violations)?)
+        let stored = stored_filter(api, id.as_ref()).await?;
+        Some(filter::read_change("subscription.filter", filter, accounts, &stored, &mut violations)?)
     } else {
         None
     };
@@ -200,6 +201,16 @@ async fn update(
     let subscription =
         to_proto(&api.journal, changed.map_err(|error| status::subscription_error(&id, error))?);
     Ok(v1::UpdateSubscriptionResponse { subscription: Some(subscription) })
+}
+
+/// The filter of a subscription. Empty if there is no such subscription, which fails later.
+async fn stored_filter(api: &Api, id: Option<&SubscriptionId>) -> Result<Filter, Status> {
+    let Some(id) = id else { return Ok(Filter::default()) };
+    match api.journal.subscription(id).await {
+        Ok(found) => Ok(found.subscription.filter),
+        Err(SubscriptionError::Absent) => Ok(Filter::default()),
+        Err(error) => Err(status::subscription_error(id, error)),
+    }
 }
 
 /// `SubscriptionService.SeekSubscription`.
@@ -323,7 +334,7 @@ fn read_labels(labels: HashMap<String, String>, violations: &mut Violations) -> 
     for (key, value) in &labels {
         let field = label_field(FIELD, key);
         if !is_label_key(key) {
-            let allowed = "must have keys of 1 to 63 characters: a lower-case letter, then lower-case letters, digits,                            `_` and `-`";
+            let allowed = "must have keys of 1 to 63 characters: a lower-case letter, then lower-case letters, digits, `_` and `-`";
             violations.add(field.clone(), ViolationReason::Malformed, allowed);
         }
         if value.chars().count() > MAX_LABEL_CHARACTERS {

@@ -31,7 +31,7 @@ use attempt::{Accepted, Call, EarlierResult, WriteJob};
 pub use gate::Rejected;
 use gate::{Class, Gates};
 use in_flight::InFlightTable;
-pub use spool::Spool;
+pub use spool::{MAX_FILES as MAX_UPLOADS, Spool};
 pub use templates::TemplateMismatch;
 use templates::Templates;
 

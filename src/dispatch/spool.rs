@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use crate::provider::UploadContent;
 
 /// The maximum number of files in the spool at once.
-pub(super) const MAX_FILES: usize = 64;
+pub const MAX_FILES: usize = 64;
 
 /// The maximum number of bytes of one file in memory. A larger file moves to disk.
 const MAX_MEMORY_BYTES: usize = 256 << 10;

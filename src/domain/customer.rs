@@ -61,25 +61,26 @@ impl TryFrom<&[u8]> for CustomerHash {
     }
 }
 
-/// The customer that an event is about. Without a customer, both hashes are absent.
+/// The customer that an event is about. Without a customer, all hashes are absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventCustomer {
-    /// The customer by phone number, or by user ID if no number is known.
+    /// The customer by the first of phone number, user id and parent user id that the event contains.
     pub customer: Option<CustomerHash>,
-    /// The same customer by user ID, if the event has both.
-    pub alias: Option<CustomerHash>,
+    /// The same customer by the others, if there are any.
+    pub aliases: [Option<CustomerHash>; 2],
 }
 
 impl EventCustomer {
     /// The hashes that identify the customer.
     pub fn hashes(&self) -> impl Iterator<Item = CustomerHash> {
-        [self.customer, self.alias].into_iter().flatten()
+        let [first, second] = self.aliases;
+        [self.customer, first, second].into_iter().flatten()
     }
 }
 
 impl From<&Address> for EventCustomer {
     fn from(address: &Address) -> Self {
-        Self { customer: Some(CustomerKey::of(address).hash()), alias: None }
+        Self { customer: Some(CustomerKey::of(address).hash()), aliases: [None; 2] }
     }
 }
 

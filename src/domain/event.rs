@@ -100,18 +100,21 @@ pub struct Party {
 }
 
 impl Party {
-    /// The keys of this party as a customer: by phone number first, then by user ID.
+    /// The keys of this party as a customer: by phone number, user id and parent user id. Without any of them, by the
+    /// provider's own id.
     pub fn customer_keys(&self) -> impl Iterator<Item = CustomerKey> {
-        let phone = Some(self.phone_number.clone()).filter(|number| !number.is_empty());
-        let user = Some(&self.user_id).filter(|id| !id.is_empty()).map(|id| format!("bsuid:{id}"));
-        [phone, user].into_iter().flatten().map(|address| CustomerKey::of_reported(&address))
+        let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let user = |id: &str| given(id).map(|id| format!("bsuid:{id}"));
+        let keys = [given(&self.phone_number), user(&self.user_id), user(&self.parent_user_id)];
+        let own = if keys.iter().all(Option::is_none) { given(&self.address) } else { None };
+        keys.into_iter().chain([own]).flatten().map(|address| CustomerKey::of_reported(&address))
     }
 }
 
 impl From<&Party> for EventCustomer {
     fn from(party: &Party) -> Self {
         let mut hashes = party.customer_keys().map(|key| key.hash());
-        Self { customer: hashes.next(), alias: hashes.next() }
+        Self { customer: hashes.next(), aliases: [hashes.next(), hashes.next()] }
     }
 }
 

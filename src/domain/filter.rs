@@ -153,13 +153,12 @@ mod tests {
     fn customer_filter_matches_number_in_any_spelling_and_user_id() {
         let filter =
             Filter { customers: customers_of(&["+5511912345678", "bsuid:US.7"]), ..Filter::default() };
-        let matches = |phone_number: &str, user_id: &str| {
-            let party = Party {
-                phone_number: phone_number.to_owned(),
-                user_id: user_id.to_owned(),
-                ..Party::default()
-            };
+        let matches_party = |party: Party| {
             filter.matches(&"acme".parse().expect("an id"), EventType::MessageReceived, &(&party).into())
+        };
+        let matches = |phone_number: &str, user_id: &str| {
+            let (phone_number, user_id) = (phone_number.to_owned(), user_id.to_owned());
+            matches_party(Party { phone_number, user_id, ..Party::default() })
         };
         assert!(matches("+5511912345678", ""));
         assert!(matches("+551112345678", ""), "the spelling without the ninth digit");
@@ -168,6 +167,16 @@ mod tests {
         assert!(matches("+15550100001", "US.7"), "the user ID of a customer with a number");
         assert!(!matches("+15550100001", "US.1"));
         assert!(!matches("", ""), "an event without a customer");
+        let parent = Party {
+            phone_number: "+15550100001".to_owned(),
+            user_id: "US.1".to_owned(),
+            parent_user_id: "US.7".to_owned(),
+            ..Party::default()
+        };
+        assert!(matches_party(parent));
+        let bare = |address: &str| Party { address: address.to_owned(), ..Party::default() };
+        assert!(matches_party(bare("5511912345678")), "a number without its plus sign");
+        assert!(!matches_party(bare("visitor-17")));
     }
 
     #[test]

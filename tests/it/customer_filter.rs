@@ -4,7 +4,8 @@ use switchboard::pb::v1::event_service_client::EventServiceClient;
 use switchboard::pb::v1::list_events_request::Anchor;
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::{
-    Event, EventFilter, ListEventsRequest, SendMessageRequest, StartPosition, SubscribeRequest,
+    Event, EventFilter, GetConversationRequest, ListEventsRequest, SendMessageRequest, StartPosition,
+    SubscribeRequest,
 };
 use tonic::Code;
 
@@ -24,13 +25,13 @@ fn of_customers(addresses: &[&str]) -> EventFilter {
     }
 }
 
-/// The body of a webhook with a text. A customer's address is a number, a user ID, or both separated by a blank.
+/// The body of a webhook with a text. A party is an id, and possibly a user id and a parent user id, separated by blanks.
 fn message(id: &str, from: &str, to: &str, echo: bool) -> String {
-    let party = |address: &str| match address.split_once(' ') {
-        Some((number, user)) => {
-            serde_json::json!({"id": number, "userId": user, "channelType": "whatsapp"})
-        }
-        None => serde_json::json!({"id": address, "channelType": "whatsapp"}),
+    let party = |ids: &str| {
+        let mut ids = ids.split(' ');
+        serde_json::json!({
+            "id": ids.next(), "userId": ids.next(), "parentUserId": ids.next(), "channelType": "whatsapp"
+        })
     };
     serde_json::json!({
         "topic": "messages",
@@ -117,16 +118,34 @@ async fn customer_filter_selects_every_type_in_any_spelling() {
 #[tokio::test]
 async fn customer_filter_selects_by_number_or_user_id() {
     let gateway = Start::quiet().start().await;
-    for (id, from) in
-        [("both", "+15550100001 US.7"), ("number", "+15550100001"), ("user", "US.7"), ("no", OTHER)]
-    {
+    for (id, from) in [
+        ("all", "+15550100001 US.7 US.ENT.7"),
+        ("number", "+15550100001"),
+        ("user", "US.7"),
+        ("no", OTHER),
+        ("bare", "15550100008"),
+    ] {
         gateway.deliver(&message(id, from, OWN, false)).await;
     }
     let ids = list_ids(&gateway, &[]).await;
     assert_eq!(list_ids(&gateway, &["+15550100001"]).await, ids[..2]);
     assert_eq!(list_ids(&gateway, &["bsuid:US.7"]).await, [ids[0].clone(), ids[2].clone()]);
     assert_eq!(list_ids(&gateway, &["bsuid:US.7", "+15550100001"]).await, ids[..3]);
+    assert_eq!(list_ids(&gateway, &["bsuid:US.ENT.7"]).await, ids[..1], "the parent user id");
+    assert_eq!(list_ids(&gateway, &["+15550100008"]).await, ids[4..], "a number without its plus sign");
     assert_eq!(list_ids(&gateway, &["bsuid:US.8"]).await, [""; 0]);
+
+    for customer in ["+15550100001", "bsuid:US.7", "bsuid:US.ENT.7", "+15550100008"] {
+        let request = GetConversationRequest {
+            account: CONNECTLY.to_owned(),
+            customer: customer.to_owned(),
+            ..GetConversationRequest::default()
+        };
+        let found =
+            within(gateway.conversations().get_conversation(request)).await.expect("found").into_inner();
+        let conversation = found.conversation.expect("never empty");
+        assert!(conversation.last_received_time.is_some(), "{customer} wrote");
+    }
 }
 
 #[tokio::test]

@@ -137,10 +137,10 @@ async fn message_from_an_ad_has_its_referral() {
     let referral = Referral {
         source_url: "https://ads.example.org/1".to_owned(),
         source_id: "9".to_owned(),
-        source_type: "ad".to_owned(),
+        provider_source_type: "ad".to_owned(),
         headline: "Sale".to_owned(),
         body: "Now".to_owned(),
-        media_type: "image".to_owned(),
+        provider_media_type: "image".to_owned(),
         image_url: "https://img.example.org/1".to_owned(),
         video_url: String::new(),
         thumbnail_url: String::new(),
@@ -289,7 +289,7 @@ async fn completed_report_has_url_and_times() {
     let expected = ReportRun {
         report_id: "rep-1".to_owned(),
         name: "Daily campaigns".to_owned(),
-        report_type: "campaign.daily.v1".to_owned(),
+        provider_report_type: "campaign.daily.v1".to_owned(),
         run_id: "run-7".to_owned(),
         status: ReportStatus::Completed.into(),
         provider_status: "completed".to_owned(),
@@ -392,7 +392,7 @@ async fn each_status_of_a_report_is_delivered_once() {
 async fn report_without_a_run_is_unknown() {
     let event = event_of(r#"{"topic":"report","report":{"id":"r"}}"#).await;
     let Some(Payload::Unknown(unknown)) = event.payload else { panic!("unknown") };
-    assert_eq!((event.r#type.as_str(), unknown.topic.as_str()), ("unknown", "report"));
+    assert_eq!((event.r#type.as_str(), unknown.provider_topic.as_str()), ("unknown", "report"));
 }
 
 #[tokio::test]

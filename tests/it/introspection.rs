@@ -48,17 +48,51 @@ async fn accounts_report_their_capabilities() {
             "MessageService.SendMessage",
             "MessageService.SendMessages",
             "MessageService.GetMessage",
+            "MessageService.ListMessages",
             "MessageService.WatchMessage",
             "ConversationService.GetConversation",
         ] {
             assert!(capabilities(at).rpcs.contains(&rpc.to_owned()), "{rpc}");
         }
     }
+    let rpcs: BTreeSet<_> = (0..2).flat_map(|at| capabilities(at).rpcs).collect();
+    assert_eq!(rpcs, rpcs_of_an_account());
     assert!(
         capabilities(1).reports_statuses
             && capabilities(1).receives_messages
             && capabilities(1).chooses_sender
     );
+}
+
+/// The RPCs of the contract whose request names an account, without those that work with every account.
+fn rpcs_of_an_account() -> BTreeSet<String> {
+    let files = FileDescriptorSet::decode(switchboard::pb::FILE_DESCRIPTOR_SET).expect("a set").file;
+    let files: Vec<_> = files.into_iter().filter(|file| file.package() == "switchboard.v1").collect();
+    let fields_of = |message: &str| {
+        let name = message.rsplit('.').next().expect("never empty");
+        let messages = files.iter().flat_map(|file| &file.message_type);
+        messages
+            .filter(|message| message.name() == name)
+            .flat_map(|message| &message.field)
+            .collect::<Vec<_>>()
+    };
+    // An upload names the account in its header, and a stream of sends in each send.
+    let names_account = |message: &str| {
+        fields_of(message).iter().any(|field| {
+            field.name() == "account"
+                || (["header", "request"].contains(&field.name())
+                    && fields_of(field.type_name()).iter().any(|inner| inner.name() == "account"))
+        })
+    };
+    let services = files.iter().flat_map(|file| &file.service);
+    let rpcs = services.flat_map(|service| service.method.iter().map(move |method| (service, method)));
+    rpcs.filter(|(_, method)| names_account(method.input_type()))
+        .map(|(service, method)| format!("{}.{}", service.name(), method.name()))
+        .filter(|rpc| {
+            !["AccountService.GetAccount", "WebhookRegistrationService.VerifyWebhookSignature"]
+                .contains(&rpc.as_str())
+        })
+        .collect()
 }
 
 #[tokio::test]

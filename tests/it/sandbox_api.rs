@@ -221,6 +221,17 @@ async fn calls_are_the_same_for_each_page_size() {
 }
 
 #[tokio::test]
+async fn call_with_a_large_body_is_listed_with_a_part_of_it() {
+    let gateway = Start::quiet().start().await;
+    let url = gateway.connectby().base_url().join("anywhere").expect("a path");
+    within(reqwest::Client::new().post(url).body(vec![0xff_u8; 5 << 20]).send()).await.expect("a reply");
+    let list = pb::ListCallsRequest { account: CONNECTBY.to_owned(), page_size: 1, ..Default::default() };
+    let listed = within(sandbox_client(&gateway).list_calls(list)).await.expect("listed").into_inner();
+    assert_eq!(listed.calls[0].body_size_bytes, 5 << 20);
+    assert_eq!(listed.calls[0].body.chars().count(), 1 << 20);
+}
+
+#[tokio::test]
 async fn invalid_fault_reports_its_fields() {
     let gateway = Start::quiet().start().await;
     let mut client = sandbox_client(&gateway);
@@ -231,10 +242,14 @@ async fn invalid_fault_reports_its_fields() {
         http_status: 99,
         ..nothing.clone()
     };
+    let other_version = pb::SetFaultRequest { kind: 99, ..nothing.clone() };
     let late = pb::SetFaultRequest { kind: pb::FaultKind::Latency.into(), ..nothing.clone() };
-    for (request, expected) in
-        [(nothing, &["kind"][..]), (unknown, &["operation", "http_status"]), (late, &["latency"])]
-    {
+    for (request, expected) in [
+        (nothing, &["kind"][..]),
+        (other_version, &["kind"]),
+        (unknown, &["operation", "http_status"]),
+        (late, &["latency"]),
+    ] {
         let error = client.set_fault(request).await.expect_err("invalid");
         assert_eq!(
             (error.code(), fields(&error).as_slice()),

@@ -1,6 +1,6 @@
 //! Requests about named subscriptions: start positions, validation, lists, and the maximum number.
 
-use switchboard::domain::{Cursor, Filter, Labels};
+use switchboard::domain::{Cursor, Filter, Labels, TypePattern};
 use switchboard::pb::v1;
 use switchboard::pb::v1::seek_subscription_request::Target;
 use switchboard::pb::v1::subscribe_request::Start as From;
@@ -275,6 +275,34 @@ async fn malformed_foreign_and_lost_cursors_are_distinguished() {
         (created.cursor, 1),
         "the rejected requests changed nothing"
     );
+}
+
+#[tokio::test]
+async fn read_subscription_can_be_sent_back_with_new_labels() {
+    let folder = Start::quiet().start().await.stop().await;
+    // An account that has left the configuration since, and a type of a later version.
+    let filter = Filter {
+        accounts: vec!["closed".parse().expect("an id")],
+        types: vec![TypePattern::parse("call.received")],
+        ..Filter::default()
+    };
+    let change = Change::Create { filter, labels: Labels::default(), position: store::SeekPosition::Newest };
+    let op = Op::Subscription(ID.parse().expect("an id"), Box::new(change));
+    with_store(folder.path(), async |store| store.commit(vec![op]).await.expect("written")).await;
+    let gateway = Start::quiet().on(folder).start().await;
+
+    let read = get(&gateway).await;
+    assert_eq!(read.filter.as_ref().expect("present").accounts, ["closed"]);
+    let changed = Subscription { labels: labels(&[("team", "crm")]), ..read.clone() };
+    let updated = update_with(&gateway, changed.clone(), None).await.expect("changed");
+    assert_eq!((updated.filter, updated.generation), (read.filter, read.generation));
+    assert_eq!(updated.labels, labels(&[("team", "crm")]));
+
+    let accounts = vec!["closed".to_owned(), "other".to_owned()];
+    let wrong = Subscription { filter: Some(EventFilter { accounts, ..EventFilter::default() }), ..changed };
+    let error = update_with(&gateway, wrong, None).await.expect_err("an account that was never selected");
+    assert_eq!(reason(&error), "ACCOUNT_NOT_FOUND");
+    assert_eq!(fields(&error), ["subscription.filter.accounts[1]"]);
 }
 
 #[tokio::test]

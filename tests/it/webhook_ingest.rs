@@ -97,7 +97,7 @@ async fn unreadable_webhook_is_stored_with_its_bytes() {
     assert_eq!(first.r#type, "unknown");
     assert_eq!(&first.raw_body[..], b"\x00\xff not JSON");
     let Some(Payload::Unknown(unknown)) = &second.payload else { panic!("{second:?}") };
-    assert_eq!(unknown.topic, "brand_new");
+    assert_eq!(unknown.provider_topic, "brand_new");
 }
 
 #[tokio::test]

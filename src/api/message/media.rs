@@ -32,7 +32,8 @@ pub(in crate::api) async fn send_media(
     let key = idempotency::read("header.", &header.request_id, header.resend_after_attempt, &mut violations);
     let checks = parse::checks("header.checks", header.checks, &mut violations);
     let callback_data = parse::callback_data("header.callback_data", &header.callback_data, &mut violations);
-    let limits = account.and_then(|account| limits(account, &mut violations));
+    let alternative = "send `SendMessageRequest.media`";
+    let limits = account.and_then(|account| limits(account, alternative, &mut violations));
     if let (Some(account), Some(_)) = (account, limits) {
         let parts = Parts { to: to.as_ref(), channel, ..Parts::default() };
         parse::validate("header.", account, parts, &mut violations);
@@ -71,7 +72,8 @@ pub(in crate::api) async fn upload_template_media(
         parse::account("header.account", &header.account, api.dispatch.accounts(), &mut violations)?;
     let name = file_name("header.file_name", header.file_name.clone(), &mut violations);
     let key = idempotency::read("header.", &header.request_id, header.resend_after_attempt, &mut violations);
-    let limits = account.and_then(|account| limits(account, &mut violations));
+    let alternative = "send the file's URL in the header of the template message";
+    let limits = account.and_then(|account| limits(account, alternative, &mut violations));
     violations.check()?;
     let (Some(account), Some(name), Some(limits)) = (account, name, limits) else {
         unreachable!("{CHECKED}")
@@ -103,10 +105,10 @@ fn client(account: &Account) -> &connectby::Client {
 }
 
 /// The account's limits for uploads. A violation if its provider accepts none.
-fn limits(account: &Account, violations: &mut Violations) -> Option<UploadLimits> {
+fn limits(account: &Account, alternative: &str, violations: &mut Violations) -> Option<UploadLimits> {
     let limits = account.limits().upload;
     if limits.is_none() {
-        let problem = format!("{} accepts no uploads: send `SendMessageRequest.media`", account.provider());
+        let problem = format!("{} accepts no uploads: {alternative}", account.provider());
         violations.add("header.account", ViolationReason::Unsupported, problem);
     }
     limits

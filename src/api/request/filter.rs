@@ -17,10 +17,23 @@ pub(in crate::api) fn read(
     known: &Accounts,
     violations: &mut Violations,
 ) -> Result<Filter, ErrorResponse> {
+    read_change(field, filter, known, &Filter::default(), violations)
+}
+
+/// Like [`read`], for a filter that replaces `stored`. Items that are stored already are accepted, so that a client can
+/// send back what it has read: the account may have left the configuration, and another version may have stored the
+/// type.
+pub(in crate::api) fn read_change(
+    field: &str,
+    filter: Option<EventFilter>,
+    known: &Accounts,
+    stored: &Filter,
+    violations: &mut Violations,
+) -> Result<Filter, ErrorResponse> {
     let filter = filter.unwrap_or_default();
     Ok(Filter {
-        accounts: accounts(field, &filter, known, violations)?,
-        types: types(field, &filter, violations),
+        accounts: accounts(field, &filter, known, stored, violations)?,
+        types: types(field, &filter, stored, violations),
         customers: customers(field, &filter, violations),
     })
 }
@@ -29,6 +42,7 @@ fn accounts(
     field: &str,
     filter: &EventFilter,
     known: &Accounts,
+    stored: &Filter,
     violations: &mut Violations,
 ) -> Result<Vec<AccountId>, ErrorResponse> {
     let mut accounts = Vec::new();
@@ -37,14 +51,22 @@ fn accounts(
             .iter()
             .enumerate()
     {
-        let account = parse::account(&format!("{field}.accounts[{at}]"), id, known, violations)?;
-        let account = account.map(|account| account.id().clone());
+        let account = match stored.accounts.iter().find(|stored| stored.as_str() == id) {
+            Some(stored) => Some(stored.clone()),
+            None => parse::account(&format!("{field}.accounts[{at}]"), id, known, violations)?
+                .map(|account| account.id().clone()),
+        };
         accounts.extend(account.filter(|account| !accounts.contains(account)));
     }
     Ok(accounts)
 }
 
-fn types(field: &str, filter: &EventFilter, violations: &mut Violations) -> Vec<TypePattern> {
+fn types(
+    field: &str,
+    filter: &EventFilter,
+    stored: &Filter,
+    violations: &mut Violations,
+) -> Vec<TypePattern> {
     let mut types = Vec::new();
     for (at, word) in
         parse::limit_items(&format!("{field}.types"), &filter.types, MAX_FILTER_ITEMS, violations)
@@ -52,7 +74,9 @@ fn types(field: &str, filter: &EventFilter, violations: &mut Violations) -> Vec<
             .enumerate()
     {
         let word = TypePattern::parse(word);
-        if let TypePattern::Unrecognized(_) = word {
+        if let TypePattern::Unrecognized(_) = word
+            && !stored.types.contains(&word)
+        {
             let known = EventType::ALL.map(EventType::as_str).join("`, `");
             let allowed = format!("must be one of `{known}`, or a wildcard such as `message.*`");
             violations.add(format!("{field}.types[{at}]"), ViolationReason::UnknownValue, allowed);

@@ -63,7 +63,7 @@ pub(in crate::api) fn report_run(report: &event::ReportRun) -> v1::ReportRun {
     v1::ReportRun {
         report_id: report.report_id.clone(),
         name: report.name.clone(),
-        report_type: report.report_type.clone(),
+        provider_report_type: report.report_type.clone(),
         run_id: report.run_id.clone(),
         status: report.status.map_or(v1::ReportStatus::Unspecified, report_status).into(),
         provider_status: report.provider_status.clone(),
@@ -134,10 +134,10 @@ fn referral(referral: &event::Referral) -> v1::Referral {
     v1::Referral {
         source_url,
         source_id,
-        source_type,
+        provider_source_type: source_type,
         headline,
         body,
-        media_type,
+        provider_media_type: media_type,
         image_url,
         video_url,
         thumbnail_url,

@@ -55,6 +55,7 @@ impl Client {
                 "MessageService.SendMedia",
                 "MessageService.SendMessages",
                 "MessageService.GetMessage",
+                "MessageService.ListMessages",
                 "MessageService.WatchMessage",
                 "ConversationService.GetConversation",
                 "ContactService.ListContacts",

@@ -71,6 +71,7 @@ impl Client {
                 "MessageService.SendMessage",
                 "MessageService.SendMessages",
                 "MessageService.GetMessage",
+                "MessageService.ListMessages",
                 "MessageService.WatchMessage",
                 "ConversationService.GetConversation",
                 "TemplateService.ListTemplates",

@@ -38,13 +38,13 @@ pub(super) fn optional_json<T: Column>(row: &Row<'_>, column: usize) -> rusqlite
     }
 }
 
-/// Reads the customer of an event from two columns: the customer, then the alias.
+/// Reads the customer of an event from three columns: the customer, then the aliases.
 pub(super) fn customer(row: &Row<'_>, column: usize) -> rusqlite::Result<EventCustomer> {
     let hash = |column| {
         let bytes = row.get_ref(column)?.as_blob_or_null().map_err(|_| corrupt(column, "not a blob"))?;
         bytes.map(CustomerHash::try_from).transpose().map_err(|_| corrupt(column, "not a hash"))
     };
-    Ok(EventCustomer { customer: hash(column)?, alias: hash(column + 1)? })
+    Ok(EventCustomer { customer: hash(column)?, aliases: [hash(column + 1)?, hash(column + 2)?] })
 }
 
 impl Error {

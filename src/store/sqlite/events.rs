@@ -80,8 +80,9 @@ impl Transaction<'_> {
             .db
             .prepare_cached(
                 "INSERT INTO events
-                     (sequence, id, account, type, receive_ms, identity, raw_hash, customer, customer_alias, event, raw)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                     (sequence, id, account, type, receive_ms, identity, raw_hash, customer, customer_alias_1,
+                      customer_alias_2, event, raw)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
                  ON CONFLICT (account, identity) WHERE identity IS NOT NULL DO NOTHING",
             )?
             .execute(params![
@@ -93,7 +94,8 @@ impl Transaction<'_> {
                 identity.map(Identity::as_str),
                 raw_hash.as_ref().map(|hash| hash.as_slice()),
                 customer.customer.as_ref().map(CustomerHash::as_bytes),
-                customer.alias.as_ref().map(CustomerHash::as_bytes),
+                customer.aliases[0].as_ref().map(CustomerHash::as_bytes),
+                customer.aliases[1].as_ref().map(CustomerHash::as_bytes),
                 bytes.as_ref(),
                 raw.as_ref(),
             ])?;

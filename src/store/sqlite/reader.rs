@@ -107,7 +107,7 @@ fn page(db: &Connection, range: PageRange, with_raw: bool) -> Result<Page, Error
     };
     let raw = if with_raw { ", raw" } else { "" };
     let query = format!(
-        "SELECT sequence, account, type, customer, customer_alias, event{raw} FROM events WHERE {order} LIMIT ?2"
+        "SELECT sequence, account, type, customer, customer_alias_1, customer_alias_2, event{raw} FROM events WHERE {order} LIMIT ?2"
     );
     // One statement is one snapshot, so a gap before the first event is seen in the same state as the events.
     let mut statement = db.prepare_cached(&query).map_err(failed)?;
@@ -216,8 +216,8 @@ fn read_event(row: &Row<'_>, with_raw: bool, last: &mut Option<AccountId>) -> Re
         account,
         event_type,
         customer: customer(row, 3).map_err(Error::of_read)?,
-        event: blob(5)?,
-        raw: if with_raw { Some(blob(6)?) } else { None },
+        event: blob(6)?,
+        raw: if with_raw { Some(blob(7)?) } else { None },
     })
 }
 

@@ -82,11 +82,12 @@ const JOURNAL: &str = "
         identity TEXT,
         -- The first bytes of SHA-256 over `raw`, where there is no identity.
         raw_hash BLOB,
-        -- The customer that the event is about, by phone number, or else by user ID: the first bytes of SHA-256 over the
-        -- customer's key. NULL if the event is about no customer.
+        -- The customer that the event is about, by the first of phone number, user id and parent user id that the event
+        -- contains: the first bytes of SHA-256 over the customer's key. NULL if the event is about no customer.
         customer BLOB,
-        -- The same customer by user ID, where the event has both.
-        customer_alias BLOB,
+        -- The same customer by the others, where the event contains them.
+        customer_alias_1 BLOB,
+        customer_alias_2 BLOB,
         event BLOB NOT NULL,
         raw BLOB NOT NULL
     ) STRICT;

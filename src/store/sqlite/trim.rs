@@ -75,7 +75,8 @@ impl Transaction<'_> {
         let Trim { before, force_before, max_bytes, step_events, step_bytes } = trim;
         let mut plan = TrimPlan::default();
         let mut statement = self.db.prepare_cached(
-            "SELECT sequence, receive_ms, length(event) + length(raw), account, type, customer, customer_alias
+            "SELECT sequence, receive_ms, length(event) + length(raw), account, type, customer, customer_alias_1,
+                    customer_alias_2
              FROM events ORDER BY sequence",
         )?;
         let mut rows = statement.query([])?;

@@ -35,9 +35,9 @@ async fn connectby_templates_are_paged_in_both_directions() {
         (TemplateCategory::Marketing, "MARKETING")
     );
     assert_eq!(first.parameter_format(), ParameterFormat::Positional);
-    assert_eq!(first.quality, "GREEN");
+    assert_eq!(first.provider_quality, "GREEN");
     let components: Vec<_> =
-        first.components.iter().map(|c| (c.r#type(), c.format.as_str(), c.buttons.len())).collect();
+        first.components.iter().map(|c| (c.r#type(), c.provider_format.as_str(), c.buttons.len())).collect();
     assert_eq!(
         components,
         [
@@ -48,7 +48,10 @@ async fn connectby_templates_are_paged_in_both_directions() {
     );
     assert_eq!(first.components[2].buttons[1].url, "https://shop.example.org/{{1}}");
     let rejected = &pages[2].templates[0];
-    assert_eq!((rejected.status(), rejected.rejection_reason.as_str()), (TemplateStatus::Rejected, "SCAM"));
+    assert_eq!(
+        (rejected.status(), rejected.provider_rejection_reason.as_str()),
+        (TemplateStatus::Rejected, "SCAM")
+    );
 }
 
 #[tokio::test]
@@ -69,13 +72,13 @@ async fn connectly_templates_are_one_page_per_name_and_language() {
     assert_eq!(german.category(), TemplateCategory::Utility);
     assert_eq!(german.create_time.map(|time| time.seconds), Some(1_767_323_045));
     assert_eq!(german.components[0].text, "Hallo {{1}}, Ihre Bestellung {{2}} ist unterwegs.");
-    assert_eq!(german.components[0].format, "");
+    assert_eq!(german.components[0].provider_format, "");
     let sale = &page.templates[2];
-    assert_eq!(sale.components[0].format, "IMAGE");
+    assert_eq!(sale.components[0].provider_format, "IMAGE");
     assert_eq!(sale.components[2].buttons[0].url, "https://shop.example.org/{{1}}");
     let rejected = &page.templates[7];
     assert_eq!(
-        (rejected.status(), rejected.rejection_reason.as_str()),
+        (rejected.status(), rejected.provider_rejection_reason.as_str()),
         (TemplateStatus::Rejected, "INVALID_FORMAT")
     );
 }

@@ -307,12 +307,12 @@ func (x *Account) GetLimits() *Limits {
 
 // What an account can do.
 //
-// A request for anything else fails with UNIMPLEMENTED `PROVIDER_UNSUPPORTED` and the field's path. No field is ever
-// ignored silently.
+// A request for anything else fails with UNIMPLEMENTED `PROVIDER_UNSUPPORTED` and the field's path. No field is ignored
+// silently, except output only fields and fields whose comments say so.
 type Capabilities struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The RPCs that work with this account, such as `MessageService.SendMessage`. RPCs that need no provider are not
-	// listed.
+	// The RPCs that work with this account, such as `MessageService.SendMessage`. RPCs whose request names no account,
+	// `AccountService.GetAccount` and `WebhookRegistrationService.VerifyWebhookSignature` are not listed.
 	Rpcs []string `protobuf:"bytes,1,rep,name=rpcs,proto3" json:"rpcs,omitempty"`
 	// The kinds of content that can be sent: the names of the fields of `SendMessageRequest.content`, such as `text`.
 	Contents []string `protobuf:"bytes,2,rep,name=contents,proto3" json:"contents,omitempty"`

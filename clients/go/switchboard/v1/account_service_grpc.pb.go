@@ -31,7 +31,8 @@ const (
 type AccountServiceClient interface {
 	// Lists the accounts, in the order of the configuration.
 	//
-	// A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+	// A page also ends before the response exceeds 4 MiB, unless its only item is larger. Continue until
+	// `next_page_token` is empty.
 	//
 	// Errors:
 	// - INVALID_ARGUMENT `REQUEST_INVALID`: `page_size` is out of range.
@@ -81,7 +82,8 @@ func (c *accountServiceClient) GetAccount(ctx context.Context, in *GetAccountReq
 type AccountServiceServer interface {
 	// Lists the accounts, in the order of the configuration.
 	//
-	// A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+	// A page also ends before the response exceeds 4 MiB, unless its only item is larger. Continue until
+	// `next_page_token` is empty.
 	//
 	// Errors:
 	// - INVALID_ARGUMENT `REQUEST_INVALID`: `page_size` is out of range.

@@ -416,8 +416,9 @@ type UpdateContactRequest struct {
 	// needs `name`: if the mask does not name it, the call fails with INVALID_ARGUMENT and the path `contact.name`.
 	//
 	// Absent means the fields that are set in `contact`, without `country_code` and `phone_number`, so a listed contact
-	// can be changed and sent back if its `date_of_birth` is absent or `YYYY-MM-DD`. If the mask names one of these two, the call fails with UNIMPLEMENTED
-	// `PROVIDER_UNSUPPORTED`. Output only fields in the mask are ignored. Other paths fail with INVALID_ARGUMENT.
+	// can be changed and sent back if its `date_of_birth` is absent or `YYYY-MM-DD`. If the mask names one of these two,
+	// the call fails with UNIMPLEMENTED `PROVIDER_UNSUPPORTED`. Output only fields in the mask are ignored. Other paths
+	// fail with INVALID_ARGUMENT.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

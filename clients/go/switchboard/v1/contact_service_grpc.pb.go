@@ -48,7 +48,7 @@ type ContactServiceClient interface {
 	// all.
 	//
 	// A page may have fewer contacts than `page_size`: it ends at the end of a provider's page, and before the response
-	// exceeds 4 MiB. Continue until `next_page_token` is empty.
+	// exceeds 4 MiB, unless its only item is larger. Continue until `next_page_token` is empty.
 	//
 	// Errors, besides those of the service:
 	// - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
@@ -148,7 +148,7 @@ type ContactServiceServer interface {
 	// all.
 	//
 	// A page may have fewer contacts than `page_size`: it ends at the end of a provider's page, and before the response
-	// exceeds 4 MiB. Continue until `next_page_token` is empty.
+	// exceeds 4 MiB, unless its only item is larger. Continue until `next_page_token` is empty.
 	//
 	// Errors, besides those of the service:
 	// - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.

@@ -120,10 +120,9 @@ type GetConversationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The account.
 	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// Required. The customer, as in `SendMessageRequest.to`. A customer with a phone number and a user id is found by
-	// either. Known spellings of one number match each
-	// other: Mexico with and without 1 after 52, Brazil with and without the ninth digit, Argentina with and without 9
-	// after 54.
+	// Required. The customer, as in `SendMessageRequest.to`. A customer with a phone number, a user id and a parent user
+	// id is found by any of them. Known spellings of one number match each other: Mexico with and without 1 after 52,
+	// Brazil with and without the ninth digit, Argentina with and without 9 after 54.
 	Customer string `protobuf:"bytes,2,opt,name=customer,proto3" json:"customer,omitempty"`
 	// The business's number, if the account has several: the 24 hours apply to the number that the customer wrote to.
 	// Absent means any number.

@@ -605,7 +605,7 @@ type Unsupported struct {
 	// The provider's word for the kind, such as `sticker`. Empty if the provider sent none.
 	ProviderKind string `protobuf:"bytes,1,opt,name=provider_kind,json=providerKind,proto3" json:"provider_kind,omitempty"`
 	// The content as the JSON text that the provider sent: the webhook's `message` or `buttonResponse` object. If there
-	// is neither, the whole webhook.
+	// is neither, or if a part of the content is beside it, the whole webhook.
 	RawJson       string `protobuf:"bytes,2,opt,name=raw_json,json=rawJson,proto3" json:"raw_json,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -883,13 +883,13 @@ type Referral struct {
 	// The id of the advertisement.
 	SourceId string `protobuf:"bytes,2,opt,name=source_id,json=sourceId,proto3" json:"source_id,omitempty"`
 	// Its type, in the provider's word: `ad` or `post`.
-	SourceType string `protobuf:"bytes,3,opt,name=source_type,json=sourceType,proto3" json:"source_type,omitempty"`
+	ProviderSourceType string `protobuf:"bytes,3,opt,name=provider_source_type,json=providerSourceType,proto3" json:"provider_source_type,omitempty"`
 	// Its headline.
 	Headline string `protobuf:"bytes,4,opt,name=headline,proto3" json:"headline,omitempty"`
 	// Its text.
 	Body string `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
 	// The type of its media, in the provider's word: `image` or `video`.
-	MediaType string `protobuf:"bytes,6,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
+	ProviderMediaType string `protobuf:"bytes,6,opt,name=provider_media_type,json=providerMediaType,proto3" json:"provider_media_type,omitempty"`
 	// The URL of its image.
 	ImageUrl string `protobuf:"bytes,7,opt,name=image_url,json=imageUrl,proto3" json:"image_url,omitempty"`
 	// The URL of its video.
@@ -946,9 +946,9 @@ func (x *Referral) GetSourceId() string {
 	return ""
 }
 
-func (x *Referral) GetSourceType() string {
+func (x *Referral) GetProviderSourceType() string {
 	if x != nil {
-		return x.SourceType
+		return x.ProviderSourceType
 	}
 	return ""
 }
@@ -967,9 +967,9 @@ func (x *Referral) GetBody() string {
 	return ""
 }
 
-func (x *Referral) GetMediaType() string {
+func (x *Referral) GetProviderMediaType() string {
 	if x != nil {
-		return x.MediaType
+		return x.ProviderMediaType
 	}
 	return ""
 }
@@ -1383,7 +1383,7 @@ type ReportRun struct {
 	// The report's name.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// The report's type, in the provider's word: `campaign.daily.v1`.
-	ReportType string `protobuf:"bytes,3,opt,name=report_type,json=reportType,proto3" json:"report_type,omitempty"`
+	ProviderReportType string `protobuf:"bytes,3,opt,name=provider_report_type,json=providerReportType,proto3" json:"provider_report_type,omitempty"`
 	// The id of the run. Empty if the provider sent none; then repetitions are not dropped.
 	RunId string `protobuf:"bytes,4,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// The status of the run. Unspecified if the provider's word is unknown.
@@ -1445,9 +1445,9 @@ func (x *ReportRun) GetName() string {
 	return ""
 }
 
-func (x *ReportRun) GetReportType() string {
+func (x *ReportRun) GetProviderReportType() string {
 	if x != nil {
-		return x.ReportType
+		return x.ProviderReportType
 	}
 	return ""
 }
@@ -1500,7 +1500,7 @@ func (x *ReportRun) GetCreateTime() *timestamppb.Timestamp {
 type UnknownEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The provider's topic: `messages`, `delivery_status`, `report`, or an unknown one. Empty if the body names none.
-	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	ProviderTopic string `protobuf:"bytes,1,opt,name=provider_topic,json=providerTopic,proto3" json:"provider_topic,omitempty"`
 	// Why the webhook could not be parsed, in English, for a developer. It never quotes the body.
 	Problem       string `protobuf:"bytes,2,opt,name=problem,proto3" json:"problem,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1537,9 +1537,9 @@ func (*UnknownEvent) Descriptor() ([]byte, []int) {
 	return file_switchboard_v1_event_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *UnknownEvent) GetTopic() string {
+func (x *UnknownEvent) GetProviderTopic() string {
 	if x != nil {
-		return x.Topic
+		return x.ProviderTopic
 	}
 	return ""
 }
@@ -1561,12 +1561,13 @@ type EventFilter struct {
 	// as `message.*`. Empty means all. A type that this version cannot send fails with INVALID_ARGUMENT, so a typing
 	// error does not make a stream that stays empty.
 	Types []string `protobuf:"bytes,2,rep,name=types,proto3" json:"types,omitempty"`
-	// The customers, at most 256, each written as in `SendMessageRequest.to`: a phone number in E.164, or
-	// `bsuid:` and a business-scoped user ID. Empty means all events.
+	// The customers, at most 256, each written as in `SendMessageRequest.to`: a phone number in E.164, or `bsuid:` and a
+	// business-scoped user id. Empty means all events.
 	//
-	// An event matches by the phone number or by the user ID of its customer: the sender of `message.received`, the recipient
-	// of `message.accepted`, `message.status` and `message.echo`. All spellings of a Mexican, Brazilian or Argentine number are
-	// one customer. An event about no customer, such as `report.run`, matches only an empty list.
+	// The customer of an event is the sender of `message.received`, and the recipient of `message.accepted`,
+	// `message.status` and `message.echo`. The event matches by any address of that customer that it contains: the phone
+	// number, the user id or the parent user id. All spellings of a Mexican, Brazilian or Argentine number are one
+	// customer. An event about no customer, such as `report.run`, matches only an empty list.
 	Customers     []string `protobuf:"bytes,3,rep,name=customers,proto3" json:"customers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1684,17 +1685,15 @@ const file_switchboard_v1_event_proto_rawDesc = "" +
 	"\v_size_bytes\";\n" +
 	"\vButtonReply\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\x18\n" +
-	"\apayload\x18\x02 \x01(\tR\apayload\"\xb0\x02\n" +
+	"\apayload\x18\x02 \x01(\tR\apayload\"\xd2\x02\n" +
 	"\bReferral\x12\x1d\n" +
 	"\n" +
 	"source_url\x18\x01 \x01(\tR\tsourceUrl\x12\x1b\n" +
-	"\tsource_id\x18\x02 \x01(\tR\bsourceId\x12\x1f\n" +
-	"\vsource_type\x18\x03 \x01(\tR\n" +
-	"sourceType\x12\x1a\n" +
+	"\tsource_id\x18\x02 \x01(\tR\bsourceId\x120\n" +
+	"\x14provider_source_type\x18\x03 \x01(\tR\x12providerSourceType\x12\x1a\n" +
 	"\bheadline\x18\x04 \x01(\tR\bheadline\x12\x12\n" +
-	"\x04body\x18\x05 \x01(\tR\x04body\x12\x1d\n" +
-	"\n" +
-	"media_type\x18\x06 \x01(\tR\tmediaType\x12\x1b\n" +
+	"\x04body\x18\x05 \x01(\tR\x04body\x12.\n" +
+	"\x13provider_media_type\x18\x06 \x01(\tR\x11providerMediaType\x12\x1b\n" +
 	"\timage_url\x18\a \x01(\tR\bimageUrl\x12\x1b\n" +
 	"\tvideo_url\x18\b \x01(\tR\bvideoUrl\x12#\n" +
 	"\rthumbnail_url\x18\t \x01(\tR\fthumbnailUrl\x12\x19\n" +
@@ -1729,12 +1728,11 @@ const file_switchboard_v1_event_proto_rawDesc = "" +
 	"\blocation\x18\f \x01(\v2\x18.switchboard.v1.LocationH\x00R\blocation\x12@\n" +
 	"\fbutton_reply\x18\r \x01(\v2\x1b.switchboard.v1.ButtonReplyH\x00R\vbuttonReply\x12?\n" +
 	"\vunsupported\x18\x0e \x01(\v2\x1b.switchboard.v1.UnsupportedH\x00R\vunsupportedB\t\n" +
-	"\acontent\"\xdf\x02\n" +
+	"\acontent\"\xf0\x02\n" +
 	"\tReportRun\x12\x1b\n" +
 	"\treport_id\x18\x01 \x01(\tR\breportId\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
-	"\vreport_type\x18\x03 \x01(\tR\n" +
-	"reportType\x12\x15\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x120\n" +
+	"\x14provider_report_type\x18\x03 \x01(\tR\x12providerReportType\x12\x15\n" +
 	"\x06run_id\x18\x04 \x01(\tR\x05runId\x124\n" +
 	"\x06status\x18\x05 \x01(\x0e2\x1c.switchboard.v1.ReportStatusR\x06status\x12'\n" +
 	"\x0fprovider_status\x18\x06 \x01(\tR\x0eproviderStatus\x12\x10\n" +
@@ -1742,9 +1740,9 @@ const file_switchboard_v1_event_proto_rawDesc = "" +
 	"\vexpire_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12;\n" +
 	"\vcreate_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\">\n" +
-	"\fUnknownEvent\x12\x14\n" +
-	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x18\n" +
+	"createTime\"O\n" +
+	"\fUnknownEvent\x12%\n" +
+	"\x0eprovider_topic\x18\x01 \x01(\tR\rproviderTopic\x12\x18\n" +
 	"\aproblem\x18\x02 \x01(\tR\aproblem\"]\n" +
 	"\vEventFilter\x12\x1a\n" +
 	"\baccounts\x18\x01 \x03(\tR\baccounts\x12\x14\n" +

@@ -37,11 +37,13 @@ type Failure struct {
 	Code int32 `protobuf:"varint,2,opt,name=code,proto3" json:"code,omitempty"`
 	// One English sentence for a developer. It never contains message text or a secret, and it may change at any time.
 	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
-	// The provider that reported the failure. Unspecified if Switchboard itself rejected the request.
+	// The provider of the account. Unspecified if the request names no account, or an unknown one. `reason` tells whether
+	// the provider refused the request or Switchboard rejected it.
 	Provider Provider `protobuf:"varint,4,opt,name=provider,proto3,enum=switchboard.v1.Provider" json:"provider,omitempty"`
-	// The name of `provider`, such as `connectly`. Empty if Switchboard itself rejected the request.
+	// The name of `provider`, such as `connectly`. Empty if `provider` has no value.
 	ProviderName string `protobuf:"bytes,5,opt,name=provider_name,json=providerName,proto3" json:"provider_name,omitempty"`
-	// The provider's own error code as text: `ERROR_CODE_MESSAGE_TEXT_EMPTY`, `131047`. Empty if there is none.
+	// The provider's own error code as text: `ERROR_CODE_MESSAGE_TEXT_EMPTY`, `131047`. Empty if there is none. This and
+	// the next two fields are also empty if the provider's value has more than 64 characters or is not a plain token.
 	ProviderCode string `protobuf:"bytes,6,opt,name=provider_code,json=providerCode,proto3" json:"provider_code,omitempty"`
 	// The provider's own class of error, such as `ERROR_TYPE_INVALID_REQUEST`. Empty if there is none.
 	ProviderType string `protobuf:"bytes,7,opt,name=provider_type,json=providerType,proto3" json:"provider_type,omitempty"`
@@ -56,8 +58,9 @@ type Failure struct {
 	ProviderMessage string `protobuf:"bytes,9,opt,name=provider_message,json=providerMessage,proto3" json:"provider_message,omitempty"`
 	// How long to wait before the next attempt. Absent if waiting is not known to help.
 	RetryDelay *durationpb.Duration `protobuf:"bytes,10,opt,name=retry_delay,json=retryDelay,proto3" json:"retry_delay,omitempty"`
-	// The provider's error as the JSON text that it sent. Empty if there is none. It may quote the message: treat it as
-	// message content. Secrets of the configuration are masked.
+	// The provider's error as the JSON text that it sent, at most 64 KiB. It may quote the message: treat it as message
+	// content. Secrets of the configuration are masked. Empty if the provider sent none, if it is longer or not JSON, or
+	// if a secret in it cannot be masked.
 	RawJson string `protobuf:"bytes,11,opt,name=raw_json,json=rawJson,proto3" json:"raw_json,omitempty"`
 	// Every invalid field of the request, if that is why it failed. Of more than 32 invalid fields, the first 32.
 	FieldViolations []*FieldViolation `protobuf:"bytes,12,rep,name=field_violations,json=fieldViolations,proto3" json:"field_violations,omitempty"`

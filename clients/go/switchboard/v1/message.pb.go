@@ -92,7 +92,8 @@ func (MediaKind) EnumDescriptor() ([]byte, []int) {
 type MessageState int32
 
 const (
-	// A state that this version does not know. The field's twin has the provider's word.
+	// In a request: any state. In a response or an event: no state, or one that this version does not know; a field
+	// beside it, such as `provider_state`, has the provider's word.
 	MessageState_MESSAGE_STATE_UNSPECIFIED MessageState = 0
 	// Switchboard has the message, and no outcome is known yet.
 	MessageState_MESSAGE_STATE_PENDING MessageState = 10
@@ -458,7 +459,7 @@ type TemplateMessage struct {
 	// The parameters of the body in their order, at most 64. Each `name` is sent to the provider unchanged and may occur
 	// once.
 	Body []*Parameter `protobuf:"bytes,4,rep,name=body,proto3" json:"body,omitempty"`
-	// The parameters of the buttons, at most one for each button. Omit buttons without a parameter.
+	// The parameters of the buttons, at most 10, and at most one for each button. Omit buttons without a parameter.
 	Buttons []*TemplateButton `protobuf:"bytes,5,rep,name=buttons,proto3" json:"buttons,omitempty"`
 	// The `components` of the send as JSON text: an array in Meta's format, at most 65,536 bytes. Empty means that the
 	// typed fields above are used. ConnectBy only.
@@ -766,8 +767,8 @@ func (*HeaderMedia_Url) isHeaderMedia_Source() {}
 // The value of one template parameter.
 type Parameter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The parameter's name, if the template has named parameters. It is sent to the provider unchanged. Empty means that
-	// the position identifies the parameter.
+	// The parameter's name, if the template has named parameters, at most 512 characters. It is sent to the provider
+	// unchanged. Empty means that the position identifies the parameter.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Required. The value.
 	//
@@ -1106,7 +1107,7 @@ type Message struct {
 	// Switchboard's id: `msg_` and a ULID. It is assigned before the first call to the provider, so errors can name it.
 	MessageId string `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
 	// The provider's ids in the provider's order. Status events carry one of them. Usually one; ConnectBy may return
-	// several for one request. Empty until the provider has accepted the message.
+	// several for one request. Empty until the provider has accepted the message, and if its acceptance named no id.
 	ProviderMessageIds []string `protobuf:"bytes,2,rep,name=provider_message_ids,json=providerMessageIds,proto3" json:"provider_message_ids,omitempty"`
 	// The account that sent the message.
 	Account string `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"`

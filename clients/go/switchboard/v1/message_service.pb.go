@@ -30,7 +30,7 @@ const (
 	CheckMode_CHECK_MODE_UNSPECIFIED CheckMode = 0
 	// The check is made, and a request that fails it is rejected.
 	CheckMode_CHECK_MODE_ENFORCE CheckMode = 1
-	// The check is not made.
+	// The check is not made. What the provider's API needs is still required: see the fields of `SendChecks`.
 	CheckMode_CHECK_MODE_SKIP CheckMode = 2
 )
 
@@ -394,6 +394,9 @@ type SendChecks struct {
 	// the number and names of parameters, the kind of the header, the index and type of buttons, components that the
 	// template needs, and the approval. A message is never rejected by a list that is older than the request. At
 	// Connectly, a missing list or template rejects nothing. It has no effect on other content.
+	//
+	// ConnectBy needs parts of the template's definition in each send. There, SKIP still reads the list: a template that
+	// is not in it fails with NOT_FOUND `TEMPLATE_NOT_FOUND`, and a list that cannot be read with UNAVAILABLE.
 	Template      CheckMode `protobuf:"varint,2,opt,name=template,proto3,enum=switchboard.v1.CheckMode" json:"template,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1034,8 +1037,8 @@ func (x *GetMessageResponse) GetMessage() *Message {
 // Selects messages. A message must match every field that is set.
 type MessageFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The recipient, as in `SendMessageRequest.to`. Spellings of one number match each other,
-	// as in `GetConversationRequest.customer`. Empty means all.
+	// The recipient, as in `SendMessageRequest.to`. Spellings of one number match each other, as in
+	// `GetConversationRequest.customer`. Empty means all.
 	Customer string `protobuf:"bytes,1,opt,name=customer,proto3" json:"customer,omitempty"`
 	// The state at the time of the request. Unspecified means all.
 	State MessageState `protobuf:"varint,2,opt,name=state,proto3,enum=switchboard.v1.MessageState" json:"state,omitempty"`

@@ -25,8 +25,8 @@ const (
 type Channel int32
 
 const (
-	// In a request: WhatsApp. In a response or an event: a network that this version does not know; the field's twin has
-	// the provider's word.
+	// In a request: WhatsApp. In a response or an event: no network, or one that this version does not know. If there is
+	// a field `provider_channel` beside it, it has the provider's word.
 	Channel_CHANNEL_UNSPECIFIED Channel = 0
 	// WhatsApp.
 	Channel_CHANNEL_WHATSAPP Channel = 1
@@ -86,7 +86,8 @@ type Party struct {
 	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
 	// The phone number in E.164 with a leading `+`. Empty if the provider sent none.
 	PhoneNumber string `protobuf:"bytes,2,opt,name=phone_number,json=phoneNumber,proto3" json:"phone_number,omitempty"`
-	// The business-scoped user id (BSUID) without a prefix, `US.123` or `US.ENT.123`. Empty if the provider sent none.
+	// The business-scoped user id (BSUID) without a prefix, `US.123` or `US.ENT.123`. Empty if the provider sent none. An
+	// id of another form is unchanged, and cannot be sent to.
 	//
 	// A customer who changes the phone number gets a new id (source: Meta, 2026).
 	UserId string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`

@@ -48,7 +48,7 @@ type SubscriptionServiceClient interface {
 	// Errors, besides those of the service:
 	//   - ALREADY_EXISTS `SUBSCRIPTION_EXISTS`: a subscription of this id exists, with this or another filter. Nothing was
 	//     changed. A program that creates its subscription at every start treats this as success. This error takes
-	//     precedence over errors of the start position, which may have expired since the first start.
+	//     precedence over a start position that has expired since the first start. A malformed cursor fails first.
 	//   - RESOURCE_EXHAUSTED `SUBSCRIPTIONS_EXHAUSTED`: the server has 1,000 subscriptions. Delete unused ones.
 	//   - NOT_FOUND `ACCOUNT_NOT_FOUND`: an account of the filter does not exist.
 	//   - INVALID_ARGUMENT `CURSOR_MALFORMED`, OUT_OF_RANGE `CURSOR_EXPIRED` or `CURSOR_LOST`: as in
@@ -61,7 +61,8 @@ type SubscriptionServiceClient interface {
 	GetSubscription(ctx context.Context, in *GetSubscriptionRequest, opts ...grpc.CallOption) (*GetSubscriptionResponse, error)
 	// Lists the subscriptions, in the order of their ids.
 	//
-	// A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+	// A page also ends before the response exceeds 4 MiB, unless its only item is larger. Continue until
+	// `next_page_token` is empty.
 	//
 	// Errors, besides those of the service:
 	// - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
@@ -214,7 +215,7 @@ type SubscriptionServiceServer interface {
 	// Errors, besides those of the service:
 	//   - ALREADY_EXISTS `SUBSCRIPTION_EXISTS`: a subscription of this id exists, with this or another filter. Nothing was
 	//     changed. A program that creates its subscription at every start treats this as success. This error takes
-	//     precedence over errors of the start position, which may have expired since the first start.
+	//     precedence over a start position that has expired since the first start. A malformed cursor fails first.
 	//   - RESOURCE_EXHAUSTED `SUBSCRIPTIONS_EXHAUSTED`: the server has 1,000 subscriptions. Delete unused ones.
 	//   - NOT_FOUND `ACCOUNT_NOT_FOUND`: an account of the filter does not exist.
 	//   - INVALID_ARGUMENT `CURSOR_MALFORMED`, OUT_OF_RANGE `CURSOR_EXPIRED` or `CURSOR_LOST`: as in
@@ -227,7 +228,8 @@ type SubscriptionServiceServer interface {
 	GetSubscription(context.Context, *GetSubscriptionRequest) (*GetSubscriptionResponse, error)
 	// Lists the subscriptions, in the order of their ids.
 	//
-	// A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+	// A page also ends before the response exceeds 4 MiB, unless its only item is larger. Continue until
+	// `next_page_token` is empty.
 	//
 	// Errors, besides those of the service:
 	// - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.

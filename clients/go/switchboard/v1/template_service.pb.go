@@ -411,9 +411,9 @@ type GetTemplateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The account.
 	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// Required. The template's name.
+	// Required. The template's name, at most 512 characters.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// Required. The language code exactly as listed, such as `en` or `pt_BR`.
+	// Required. The language code exactly as listed, such as `en` or `pt_BR`, at most 32 characters.
 	Language      string `protobuf:"bytes,3,opt,name=language,proto3" json:"language,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -722,9 +722,9 @@ type Template struct {
 	// The components, in the provider's order.
 	Components []*TemplateComponent `protobuf:"bytes,9,rep,name=components,proto3" json:"components,omitempty"`
 	// Why the template was rejected, in the provider's word. Empty if it was not.
-	RejectionReason string `protobuf:"bytes,10,opt,name=rejection_reason,json=rejectionReason,proto3" json:"rejection_reason,omitempty"`
+	ProviderRejectionReason string `protobuf:"bytes,10,opt,name=provider_rejection_reason,json=providerRejectionReason,proto3" json:"provider_rejection_reason,omitempty"`
 	// The quality rating by customers, in the provider's word. Empty if the provider sent none.
-	Quality string `protobuf:"bytes,11,opt,name=quality,proto3" json:"quality,omitempty"`
+	ProviderQuality string `protobuf:"bytes,11,opt,name=provider_quality,json=providerQuality,proto3" json:"provider_quality,omitempty"`
 	// When the template was created. Absent if the provider sent no time.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When the template was last changed. Absent if the provider sent no time.
@@ -828,16 +828,16 @@ func (x *Template) GetComponents() []*TemplateComponent {
 	return nil
 }
 
-func (x *Template) GetRejectionReason() string {
+func (x *Template) GetProviderRejectionReason() string {
 	if x != nil {
-		return x.RejectionReason
+		return x.ProviderRejectionReason
 	}
 	return ""
 }
 
-func (x *Template) GetQuality() string {
+func (x *Template) GetProviderQuality() string {
 	if x != nil {
-		return x.Quality
+		return x.ProviderQuality
 	}
 	return ""
 }
@@ -872,7 +872,7 @@ type TemplateComponent struct {
 	ProviderType string `protobuf:"bytes,2,opt,name=provider_type,json=providerType,proto3" json:"provider_type,omitempty"`
 	// The format of a header, in the provider's word: `TEXT`, `IMAGE`, `VIDEO`, `DOCUMENT`, `LOCATION`. Empty for other
 	// types.
-	Format string `protobuf:"bytes,3,opt,name=format,proto3" json:"format,omitempty"`
+	ProviderFormat string `protobuf:"bytes,3,opt,name=provider_format,json=providerFormat,proto3" json:"provider_format,omitempty"`
 	// The text, with parameters in double braces. Empty if there is none.
 	Text string `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
 	// The buttons, in the order in which `TemplateButton.index` counts them.
@@ -927,9 +927,9 @@ func (x *TemplateComponent) GetProviderType() string {
 	return ""
 }
 
-func (x *TemplateComponent) GetFormat() string {
+func (x *TemplateComponent) GetProviderFormat() string {
 	if x != nil {
-		return x.Format
+		return x.ProviderFormat
 	}
 	return ""
 }
@@ -959,7 +959,7 @@ func (x *TemplateComponent) GetRawJson() string {
 type TemplateComponentButton struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The type, in the provider's word: `QUICK_REPLY`, `URL`, `PHONE_NUMBER`, `COPY_CODE`, `OTP`, `FLOW` or another.
-	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	ProviderType string `protobuf:"bytes,1,opt,name=provider_type,json=providerType,proto3" json:"provider_type,omitempty"`
 	// The label.
 	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	// The URL, with a parameter in double braces where a suffix is appended. Empty for other types.
@@ -1000,9 +1000,9 @@ func (*TemplateComponentButton) Descriptor() ([]byte, []int) {
 	return file_switchboard_v1_template_service_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *TemplateComponentButton) GetType() string {
+func (x *TemplateComponentButton) GetProviderType() string {
 	if x != nil {
-		return x.Type
+		return x.ProviderType
 	}
 	return ""
 }
@@ -1059,7 +1059,7 @@ const file_switchboard_v1_template_service_proto_rawDesc = "" +
 	"\x14resend_after_attempt\x18\x04 \x01(\rR\x12resendAfterAttempt\"K\n" +
 	"\x1bUploadTemplateMediaResponse\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1a\n" +
-	"\breplayed\x18\x02 \x01(\bR\breplayed\"\x90\x05\n" +
+	"\breplayed\x18\x02 \x01(\bR\breplayed\"\xb2\x05\n" +
 	"\bTemplate\x12\x1f\n" +
 	"\vtemplate_id\x18\x01 \x01(\tR\n" +
 	"templateId\x12\x12\n" +
@@ -1072,24 +1072,24 @@ const file_switchboard_v1_template_service_proto_rawDesc = "" +
 	"\x10parameter_format\x18\b \x01(\x0e2\x1f.switchboard.v1.ParameterFormatR\x0fparameterFormat\x12A\n" +
 	"\n" +
 	"components\x18\t \x03(\v2!.switchboard.v1.TemplateComponentR\n" +
-	"components\x12)\n" +
-	"\x10rejection_reason\x18\n" +
-	" \x01(\tR\x0frejectionReason\x12\x18\n" +
-	"\aquality\x18\v \x01(\tR\aquality\x12;\n" +
+	"components\x12:\n" +
+	"\x19provider_rejection_reason\x18\n" +
+	" \x01(\tR\x17providerRejectionReason\x12)\n" +
+	"\x10provider_quality\x18\v \x01(\tR\x0fproviderQuality\x12;\n" +
 	"\vcreate_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12\x19\n" +
-	"\braw_json\x18\x0e \x01(\tR\arawJson\"\xfd\x01\n" +
+	"\braw_json\x18\x0e \x01(\tR\arawJson\"\x8e\x02\n" +
 	"\x11TemplateComponent\x129\n" +
 	"\x04type\x18\x01 \x01(\x0e2%.switchboard.v1.TemplateComponentTypeR\x04type\x12#\n" +
-	"\rprovider_type\x18\x02 \x01(\tR\fproviderType\x12\x16\n" +
-	"\x06format\x18\x03 \x01(\tR\x06format\x12\x12\n" +
+	"\rprovider_type\x18\x02 \x01(\tR\fproviderType\x12'\n" +
+	"\x0fprovider_format\x18\x03 \x01(\tR\x0eproviderFormat\x12\x12\n" +
 	"\x04text\x18\x04 \x01(\tR\x04text\x12A\n" +
 	"\abuttons\x18\x05 \x03(\v2'.switchboard.v1.TemplateComponentButtonR\abuttons\x12\x19\n" +
-	"\braw_json\x18\x06 \x01(\tR\arawJson\"v\n" +
-	"\x17TemplateComponentButton\x12\x12\n" +
-	"\x04type\x18\x01 \x01(\tR\x04type\x12\x12\n" +
+	"\braw_json\x18\x06 \x01(\tR\arawJson\"\x87\x01\n" +
+	"\x17TemplateComponentButton\x12#\n" +
+	"\rprovider_type\x18\x01 \x01(\tR\fproviderType\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x10\n" +
 	"\x03url\x18\x03 \x01(\tR\x03url\x12!\n" +
 	"\fphone_number\x18\x04 \x01(\tR\vphoneNumber*\xca\x02\n" +

@@ -44,8 +44,8 @@ type TemplateServiceClient interface {
 	// Lists templates, one for each name and language, in the provider's order.
 	//
 	// A page may have fewer templates than `page_size`: it ends at the end of a provider's page, and before the response
-	// exceeds 4 MiB. Continue until `next_page_token` is empty. Pages are not a stable snapshot: each call reads the
-	// provider's list again.
+	// exceeds 4 MiB, unless its only item is larger. Continue until `next_page_token` is empty. Pages are not a stable
+	// snapshot: each call reads the provider's list again.
 	//
 	// Errors, besides those of the service:
 	// - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
@@ -134,8 +134,8 @@ type TemplateServiceServer interface {
 	// Lists templates, one for each name and language, in the provider's order.
 	//
 	// A page may have fewer templates than `page_size`: it ends at the end of a provider's page, and before the response
-	// exceeds 4 MiB. Continue until `next_page_token` is empty. Pages are not a stable snapshot: each call reads the
-	// provider's list again.
+	// exceeds 4 MiB, unless its only item is larger. Continue until `next_page_token` is empty. Pages are not a stable
+	// snapshot: each call reads the provider's list again.
 	//
 	// Errors, besides those of the service:
 	// - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.

@@ -64,7 +64,8 @@ type WebhookRegistrationServiceClient interface {
 	CreateWebhookRegistration(ctx context.Context, in *CreateWebhookRegistrationRequest, opts ...grpc.CallOption) (*CreateWebhookRegistrationResponse, error)
 	// Lists the registrations, in the provider's order.
 	//
-	// A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty. Pages are not a
+	// A page also ends before the response exceeds 4 MiB, unless its only item is larger. Continue until
+	// `next_page_token` is empty. Pages are not a
 	// stable snapshot: each call reads the provider's list again.
 	//
 	// Errors, besides those of the service:
@@ -183,7 +184,8 @@ type WebhookRegistrationServiceServer interface {
 	CreateWebhookRegistration(context.Context, *CreateWebhookRegistrationRequest) (*CreateWebhookRegistrationResponse, error)
 	// Lists the registrations, in the provider's order.
 	//
-	// A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty. Pages are not a
+	// A page also ends before the response exceeds 4 MiB, unless its only item is larger. Continue until
+	// `next_page_token` is empty. Pages are not a
 	// stable snapshot: each call reads the provider's list again.
 	//
 	// Errors, besides those of the service:

@@ -68,10 +68,10 @@ pub struct SetFaultRequest {
     /// How often the fault occurs. Zero means until the faults are cleared.
     #[prost(uint32, tag = "4")]
     pub times: u32,
-    /// The delay of the reply, for `FAULT_KIND_LATENCY`.
+    /// The delay of the reply, 0 to 5 minutes. Required for `FAULT_KIND_LATENCY`. Other kinds ignore it.
     #[prost(message, optional, tag = "5")]
     pub latency: ::core::option::Option<::prost_types::Duration>,
-    /// The HTTP status, 200 to 599, for `FAULT_KIND_STATUS` and `FAULT_KIND_BODY`.
+    /// The HTTP status, 200 to 599. Required for `FAULT_KIND_STATUS` and `FAULT_KIND_BODY`. Other kinds ignore it.
     #[prost(uint32, tag = "6")]
     pub http_status: u32,
     /// The header `Retry-After`, for `FAULT_KIND_STATUS`. Absent means no such header.
@@ -80,7 +80,8 @@ pub struct SetFaultRequest {
     /// The Graph error's code, for `FAULT_KIND_SUCCESS_FALSE` at ConnectBy. Absent means no error object.
     #[prost(int64, optional, tag = "8")]
     pub code: ::core::option::Option<i64>,
-    /// The body, for `FAULT_KIND_STATUS` and `FAULT_KIND_BODY`. Absent means the provider's usual one.
+    /// The body, for `FAULT_KIND_STATUS` and `FAULT_KIND_BODY`. Absent means the provider's usual body of an error with
+    /// this status for `FAULT_KIND_STATUS`, and an empty body for `FAULT_KIND_BODY`.
     #[prost(string, optional, tag = "9")]
     pub body: ::core::option::Option<::prost::alloc::string::String>,
 }
@@ -138,12 +139,15 @@ pub struct Call {
     /// The path with the query.
     #[prost(string, tag = "4")]
     pub path: ::prost::alloc::string::String,
-    /// The body as text. Bytes that are not UTF-8 are replaced.
+    /// The first 1 MiB of the body as text. Bytes that are not UTF-8 are replaced.
     #[prost(string, tag = "5")]
     pub body: ::prost::alloc::string::String,
     /// The HTTP status that the provider chose, even if a fault then withheld the reply. Zero before that.
     #[prost(uint32, tag = "6")]
     pub http_status: u32,
+    /// The size of the whole body in bytes.
+    #[prost(uint64, tag = "7")]
+    pub body_size_bytes: u64,
 }
 /// How an injected webhook is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -493,9 +497,10 @@ pub mod sandbox_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Lists the calls that reached the fake provider since its start, in the order of their arrival.
+        /// Lists the calls that reached the fake provider, in the order of their arrival.
         ///
-        /// A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+        /// The fake provider keeps the newest 10,000 calls, with at most 64 MiB of bodies. A page also ends before the
+        /// response exceeds 4 MiB. Continue until `next_page_token` is empty.
         ///
         /// Errors, besides those of the service:
         /// - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.

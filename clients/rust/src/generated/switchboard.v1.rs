@@ -12,7 +12,8 @@ pub struct Party {
     /// The phone number in E.164 with a leading `+`. Empty if the provider sent none.
     #[prost(string, tag = "2")]
     pub phone_number: ::prost::alloc::string::String,
-    /// The business-scoped user id (BSUID) without a prefix, `US.123` or `US.ENT.123`. Empty if the provider sent none.
+    /// The business-scoped user id (BSUID) without a prefix, `US.123` or `US.ENT.123`. Empty if the provider sent none. An
+    /// id of another form is unchanged, and cannot be sent to.
     ///
     /// A customer who changes the phone number gets a new id (source: Meta, 2026).
     #[prost(string, tag = "3")]
@@ -38,8 +39,8 @@ pub struct Party {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Channel {
-    /// In a request: WhatsApp. In a response or an event: a network that this version does not know; the field's twin has
-    /// the provider's word.
+    /// In a request: WhatsApp. In a response or an event: no network, or one that this version does not know. If there is
+    /// a field `provider_channel` beside it, it has the provider's word.
     Unspecified = 0,
     /// WhatsApp.
     Whatsapp = 1,
@@ -160,12 +161,12 @@ pub struct Account {
 }
 /// What an account can do.
 ///
-/// A request for anything else fails with UNIMPLEMENTED `PROVIDER_UNSUPPORTED` and the field's path. No field is ever
-/// ignored silently.
+/// A request for anything else fails with UNIMPLEMENTED `PROVIDER_UNSUPPORTED` and the field's path. No field is ignored
+/// silently, except output only fields and fields whose comments say so.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Capabilities {
-    /// The RPCs that work with this account, such as `MessageService.SendMessage`. RPCs that need no provider are not
-    /// listed.
+    /// The RPCs that work with this account, such as `MessageService.SendMessage`. RPCs whose request names no account,
+    /// `AccountService.GetAccount` and `WebhookRegistrationService.VerifyWebhookSignature` are not listed.
     #[prost(string, repeated, tag = "1")]
     pub rpcs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// The kinds of content that can be sent: the names of the fields of `SendMessageRequest.content`, such as `text`.
@@ -314,7 +315,8 @@ pub mod account_service_client {
         }
         /// Lists the accounts, in the order of the configuration.
         ///
-        /// A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+        /// A page also ends before the response exceeds 4 MiB, unless its only item is larger. Continue until
+        /// `next_page_token` is empty.
         ///
         /// Errors:
         /// - INVALID_ARGUMENT `REQUEST_INVALID`: `page_size` is out of range.
@@ -481,8 +483,9 @@ pub struct UpdateContactRequest {
     /// needs `name`: if the mask does not name it, the call fails with INVALID_ARGUMENT and the path `contact.name`.
     ///
     /// Absent means the fields that are set in `contact`, without `country_code` and `phone_number`, so a listed contact
-    /// can be changed and sent back if its `date_of_birth` is absent or `YYYY-MM-DD`. If the mask names one of these two, the call fails with UNIMPLEMENTED
-    /// `PROVIDER_UNSUPPORTED`. Output only fields in the mask are ignored. Other paths fail with INVALID_ARGUMENT.
+    /// can be changed and sent back if its `date_of_birth` is absent or `YYYY-MM-DD`. If the mask names one of these two,
+    /// the call fails with UNIMPLEMENTED `PROVIDER_UNSUPPORTED`. Output only fields in the mask are ignored. Other paths
+    /// fail with INVALID_ARGUMENT.
     #[prost(message, optional, tag = "3")]
     pub update_mask: ::core::option::Option<::prost_types::FieldMask>,
 }
@@ -623,7 +626,7 @@ pub mod contact_service_client {
         /// all.
         ///
         /// A page may have fewer contacts than `page_size`: it ends at the end of a provider's page, and before the response
-        /// exceeds 4 MiB. Continue until `next_page_token` is empty.
+        /// exceeds 4 MiB, unless its only item is larger. Continue until `next_page_token` is empty.
         ///
         /// Errors, besides those of the service:
         /// - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
@@ -782,10 +785,9 @@ pub struct GetConversationRequest {
     /// Required. The account.
     #[prost(string, tag = "1")]
     pub account: ::prost::alloc::string::String,
-    /// Required. The customer, as in `SendMessageRequest.to`. A customer with a phone number and a user id is found by
-    /// either. Known spellings of one number match each
-    /// other: Mexico with and without 1 after 52, Brazil with and without the ninth digit, Argentina with and without 9
-    /// after 54.
+    /// Required. The customer, as in `SendMessageRequest.to`. A customer with a phone number, a user id and a parent user
+    /// id is found by any of them. Known spellings of one number match each other: Mexico with and without 1 after 52,
+    /// Brazil with and without the ninth digit, Argentina with and without 9 after 54.
     #[prost(string, tag = "2")]
     pub customer: ::prost::alloc::string::String,
     /// The business's number, if the account has several: the 24 hours apply to the number that the customer wrote to.
@@ -951,13 +953,15 @@ pub struct Failure {
     /// One English sentence for a developer. It never contains message text or a secret, and it may change at any time.
     #[prost(string, tag = "3")]
     pub message: ::prost::alloc::string::String,
-    /// The provider that reported the failure. Unspecified if Switchboard itself rejected the request.
+    /// The provider of the account. Unspecified if the request names no account, or an unknown one. `reason` tells whether
+    /// the provider refused the request or Switchboard rejected it.
     #[prost(enumeration = "Provider", tag = "4")]
     pub provider: i32,
-    /// The name of `provider`, such as `connectly`. Empty if Switchboard itself rejected the request.
+    /// The name of `provider`, such as `connectly`. Empty if `provider` has no value.
     #[prost(string, tag = "5")]
     pub provider_name: ::prost::alloc::string::String,
-    /// The provider's own error code as text: `ERROR_CODE_MESSAGE_TEXT_EMPTY`, `131047`. Empty if there is none.
+    /// The provider's own error code as text: `ERROR_CODE_MESSAGE_TEXT_EMPTY`, `131047`. Empty if there is none. This and
+    /// the next two fields are also empty if the provider's value has more than 64 characters or is not a plain token.
     #[prost(string, tag = "6")]
     pub provider_code: ::prost::alloc::string::String,
     /// The provider's own class of error, such as `ERROR_TYPE_INVALID_REQUEST`. Empty if there is none.
@@ -977,8 +981,9 @@ pub struct Failure {
     /// How long to wait before the next attempt. Absent if waiting is not known to help.
     #[prost(message, optional, tag = "10")]
     pub retry_delay: ::core::option::Option<::prost_types::Duration>,
-    /// The provider's error as the JSON text that it sent. Empty if there is none. It may quote the message: treat it as
-    /// message content. Secrets of the configuration are masked.
+    /// The provider's error as the JSON text that it sent, at most 64 KiB. It may quote the message: treat it as message
+    /// content. Secrets of the configuration are masked. Empty if the provider sent none, if it is longer or not JSON, or
+    /// if a secret in it cannot be masked.
     #[prost(string, tag = "11")]
     pub raw_json: ::prost::alloc::string::String,
     /// Every invalid field of the request, if that is why it failed. Of more than 32 invalid fields, the first 32.
@@ -1078,7 +1083,7 @@ pub struct TemplateMessage {
     /// once.
     #[prost(message, repeated, tag = "4")]
     pub body: ::prost::alloc::vec::Vec<Parameter>,
-    /// The parameters of the buttons, at most one for each button. Omit buttons without a parameter.
+    /// The parameters of the buttons, at most 10, and at most one for each button. Omit buttons without a parameter.
     #[prost(message, repeated, tag = "5")]
     pub buttons: ::prost::alloc::vec::Vec<TemplateButton>,
     /// The `components` of the send as JSON text: an array in Meta's format, at most 65,536 bytes. Empty means that the
@@ -1145,8 +1150,8 @@ pub mod header_media {
 /// The value of one template parameter.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Parameter {
-    /// The parameter's name, if the template has named parameters. It is sent to the provider unchanged. Empty means that
-    /// the position identifies the parameter.
+    /// The parameter's name, if the template has named parameters, at most 512 characters. It is sent to the provider
+    /// unchanged. Empty means that the position identifies the parameter.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// Required. The value.
@@ -1222,7 +1227,7 @@ pub struct Message {
     #[prost(string, tag = "1")]
     pub message_id: ::prost::alloc::string::String,
     /// The provider's ids in the provider's order. Status events carry one of them. Usually one; ConnectBy may return
-    /// several for one request. Empty until the provider has accepted the message.
+    /// several for one request. Empty until the provider has accepted the message, and if its acceptance named no id.
     #[prost(string, repeated, tag = "2")]
     pub provider_message_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// The account that sent the message.
@@ -1335,7 +1340,8 @@ impl MediaKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum MessageState {
-    /// A state that this version does not know. The field's twin has the provider's word.
+    /// In a request: any state. In a response or an event: no state, or one that this version does not know; a field
+    /// beside it, such as `provider_state`, has the provider's word.
     Unspecified = 0,
     /// Switchboard has the message, and no outcome is known yet.
     Pending = 10,
@@ -1566,7 +1572,7 @@ pub struct Unsupported {
     #[prost(string, tag = "1")]
     pub provider_kind: ::prost::alloc::string::String,
     /// The content as the JSON text that the provider sent: the webhook's `message` or `buttonResponse` object. If there
-    /// is neither, the whole webhook.
+    /// is neither, or if a part of the content is beside it, the whole webhook.
     #[prost(string, tag = "2")]
     pub raw_json: ::prost::alloc::string::String,
 }
@@ -1630,7 +1636,7 @@ pub struct Referral {
     pub source_id: ::prost::alloc::string::String,
     /// Its type, in the provider's word: `ad` or `post`.
     #[prost(string, tag = "3")]
-    pub source_type: ::prost::alloc::string::String,
+    pub provider_source_type: ::prost::alloc::string::String,
     /// Its headline.
     #[prost(string, tag = "4")]
     pub headline: ::prost::alloc::string::String,
@@ -1639,7 +1645,7 @@ pub struct Referral {
     pub body: ::prost::alloc::string::String,
     /// The type of its media, in the provider's word: `image` or `video`.
     #[prost(string, tag = "6")]
-    pub media_type: ::prost::alloc::string::String,
+    pub provider_media_type: ::prost::alloc::string::String,
     /// The URL of its image.
     #[prost(string, tag = "7")]
     pub image_url: ::prost::alloc::string::String,
@@ -1760,7 +1766,7 @@ pub struct ReportRun {
     pub name: ::prost::alloc::string::String,
     /// The report's type, in the provider's word: `campaign.daily.v1`.
     #[prost(string, tag = "3")]
-    pub report_type: ::prost::alloc::string::String,
+    pub provider_report_type: ::prost::alloc::string::String,
     /// The id of the run. Empty if the provider sent none; then repetitions are not dropped.
     #[prost(string, tag = "4")]
     pub run_id: ::prost::alloc::string::String,
@@ -1788,7 +1794,7 @@ pub struct ReportRun {
 pub struct UnknownEvent {
     /// The provider's topic: `messages`, `delivery_status`, `report`, or an unknown one. Empty if the body names none.
     #[prost(string, tag = "1")]
-    pub topic: ::prost::alloc::string::String,
+    pub provider_topic: ::prost::alloc::string::String,
     /// Why the webhook could not be parsed, in English, for a developer. It never quotes the body.
     #[prost(string, tag = "2")]
     pub problem: ::prost::alloc::string::String,
@@ -1805,12 +1811,13 @@ pub struct EventFilter {
     /// error does not make a stream that stays empty.
     #[prost(string, repeated, tag = "2")]
     pub types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// The customers, at most 256, each written as in `SendMessageRequest.to`: a phone number in E.164, or
-    /// `bsuid:` and a business-scoped user ID. Empty means all events.
+    /// The customers, at most 256, each written as in `SendMessageRequest.to`: a phone number in E.164, or `bsuid:` and a
+    /// business-scoped user id. Empty means all events.
     ///
-    /// An event matches by the phone number or by the user ID of its customer: the sender of `message.received`, the recipient
-    /// of `message.accepted`, `message.status` and `message.echo`. All spellings of a Mexican, Brazilian or Argentine number are
-    /// one customer. An event about no customer, such as `report.run`, matches only an empty list.
+    /// The customer of an event is the sender of `message.received`, and the recipient of `message.accepted`,
+    /// `message.status` and `message.echo`. The event matches by any address of that customer that it contains: the phone
+    /// number, the user id or the parent user id. All spellings of a Mexican, Brazilian or Argentine number are one
+    /// customer. An event about no customer, such as `report.run`, matches only an empty list.
     #[prost(string, repeated, tag = "3")]
     pub customers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
@@ -2547,7 +2554,7 @@ pub mod flow_service_client {
         /// response no id: `flow_id`, the sender, `create_time` and the answers together identify it best.
         ///
         /// A page may have fewer responses than `page_size`: it ends at the end of a provider's page, and before the response
-        /// exceeds 4 MiB. Continue until `next_page_token` is empty.
+        /// exceeds 4 MiB, unless its only item is larger. Continue until `next_page_token` is empty.
         ///
         /// Errors:
         /// - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
@@ -2687,6 +2694,9 @@ pub struct SendChecks {
     /// the number and names of parameters, the kind of the header, the index and type of buttons, components that the
     /// template needs, and the approval. A message is never rejected by a list that is older than the request. At
     /// Connectly, a missing list or template rejects nothing. It has no effect on other content.
+    ///
+    /// ConnectBy needs parts of the template's definition in each send. There, SKIP still reads the list: a template that
+    /// is not in it fails with NOT_FOUND `TEMPLATE_NOT_FOUND`, and a list that cannot be read with UNAVAILABLE.
     #[prost(enumeration = "CheckMode", tag = "2")]
     pub template: i32,
 }
@@ -2821,8 +2831,8 @@ pub struct GetMessageResponse {
 /// Selects messages. A message must match every field that is set.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MessageFilter {
-    /// The recipient, as in `SendMessageRequest.to`. Spellings of one number match each other,
-    /// as in `GetConversationRequest.customer`. Empty means all.
+    /// The recipient, as in `SendMessageRequest.to`. Spellings of one number match each other, as in
+    /// `GetConversationRequest.customer`. Empty means all.
     #[prost(string, tag = "1")]
     pub customer: ::prost::alloc::string::String,
     /// The state at the time of the request. Unspecified means all.
@@ -2931,7 +2941,7 @@ pub enum CheckMode {
     Unspecified = 0,
     /// The check is made, and a request that fails it is rejected.
     Enforce = 1,
-    /// The check is not made.
+    /// The check is not made. What the provider's API needs is still required: see the fields of `SendChecks`.
     Skip = 2,
 }
 impl CheckMode {
@@ -3108,7 +3118,7 @@ pub mod message_service_client {
         /// Set `request_id` to make retries safe. A broken connection to Switchboard proves nothing about the message.
         ///
         /// Switchboard retries by itself only if nothing reached the provider or the provider throttled. It does so until the
-        /// client's deadline; without one, for 30 seconds (`accounts.gate.patience`).
+        /// client's deadline; without one, for 30 seconds (`accounts.gate.max_queue_wait`).
         ///
         /// A deadline or a cancellation ends the client's wait. If the provider call has not started by then, nothing is sent.
         /// If it has started, it runs to its end and its outcome is recorded.
@@ -3906,7 +3916,7 @@ pub mod subscription_service_client {
         /// Errors, besides those of the service:
         /// - ALREADY_EXISTS `SUBSCRIPTION_EXISTS`: a subscription of this id exists, with this or another filter. Nothing was
         ///   changed. A program that creates its subscription at every start treats this as success. This error takes
-        ///   precedence over errors of the start position, which may have expired since the first start.
+        ///   precedence over a start position that has expired since the first start. A malformed cursor fails first.
         /// - RESOURCE_EXHAUSTED `SUBSCRIPTIONS_EXHAUSTED`: the server has 1,000 subscriptions. Delete unused ones.
         /// - NOT_FOUND `ACCOUNT_NOT_FOUND`: an account of the filter does not exist.
         /// - INVALID_ARGUMENT `CURSOR_MALFORMED`, OUT_OF_RANGE `CURSOR_EXPIRED` or `CURSOR_LOST`: as in
@@ -3975,7 +3985,8 @@ pub mod subscription_service_client {
         }
         /// Lists the subscriptions, in the order of their ids.
         ///
-        /// A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+        /// A page also ends before the response exceeds 4 MiB, unless its only item is larger. Continue until
+        /// `next_page_token` is empty.
         ///
         /// Errors, besides those of the service:
         /// - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
@@ -4199,10 +4210,10 @@ pub struct GetTemplateRequest {
     /// Required. The account.
     #[prost(string, tag = "1")]
     pub account: ::prost::alloc::string::String,
-    /// Required. The template's name.
+    /// Required. The template's name, at most 512 characters.
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
-    /// Required. The language code exactly as listed, such as `en` or `pt_BR`.
+    /// Required. The language code exactly as listed, such as `en` or `pt_BR`, at most 32 characters.
     #[prost(string, tag = "3")]
     pub language: ::prost::alloc::string::String,
 }
@@ -4282,10 +4293,10 @@ pub struct Template {
     pub components: ::prost::alloc::vec::Vec<TemplateComponent>,
     /// Why the template was rejected, in the provider's word. Empty if it was not.
     #[prost(string, tag = "10")]
-    pub rejection_reason: ::prost::alloc::string::String,
+    pub provider_rejection_reason: ::prost::alloc::string::String,
     /// The quality rating by customers, in the provider's word. Empty if the provider sent none.
     #[prost(string, tag = "11")]
-    pub quality: ::prost::alloc::string::String,
+    pub provider_quality: ::prost::alloc::string::String,
     /// When the template was created. Absent if the provider sent no time.
     #[prost(message, optional, tag = "12")]
     pub create_time: ::core::option::Option<::prost_types::Timestamp>,
@@ -4308,7 +4319,7 @@ pub struct TemplateComponent {
     /// The format of a header, in the provider's word: `TEXT`, `IMAGE`, `VIDEO`, `DOCUMENT`, `LOCATION`. Empty for other
     /// types.
     #[prost(string, tag = "3")]
-    pub format: ::prost::alloc::string::String,
+    pub provider_format: ::prost::alloc::string::String,
     /// The text, with parameters in double braces. Empty if there is none.
     #[prost(string, tag = "4")]
     pub text: ::prost::alloc::string::String,
@@ -4324,7 +4335,7 @@ pub struct TemplateComponent {
 pub struct TemplateComponentButton {
     /// The type, in the provider's word: `QUICK_REPLY`, `URL`, `PHONE_NUMBER`, `COPY_CODE`, `OTP`, `FLOW` or another.
     #[prost(string, tag = "1")]
-    pub r#type: ::prost::alloc::string::String,
+    pub provider_type: ::prost::alloc::string::String,
     /// The label.
     #[prost(string, tag = "2")]
     pub text: ::prost::alloc::string::String,
@@ -4617,8 +4628,8 @@ pub mod template_service_client {
         /// Lists templates, one for each name and language, in the provider's order.
         ///
         /// A page may have fewer templates than `page_size`: it ends at the end of a provider's page, and before the response
-        /// exceeds 4 MiB. Continue until `next_page_token` is empty. Pages are not a stable snapshot: each call reads the
-        /// provider's list again.
+        /// exceeds 4 MiB, unless its only item is larger. Continue until `next_page_token` is empty. Pages are not a stable
+        /// snapshot: each call reads the provider's list again.
         ///
         /// Errors, besides those of the service:
         /// - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
@@ -5189,7 +5200,8 @@ pub mod webhook_registration_service_client {
         }
         /// Lists the registrations, in the provider's order.
         ///
-        /// A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty. Pages are not a
+        /// A page also ends before the response exceeds 4 MiB, unless its only item is larger. Continue until
+        /// `next_page_token` is empty. Pages are not a
         /// stable snapshot: each call reads the provider's list again.
         ///
         /// Errors, besides those of the service:

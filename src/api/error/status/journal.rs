@@ -81,7 +81,10 @@ pub(in crate::api) fn subscription_error(id: &SubscriptionId, error: Subscriptio
         SubscriptionError::Exists => ErrorResponse::new(
             Code::AlreadyExists,
             Reason::SubscriptionExists,
-            format!("subscription `{id}` already exists and was not changed"),
+            format!(
+                "subscription `{id}` already exists and was not changed; use it, or change it with \
+                    UpdateSubscription"
+            ),
         ),
         SubscriptionError::TooMany => ErrorResponse::new(
             Code::ResourceExhausted,
@@ -112,7 +115,7 @@ pub(in crate::api) fn subscription_not_found(id: &SubscriptionId) -> Status {
     ErrorResponse::new(
         Code::NotFound,
         Reason::SubscriptionNotFound,
-        format!("subscription `{id}` does not exist"),
+        format!("subscription `{id}` does not exist; create it with CreateSubscription"),
     )
     .with("subscription_id", id)
     .into()

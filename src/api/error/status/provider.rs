@@ -23,7 +23,8 @@ pub(super) fn read_failure(error: &provider::Error) -> ErrorResponse {
                 ErrorResponse::new(
                     Code::Internal,
                     Reason::ProviderReplyUnreadable,
-                    "the provider's reply to a read cannot be parsed; a retry rarely helps",
+                    "the provider's reply to a read cannot be parsed; the operator must check the account's `base_url` \
+                        and routes, because a retry rarely helps",
                 )
             }
             UnknownReason::TimedOut
@@ -140,13 +141,13 @@ pub(super) const fn refusal(refusal: RefusalReason) -> (Code, Reason, &'static s
         RefusalReason::ContentRejected => (
             Code::InvalidArgument,
             Reason::ContentRejected,
-            "the provider does not accept the content; the same content fails again",
+            "the provider does not accept the content; change it, because the same content fails again",
         ),
         RefusalReason::TemplateNotFound => (
             Code::NotFound,
             Reason::TemplateNotFound,
-            "the provider has no approved template of this name and language; correct them, or wait for \
-                the approval",
+            "the provider has no template of this name and language that can be sent; correct them, or wait \
+                until `ListTemplates` shows the template as approved",
         ),
         RefusalReason::TemplateParametersRejected => (
             Code::InvalidArgument,
@@ -178,7 +179,8 @@ pub(super) const fn refusal(refusal: RefusalReason) -> (Code, Reason, &'static s
         RefusalReason::Other => (
             Code::FailedPrecondition,
             Reason::ProviderRefused,
-            "the provider refused the request for another reason; see `provider_code` and `http_status`",
+            "the provider refused the request for another reason; see `provider_code` and `http_status`, and \
+                do not retry it unchanged",
         ),
     }
 }

@@ -6,6 +6,7 @@ use tonic::{Code, Status};
 
 use super::OUTAGE_DELAY;
 use crate::api::error::error_response::ErrorResponse;
+use crate::dispatch::MAX_UPLOADS;
 use crate::pb::v1::Reason;
 
 /// The client cancelled the request, or its connection broke, before the request was complete.
@@ -34,8 +35,10 @@ pub(in crate::api) fn upload_stalled(message_timeout: Duration, file_timeout: Du
 
 /// The server is receiving the maximum number of files.
 pub(in crate::api) fn uploads_exhausted() -> Status {
-    let message = "the server is already receiving the maximum number of files; nothing was sent; retry \
-        after `retry_delay`";
+    let message = format!(
+        "the server is already receiving {MAX_UPLOADS} files, the maximum; nothing was sent; retry after \
+            `retry_delay`"
+    );
     ErrorResponse::new(Code::ResourceExhausted, Reason::UploadsExhausted, message)
         .retry_after(OUTAGE_DELAY)
         .into()

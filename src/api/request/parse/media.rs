@@ -33,7 +33,8 @@ pub(super) fn link(link: v1::Media, violations: &mut Violations) -> Option<Conte
 }
 
 fn media_kind(field: &str, kind: i32, violations: &mut Violations) -> Option<MediaKind> {
-    let allowed = "must be MEDIA_KIND_IMAGE, _VIDEO, _AUDIO or _DOCUMENT";
+    let allowed =
+        "must be `MEDIA_KIND_IMAGE`, `MEDIA_KIND_VIDEO`, `MEDIA_KIND_AUDIO` or `MEDIA_KIND_DOCUMENT`";
     match v1::MediaKind::try_from(kind) {
         Ok(v1::MediaKind::Image) => Some(MediaKind::Image),
         Ok(v1::MediaKind::Video) => Some(MediaKind::Video),

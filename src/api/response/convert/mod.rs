@@ -29,9 +29,10 @@ pub fn encode_event(event: &Event, stamp: &Stamp) -> Bytes {
         }
         Payload::MessageEcho(message) => v1::event::Payload::MessageEcho(event_payload::echo(message)),
         Payload::ReportRun(report) => v1::event::Payload::ReportRun(event_payload::report_run(report)),
-        Payload::Unknown { topic, problem } => {
-            v1::event::Payload::Unknown(v1::UnknownEvent { topic: topic.clone(), problem: problem.clone() })
-        }
+        Payload::Unknown { topic, problem } => v1::event::Payload::Unknown(v1::UnknownEvent {
+            provider_topic: topic.clone(),
+            problem: problem.clone(),
+        }),
     };
     let event = v1::Event {
         event_id: event.id.as_str().to_owned(),

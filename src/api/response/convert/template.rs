@@ -35,8 +35,8 @@ pub(in crate::api) fn definition(definition: Definition) -> v1::Template {
             .map_or(v1::ParameterFormat::Unspecified, self::parameter_format)
             .into(),
         components: components.into_iter().map(component).collect(),
-        rejection_reason,
-        quality,
+        provider_rejection_reason: rejection_reason,
+        provider_quality: quality,
         create_time: create_time.map(timestamp),
         update_time: update_time.map(timestamp),
         raw_json,
@@ -77,7 +77,7 @@ fn component(component: Component) -> v1::TemplateComponent {
     v1::TemplateComponent {
         r#type: part.map_or(v1::TemplateComponentType::Unspecified, self::part).into(),
         provider_type,
-        format,
+        provider_format: format,
         text,
         buttons: buttons.into_iter().map(button).collect(),
         raw_json,
@@ -96,5 +96,5 @@ fn part(part: Part) -> v1::TemplateComponentType {
 
 fn button(button: ComponentButton) -> v1::TemplateComponentButton {
     let ComponentButton { kind, text, url, phone_number } = button;
-    v1::TemplateComponentButton { r#type: kind, text, url, phone_number }
+    v1::TemplateComponentButton { provider_type: kind, text, url, phone_number }
 }

@@ -287,7 +287,8 @@ impl Check<'_> {
             // A one-time password's button is sent as a URL for every kind of button.
             "COPY_CODE" if !is_code => "coupon_code",
             "PHONE_NUMBER" => {
-                let problem = "must be another: the template's button there calls a number and takes nothing";
+                let problem = "must be the index of a button that takes a value; the template's button there calls a number, so \
+                    omit its entry";
                 return Some(index_mismatch(at, problem.to_owned()));
             }
             // No typed value fits these buttons.

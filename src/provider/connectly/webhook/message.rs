@@ -62,7 +62,13 @@ pub(super) fn read(
         Identity::message
     });
     let content = content.unwrap_or_else(|| {
+        // In early samples, content is next to the object.
+        let is_beside = UNDOCUMENTED_CONTENT
+            .iter()
+            .chain(&["attachments", "location"])
+            .any(|&key| webhook.has_content(&[key]));
         let object = match (&button, &message) {
+            _ if is_beside => None,
             (Some(_), _) => webhook.raw(&BUTTON_RESPONSE),
             (None, Some(_)) => webhook.raw(&["message"]),
             (None, None) => None,

@@ -156,14 +156,14 @@ fn party(webhook: &Object<'_>, key: &str) -> Party {
     let profile = party.object(&["profile"]).unwrap_or_default();
     let username = party.text(&["username", "userName"]).or_else(|| profile.text(&["username"]));
     let id = party.text(&["id"]).unwrap_or_default();
-    // A bare number can be an id of another kind. Only a `+` marks a phone number.
-    let phone = [party.text(&["phoneNumber", "phone_number"]).unwrap_or_default(), id.clone()]
-        .iter()
-        .filter(|text| text.starts_with('+'))
-        .find_map(|text| text.parse::<PhoneNumber>().ok());
-    let user = [party.text(&["userId", "user_id"]).unwrap_or_default(), id.clone()]
-        .iter()
-        .find_map(|text| text.parse::<UserId>().ok());
+    let given_phone = party.text(&["phoneNumber", "phone_number"]).unwrap_or_default();
+    let given_user = party.text(&["userId", "user_id"]).unwrap_or_default();
+    // A bare number in `id` can be an id of another kind. There, only a `+` marks a phone number.
+    let phone = given_phone
+        .parse::<PhoneNumber>()
+        .ok()
+        .or_else(|| id.parse::<PhoneNumber>().ok().filter(|_| id.starts_with('+')));
+    let user = [&given_user, &id].into_iter().find_map(|text| text.parse::<UserId>().ok());
     let address = match (&phone, &user) {
         (Some(phone), _) => Address::Phone(phone.clone()).to_string(),
         (None, Some(user)) => Address::User(user.clone()).to_string(),
@@ -171,8 +171,9 @@ fn party(webhook: &Object<'_>, key: &str) -> Party {
     };
     Party {
         address,
-        phone_number: phone.map(|phone| phone.to_string()).unwrap_or_default(),
-        user_id: user.map(|user| user.as_str().to_owned()).unwrap_or_default(),
+        // A value of an unknown form is passed on, because nothing that a provider sends is dropped.
+        phone_number: phone.map_or(given_phone, |phone| phone.to_string()),
+        user_id: user.map_or(given_user, |user| user.as_str().to_owned()),
         parent_user_id: party.text(&["parentUserId", "parent_user_id"]).unwrap_or_default(),
         username: username.unwrap_or_default(),
         name: party.text(&["name"]).unwrap_or_default(),

@@ -451,15 +451,16 @@ type SetFaultRequest struct {
 	Operation string `protobuf:"bytes,3,opt,name=operation,proto3" json:"operation,omitempty"`
 	// How often the fault occurs. Zero means until the faults are cleared.
 	Times uint32 `protobuf:"varint,4,opt,name=times,proto3" json:"times,omitempty"`
-	// The delay of the reply, for `FAULT_KIND_LATENCY`.
+	// The delay of the reply, 0 to 5 minutes. Required for `FAULT_KIND_LATENCY`. Other kinds ignore it.
 	Latency *durationpb.Duration `protobuf:"bytes,5,opt,name=latency,proto3" json:"latency,omitempty"`
-	// The HTTP status, 200 to 599, for `FAULT_KIND_STATUS` and `FAULT_KIND_BODY`.
+	// The HTTP status, 200 to 599. Required for `FAULT_KIND_STATUS` and `FAULT_KIND_BODY`. Other kinds ignore it.
 	HttpStatus uint32 `protobuf:"varint,6,opt,name=http_status,json=httpStatus,proto3" json:"http_status,omitempty"`
 	// The header `Retry-After`, for `FAULT_KIND_STATUS`. Absent means no such header.
 	RetryAfter *string `protobuf:"bytes,7,opt,name=retry_after,json=retryAfter,proto3,oneof" json:"retry_after,omitempty"`
 	// The Graph error's code, for `FAULT_KIND_SUCCESS_FALSE` at ConnectBy. Absent means no error object.
 	Code *int64 `protobuf:"varint,8,opt,name=code,proto3,oneof" json:"code,omitempty"`
-	// The body, for `FAULT_KIND_STATUS` and `FAULT_KIND_BODY`. Absent means the provider's usual one.
+	// The body, for `FAULT_KIND_STATUS` and `FAULT_KIND_BODY`. Absent means the provider's usual body of an error with
+	// this status for `FAULT_KIND_STATUS`, and an empty body for `FAULT_KIND_BODY`.
 	Body          *string `protobuf:"bytes,9,opt,name=body,proto3,oneof" json:"body,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -817,10 +818,12 @@ type Call struct {
 	Method string `protobuf:"bytes,3,opt,name=method,proto3" json:"method,omitempty"`
 	// The path with the query.
 	Path string `protobuf:"bytes,4,opt,name=path,proto3" json:"path,omitempty"`
-	// The body as text. Bytes that are not UTF-8 are replaced.
+	// The first 1 MiB of the body as text. Bytes that are not UTF-8 are replaced.
 	Body string `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
 	// The HTTP status that the provider chose, even if a fault then withheld the reply. Zero before that.
-	HttpStatus    uint32 `protobuf:"varint,6,opt,name=http_status,json=httpStatus,proto3" json:"http_status,omitempty"`
+	HttpStatus uint32 `protobuf:"varint,6,opt,name=http_status,json=httpStatus,proto3" json:"http_status,omitempty"`
+	// The size of the whole body in bytes.
+	BodySizeBytes uint64 `protobuf:"varint,7,opt,name=body_size_bytes,json=bodySizeBytes,proto3" json:"body_size_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -897,6 +900,13 @@ func (x *Call) GetHttpStatus() uint32 {
 	return 0
 }
 
+func (x *Call) GetBodySizeBytes() uint64 {
+	if x != nil {
+		return x.BodySizeBytes
+	}
+	return 0
+}
+
 var File_switchboard_sandbox_v1_sandbox_service_proto protoreflect.FileDescriptor
 
 const file_switchboard_sandbox_v1_sandbox_service_proto_rawDesc = "" +
@@ -945,7 +955,7 @@ const file_switchboard_sandbox_v1_sandbox_service_proto_rawDesc = "" +
 	"page_token\x18\x04 \x01(\tR\tpageToken\"o\n" +
 	"\x11ListCallsResponse\x122\n" +
 	"\x05calls\x18\x01 \x03(\v2\x1c.switchboard.sandbox.v1.CallR\x05calls\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa1\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc9\x01\n" +
 	"\x04Call\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x1c\n" +
 	"\toperation\x18\x02 \x01(\tR\toperation\x12\x16\n" +
@@ -953,7 +963,8 @@ const file_switchboard_sandbox_v1_sandbox_service_proto_rawDesc = "" +
 	"\x04path\x18\x04 \x01(\tR\x04path\x12\x12\n" +
 	"\x04body\x18\x05 \x01(\tR\x04body\x12\x1f\n" +
 	"\vhttp_status\x18\x06 \x01(\rR\n" +
-	"httpStatus*\x90\x01\n" +
+	"httpStatus\x12&\n" +
+	"\x0fbody_size_bytes\x18\a \x01(\x04R\rbodySizeBytes*\x90\x01\n" +
 	"\x10WebhookSignature\x12!\n" +
 	"\x1dWEBHOOK_SIGNATURE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17WEBHOOK_SIGNATURE_VALID\x10\x01\x12\x1d\n" +

@@ -59,9 +59,10 @@ type SandboxServiceClient interface {
 	// Errors, besides those of the service:
 	// - INTERNAL `SANDBOX_FAILED`: after `FAULT_KIND_REFUSE`, another program has taken the port. Restart the sandbox.
 	ClearFaults(ctx context.Context, in *ClearFaultsRequest, opts ...grpc.CallOption) (*ClearFaultsResponse, error)
-	// Lists the calls that reached the fake provider since its start, in the order of their arrival.
+	// Lists the calls that reached the fake provider, in the order of their arrival.
 	//
-	// A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+	// The fake provider keeps the newest 10,000 calls, with at most 64 MiB of bodies. A page also ends before the
+	// response exceeds 4 MiB. Continue until `next_page_token` is empty.
 	//
 	// Errors, besides those of the service:
 	// - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
@@ -159,9 +160,10 @@ type SandboxServiceServer interface {
 	// Errors, besides those of the service:
 	// - INTERNAL `SANDBOX_FAILED`: after `FAULT_KIND_REFUSE`, another program has taken the port. Restart the sandbox.
 	ClearFaults(context.Context, *ClearFaultsRequest) (*ClearFaultsResponse, error)
-	// Lists the calls that reached the fake provider since its start, in the order of their arrival.
+	// Lists the calls that reached the fake provider, in the order of their arrival.
 	//
-	// A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+	// The fake provider keeps the newest 10,000 calls, with at most 64 MiB of bodies. A page also ends before the
+	// response exceeds 4 MiB. Continue until `next_page_token` is empty.
 	//
 	// Errors, besides those of the service:
 	// - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.

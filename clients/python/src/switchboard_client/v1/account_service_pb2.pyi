@@ -166,8 +166,8 @@ Global___Account: _TypeAlias = Account  # noqa: Y015
 class Capabilities(_message.Message):
     """What an account can do.
 
-    A request for anything else fails with UNIMPLEMENTED `PROVIDER_UNSUPPORTED` and the field's path. No field is ever
-    ignored silently.
+    A request for anything else fails with UNIMPLEMENTED `PROVIDER_UNSUPPORTED` and the field's path. No field is ignored
+    silently, except output only fields and fields whose comments say so.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -203,8 +203,8 @@ class Capabilities(_message.Message):
     """Whether `TemplateMessage.components_json` can be set."""
     @_builtins.property
     def rpcs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The RPCs that work with this account, such as `MessageService.SendMessage`. RPCs that need no provider are not
-        listed.
+        """The RPCs that work with this account, such as `MessageService.SendMessage`. RPCs whose request names no account,
+        `AccountService.GetAccount` and `WebhookRegistrationService.VerifyWebhookSignature` are not listed.
         """
 
     @_builtins.property

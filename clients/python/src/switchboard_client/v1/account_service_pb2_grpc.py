@@ -54,7 +54,8 @@ class AccountServiceServicer(object):
     def ListAccounts(self, request, context):
         """Lists the accounts, in the order of the configuration.
 
-        A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+        A page also ends before the response exceeds 4 MiB, unless its only item is larger. Continue until
+        `next_page_token` is empty.
 
         Errors:
         - INVALID_ARGUMENT `REQUEST_INVALID`: `page_size` is out of range.

@@ -36,7 +36,8 @@ class AccountServiceStub:
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ListAccountsRequest, _account_service_pb2.ListAccountsResponse]
     """Lists the accounts, in the order of the configuration.
 
-    A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+    A page also ends before the response exceeds 4 MiB, unless its only item is larger. Continue until
+    `next_page_token` is empty.
 
     Errors:
     - INVALID_ARGUMENT `REQUEST_INVALID`: `page_size` is out of range.
@@ -58,7 +59,8 @@ class AccountServiceAsyncStub(AccountServiceStub):
     ListAccounts: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ListAccountsRequest, _account_service_pb2.ListAccountsResponse]  # type: ignore[assignment]
     """Lists the accounts, in the order of the configuration.
 
-    A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+    A page also ends before the response exceeds 4 MiB, unless its only item is larger. Continue until
+    `next_page_token` is empty.
 
     Errors:
     - INVALID_ARGUMENT `REQUEST_INVALID`: `page_size` is out of range.
@@ -83,7 +85,8 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_account_service_pb2.ListAccountsResponse, _abc.Awaitable[_account_service_pb2.ListAccountsResponse]]:
         """Lists the accounts, in the order of the configuration.
 
-        A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+        A page also ends before the response exceeds 4 MiB, unless its only item is larger. Continue until
+        `next_page_token` is empty.
 
         Errors:
         - INVALID_ARGUMENT `REQUEST_INVALID`: `page_size` is out of range.

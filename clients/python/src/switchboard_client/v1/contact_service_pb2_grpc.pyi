@@ -52,7 +52,7 @@ class ContactServiceStub:
     all.
 
     A page may have fewer contacts than `page_size`: it ends at the end of a provider's page, and before the response
-    exceeds 4 MiB. Continue until `next_page_token` is empty.
+    exceeds 4 MiB, unless its only item is larger. Continue until `next_page_token` is empty.
 
     Errors, besides those of the service:
     - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
@@ -107,7 +107,7 @@ class ContactServiceAsyncStub(ContactServiceStub):
     all.
 
     A page may have fewer contacts than `page_size`: it ends at the end of a provider's page, and before the response
-    exceeds 4 MiB. Continue until `next_page_token` is empty.
+    exceeds 4 MiB, unless its only item is larger. Continue until `next_page_token` is empty.
 
     Errors, besides those of the service:
     - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
@@ -165,7 +165,7 @@ class ContactServiceServicer(metaclass=_abc_1.ABCMeta):
         all.
 
         A page may have fewer contacts than `page_size`: it ends at the end of a provider's page, and before the response
-        exceeds 4 MiB. Continue until `next_page_token` is empty.
+        exceeds 4 MiB, unless its only item is larger. Continue until `next_page_token` is empty.
 
         Errors, besides those of the service:
         - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.

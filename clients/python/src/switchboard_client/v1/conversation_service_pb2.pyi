@@ -79,10 +79,9 @@ class GetConversationRequest(_message.Message):
     account: _builtins.str
     """Required. The account."""
     customer: _builtins.str
-    """Required. The customer, as in `SendMessageRequest.to`. A customer with a phone number and a user id is found by
-    either. Known spellings of one number match each
-    other: Mexico with and without 1 after 52, Brazil with and without the ninth digit, Argentina with and without 9
-    after 54.
+    """Required. The customer, as in `SendMessageRequest.to`. A customer with a phone number, a user id and a parent user
+    id is found by any of them. Known spellings of one number match each other: Mexico with and without 1 after 52,
+    Brazil with and without the ninth digit, Argentina with and without 9 after 54.
     """
     sender: _builtins.str
     """The business's number, if the account has several: the 24 hours apply to the number that the customer wrote to.

@@ -301,7 +301,7 @@ class Unsupported(_message.Message):
     """The provider's word for the kind, such as `sticker`. Empty if the provider sent none."""
     raw_json: _builtins.str
     """The content as the JSON text that the provider sent: the webhook's `message` or `buttonResponse` object. If there
-    is neither, the whole webhook.
+    is neither, or if a part of the content is beside it, the whole webhook.
     """
     def __init__(
         self,
@@ -433,10 +433,10 @@ class Referral(_message.Message):
 
     SOURCE_URL_FIELD_NUMBER: _builtins.int
     SOURCE_ID_FIELD_NUMBER: _builtins.int
-    SOURCE_TYPE_FIELD_NUMBER: _builtins.int
+    PROVIDER_SOURCE_TYPE_FIELD_NUMBER: _builtins.int
     HEADLINE_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
-    MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    PROVIDER_MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     IMAGE_URL_FIELD_NUMBER: _builtins.int
     VIDEO_URL_FIELD_NUMBER: _builtins.int
     THUMBNAIL_URL_FIELD_NUMBER: _builtins.int
@@ -445,13 +445,13 @@ class Referral(_message.Message):
     """The URL of the advertisement."""
     source_id: _builtins.str
     """The id of the advertisement."""
-    source_type: _builtins.str
+    provider_source_type: _builtins.str
     """Its type, in the provider's word: `ad` or `post`."""
     headline: _builtins.str
     """Its headline."""
     body: _builtins.str
     """Its text."""
-    media_type: _builtins.str
+    provider_media_type: _builtins.str
     """The type of its media, in the provider's word: `image` or `video`."""
     image_url: _builtins.str
     """The URL of its image."""
@@ -466,10 +466,10 @@ class Referral(_message.Message):
         *,
         source_url: _builtins.str = ...,
         source_id: _builtins.str = ...,
-        source_type: _builtins.str = ...,
+        provider_source_type: _builtins.str = ...,
         headline: _builtins.str = ...,
         body: _builtins.str = ...,
-        media_type: _builtins.str = ...,
+        provider_media_type: _builtins.str = ...,
         image_url: _builtins.str = ...,
         video_url: _builtins.str = ...,
         thumbnail_url: _builtins.str = ...,
@@ -477,7 +477,7 @@ class Referral(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "click_id", b"click_id", "headline", b"headline", "image_url", b"image_url", "media_type", b"media_type", "source_id", b"source_id", "source_type", b"source_type", "source_url", b"source_url", "thumbnail_url", b"thumbnail_url", "video_url", b"video_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "click_id", b"click_id", "headline", b"headline", "image_url", b"image_url", "provider_media_type", b"provider_media_type", "provider_source_type", b"provider_source_type", "source_id", b"source_id", "source_url", b"source_url", "thumbnail_url", b"thumbnail_url", "video_url", b"video_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -672,7 +672,7 @@ class ReportRun(_message.Message):
 
     REPORT_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
-    REPORT_TYPE_FIELD_NUMBER: _builtins.int
+    PROVIDER_REPORT_TYPE_FIELD_NUMBER: _builtins.int
     RUN_ID_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     PROVIDER_STATUS_FIELD_NUMBER: _builtins.int
@@ -683,7 +683,7 @@ class ReportRun(_message.Message):
     """The report's id."""
     name: _builtins.str
     """The report's name."""
-    report_type: _builtins.str
+    provider_report_type: _builtins.str
     """The report's type, in the provider's word: `campaign.daily.v1`."""
     run_id: _builtins.str
     """The id of the run. Empty if the provider sent none; then repetitions are not dropped."""
@@ -708,7 +708,7 @@ class ReportRun(_message.Message):
         *,
         report_id: _builtins.str = ...,
         name: _builtins.str = ...,
-        report_type: _builtins.str = ...,
+        provider_report_type: _builtins.str = ...,
         run_id: _builtins.str = ...,
         status: Global___ReportStatus.ValueType = ...,
         provider_status: _builtins.str = ...,
@@ -718,7 +718,7 @@ class ReportRun(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "name", b"name", "provider_status", b"provider_status", "report_id", b"report_id", "report_type", b"report_type", "run_id", b"run_id", "status", b"status", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "name", b"name", "provider_report_type", b"provider_report_type", "provider_status", b"provider_status", "report_id", b"report_id", "run_id", b"run_id", "status", b"status", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -733,21 +733,21 @@ class UnknownEvent(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    TOPIC_FIELD_NUMBER: _builtins.int
+    PROVIDER_TOPIC_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
-    topic: _builtins.str
+    provider_topic: _builtins.str
     """The provider's topic: `messages`, `delivery_status`, `report`, or an unknown one. Empty if the body names none."""
     problem: _builtins.str
     """Why the webhook could not be parsed, in English, for a developer. It never quotes the body."""
     def __init__(
         self,
         *,
-        topic: _builtins.str = ...,
+        provider_topic: _builtins.str = ...,
         problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["problem", b"problem", "topic", b"topic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["problem", b"problem", "provider_topic", b"provider_topic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -777,12 +777,13 @@ class EventFilter(_message.Message):
 
     @_builtins.property
     def customers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The customers, at most 256, each written as in `SendMessageRequest.to`: a phone number in E.164, or
-        `bsuid:` and a business-scoped user ID. Empty means all events.
+        """The customers, at most 256, each written as in `SendMessageRequest.to`: a phone number in E.164, or `bsuid:` and a
+        business-scoped user id. Empty means all events.
 
-        An event matches by the phone number or by the user ID of its customer: the sender of `message.received`, the recipient
-        of `message.accepted`, `message.status` and `message.echo`. All spellings of a Mexican, Brazilian or Argentine number are
-        one customer. An event about no customer, such as `report.run`, matches only an empty list.
+        The customer of an event is the sender of `message.received`, and the recipient of `message.accepted`,
+        `message.status` and `message.echo`. The event matches by any address of that customer that it contains: the phone
+        number, the user id or the parent user id. All spellings of a Mexican, Brazilian or Argentine number are one
+        customer. An event about no customer, such as `report.run`, matches only an empty list.
         """
 
     def __init__(

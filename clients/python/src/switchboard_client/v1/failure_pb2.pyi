@@ -74,11 +74,15 @@ class Failure(_message.Message):
     message: _builtins.str
     """One English sentence for a developer. It never contains message text or a secret, and it may change at any time."""
     provider: _provider_pb2.Provider.ValueType
-    """The provider that reported the failure. Unspecified if Switchboard itself rejected the request."""
+    """The provider of the account. Unspecified if the request names no account, or an unknown one. `reason` tells whether
+    the provider refused the request or Switchboard rejected it.
+    """
     provider_name: _builtins.str
-    """The name of `provider`, such as `connectly`. Empty if Switchboard itself rejected the request."""
+    """The name of `provider`, such as `connectly`. Empty if `provider` has no value."""
     provider_code: _builtins.str
-    """The provider's own error code as text: `ERROR_CODE_MESSAGE_TEXT_EMPTY`, `131047`. Empty if there is none."""
+    """The provider's own error code as text: `ERROR_CODE_MESSAGE_TEXT_EMPTY`, `131047`. Empty if there is none. This and
+    the next two fields are also empty if the provider's value has more than 64 characters or is not a plain token.
+    """
     provider_type: _builtins.str
     """The provider's own class of error, such as `ERROR_TYPE_INVALID_REQUEST`. Empty if there is none."""
     provider_trace_id: _builtins.str
@@ -92,8 +96,9 @@ class Failure(_message.Message):
     content, and do not log it. Secrets of the configuration are masked.
     """
     raw_json: _builtins.str
-    """The provider's error as the JSON text that it sent. Empty if there is none. It may quote the message: treat it as
-    message content. Secrets of the configuration are masked.
+    """The provider's error as the JSON text that it sent, at most 64 KiB. It may quote the message: treat it as message
+    content. Secrets of the configuration are masked. Empty if the provider sent none, if it is longer or not JSON, or
+    if a secret in it cannot be masked.
     """
     @_builtins.property
     def retry_delay(self) -> _duration_pb2.Duration:

@@ -40,7 +40,7 @@ class FlowServiceStub:
     response no id: `flow_id`, the sender, `create_time` and the answers together identify it best.
 
     A page may have fewer responses than `page_size`: it ends at the end of a provider's page, and before the response
-    exceeds 4 MiB. Continue until `next_page_token` is empty.
+    exceeds 4 MiB, unless its only item is larger. Continue until `next_page_token` is empty.
 
     Errors:
     - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
@@ -66,7 +66,7 @@ class FlowServiceAsyncStub(FlowServiceStub):
     response no id: `flow_id`, the sender, `create_time` and the answers together identify it best.
 
     A page may have fewer responses than `page_size`: it ends at the end of a provider's page, and before the response
-    exceeds 4 MiB. Continue until `next_page_token` is empty.
+    exceeds 4 MiB, unless its only item is larger. Continue until `next_page_token` is empty.
 
     Errors:
     - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.
@@ -95,7 +95,7 @@ class FlowServiceServicer(metaclass=_abc_1.ABCMeta):
         response no id: `flow_id`, the sender, `create_time` and the answers together identify it best.
 
         A page may have fewer responses than `page_size`: it ends at the end of a provider's page, and before the response
-        exceeds 4 MiB. Continue until `next_page_token` is empty.
+        exceeds 4 MiB, unless its only item is larger. Continue until `next_page_token` is empty.
 
         Errors:
         - INVALID_ARGUMENT `REQUEST_INVALID`: fields are invalid. Fix the request.

@@ -66,7 +66,9 @@ class _MessageState:
 class _MessageStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MessageState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     MESSAGE_STATE_UNSPECIFIED: _MessageState.ValueType  # 0
-    """A state that this version does not know. The field's twin has the provider's word."""
+    """In a request: any state. In a response or an event: no state, or one that this version does not know; a field
+    beside it, such as `provider_state`, has the provider's word.
+    """
     MESSAGE_STATE_PENDING: _MessageState.ValueType  # 10
     """Switchboard has the message, and no outcome is known yet."""
     MESSAGE_STATE_UNKNOWN: _MessageState.ValueType  # 20
@@ -93,7 +95,9 @@ class MessageState(_MessageState, metaclass=_MessageStateEnumTypeWrapper):
     """
 
 MESSAGE_STATE_UNSPECIFIED: MessageState.ValueType  # 0
-"""A state that this version does not know. The field's twin has the provider's word."""
+"""In a request: any state. In a response or an event: no state, or one that this version does not know; a field
+beside it, such as `provider_state`, has the provider's word.
+"""
 MESSAGE_STATE_PENDING: MessageState.ValueType  # 10
 """Switchboard has the message, and no outcome is known yet."""
 MESSAGE_STATE_UNKNOWN: MessageState.ValueType  # 20
@@ -285,7 +289,7 @@ class TemplateMessage(_message.Message):
 
     @_builtins.property
     def buttons(self) -> _containers.RepeatedCompositeFieldContainer[Global___TemplateButton]:
-        """The parameters of the buttons, at most one for each button. Omit buttons without a parameter."""
+        """The parameters of the buttons, at most 10, and at most one for each button. Omit buttons without a parameter."""
 
     def __init__(
         self,
@@ -396,8 +400,8 @@ class Parameter(_message.Message):
     CURRENCY_FIELD_NUMBER: _builtins.int
     DATE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The parameter's name, if the template has named parameters. It is sent to the provider unchanged. Empty means that
-    the position identifies the parameter.
+    """The parameter's name, if the template has named parameters, at most 512 characters. It is sent to the provider
+    unchanged. Empty means that the position identifies the parameter.
     """
     text: _builtins.str
     """A text, not empty."""
@@ -583,7 +587,7 @@ class Message(_message.Message):
     @_builtins.property
     def provider_message_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The provider's ids in the provider's order. Status events carry one of them. Usually one; ConnectBy may return
-        several for one request. Empty until the provider has accepted the message.
+        several for one request. Empty until the provider has accepted the message, and if its acceptance named no id.
         """
 
     @_builtins.property

@@ -34,7 +34,7 @@ class _CheckModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CheckMode.V
     CHECK_MODE_ENFORCE: _CheckMode.ValueType  # 1
     """The check is made, and a request that fails it is rejected."""
     CHECK_MODE_SKIP: _CheckMode.ValueType  # 2
-    """The check is not made."""
+    """The check is not made. What the provider's API needs is still required: see the fields of `SendChecks`."""
 
 class CheckMode(_CheckMode, metaclass=_CheckModeEnumTypeWrapper):
     """Whether Switchboard makes a check."""
@@ -44,7 +44,7 @@ CHECK_MODE_UNSPECIFIED: CheckMode.ValueType  # 0
 CHECK_MODE_ENFORCE: CheckMode.ValueType  # 1
 """The check is made, and a request that fails it is rejected."""
 CHECK_MODE_SKIP: CheckMode.ValueType  # 2
-"""The check is not made."""
+"""The check is not made. What the provider's API needs is still required: see the fields of `SendChecks`."""
 Global___CheckMode: _TypeAlias = CheckMode  # noqa: Y015
 
 class _WatchEndReason:
@@ -232,6 +232,9 @@ class SendChecks(_message.Message):
     the number and names of parameters, the kind of the header, the index and type of buttons, components that the
     template needs, and the approval. A message is never rejected by a list that is older than the request. At
     Connectly, a missing list or template rejects nothing. It has no effect on other content.
+
+    ConnectBy needs parts of the template's definition in each send. There, SKIP still reads the list: a template that
+    is not in it fails with NOT_FOUND `TEMPLATE_NOT_FOUND`, and a list that cannot be read with UNAVAILABLE.
     """
     def __init__(
         self,
@@ -526,8 +529,8 @@ class MessageFilter(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     customer: _builtins.str
-    """The recipient, as in `SendMessageRequest.to`. Spellings of one number match each other,
-    as in `GetConversationRequest.customer`. Empty means all.
+    """The recipient, as in `SendMessageRequest.to`. Spellings of one number match each other, as in
+    `GetConversationRequest.customer`. Empty means all.
     """
     state: _message_pb2.MessageState.ValueType
     """The state at the time of the request. Unspecified means all."""

@@ -50,7 +50,7 @@ class MessageServiceStub:
     Set `request_id` to make retries safe. A broken connection to Switchboard proves nothing about the message.
 
     Switchboard retries by itself only if nothing reached the provider or the provider throttled. It does so until the
-    client's deadline; without one, for 30 seconds (`accounts.gate.patience`).
+    client's deadline; without one, for 30 seconds (`accounts.gate.max_queue_wait`).
 
     A deadline or a cancellation ends the client's wait. If the provider call has not started by then, nothing is sent.
     If it has started, it runs to its end and its outcome is recorded.
@@ -159,7 +159,7 @@ class MessageServiceAsyncStub(MessageServiceStub):
     Set `request_id` to make retries safe. A broken connection to Switchboard proves nothing about the message.
 
     Switchboard retries by itself only if nothing reached the provider or the provider throttled. It does so until the
-    client's deadline; without one, for 30 seconds (`accounts.gate.patience`).
+    client's deadline; without one, for 30 seconds (`accounts.gate.max_queue_wait`).
 
     A deadline or a cancellation ends the client's wait. If the provider call has not started by then, nothing is sent.
     If it has started, it runs to its end and its outcome is recorded.
@@ -271,7 +271,7 @@ class MessageServiceServicer(metaclass=_abc_1.ABCMeta):
         Set `request_id` to make retries safe. A broken connection to Switchboard proves nothing about the message.
 
         Switchboard retries by itself only if nothing reached the provider or the provider throttled. It does so until the
-        client's deadline; without one, for 30 seconds (`accounts.gate.patience`).
+        client's deadline; without one, for 30 seconds (`accounts.gate.max_queue_wait`).
 
         A deadline or a cancellation ends the client's wait. If the provider call has not started by then, nothing is sent.
         If it has started, it runs to its end and its outcome is recorded.

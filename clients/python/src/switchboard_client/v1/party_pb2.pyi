@@ -24,8 +24,8 @@ class _Channel:
 class _ChannelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Channel.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CHANNEL_UNSPECIFIED: _Channel.ValueType  # 0
-    """In a request: WhatsApp. In a response or an event: a network that this version does not know; the field's twin has
-    the provider's word.
+    """In a request: WhatsApp. In a response or an event: no network, or one that this version does not know. If there is
+    a field `provider_channel` beside it, it has the provider's word.
     """
     CHANNEL_WHATSAPP: _Channel.ValueType  # 1
     """WhatsApp."""
@@ -36,8 +36,8 @@ class Channel(_Channel, metaclass=_ChannelEnumTypeWrapper):
     """The network that carries a message."""
 
 CHANNEL_UNSPECIFIED: Channel.ValueType  # 0
-"""In a request: WhatsApp. In a response or an event: a network that this version does not know; the field's twin has
-the provider's word.
+"""In a request: WhatsApp. In a response or an event: no network, or one that this version does not know. If there is
+a field `provider_channel` beside it, it has the provider's word.
 """
 CHANNEL_WHATSAPP: Channel.ValueType  # 1
 """WhatsApp."""
@@ -69,7 +69,8 @@ class Party(_message.Message):
     phone_number: _builtins.str
     """The phone number in E.164 with a leading `+`. Empty if the provider sent none."""
     user_id: _builtins.str
-    """The business-scoped user id (BSUID) without a prefix, `US.123` or `US.ENT.123`. Empty if the provider sent none.
+    """The business-scoped user id (BSUID) without a prefix, `US.123` or `US.ENT.123`. Empty if the provider sent none. An
+    id of another form is unchanged, and cannot be sent to.
 
     A customer who changes the phone number gets a new id (source: Meta, 2026).
     """

@@ -234,9 +234,9 @@ class GetTemplateRequest(_message.Message):
     account: _builtins.str
     """Required. The account."""
     name: _builtins.str
-    """Required. The template's name."""
+    """Required. The template's name, at most 512 characters."""
     language: _builtins.str
-    """Required. The language code exactly as listed, such as `en` or `pt_BR`."""
+    """Required. The language code exactly as listed, such as `en` or `pt_BR`, at most 32 characters."""
     def __init__(
         self,
         *,
@@ -381,8 +381,8 @@ class Template(_message.Message):
     PROVIDER_CATEGORY_FIELD_NUMBER: _builtins.int
     PARAMETER_FORMAT_FIELD_NUMBER: _builtins.int
     COMPONENTS_FIELD_NUMBER: _builtins.int
-    REJECTION_REASON_FIELD_NUMBER: _builtins.int
-    QUALITY_FIELD_NUMBER: _builtins.int
+    PROVIDER_REJECTION_REASON_FIELD_NUMBER: _builtins.int
+    PROVIDER_QUALITY_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     RAW_JSON_FIELD_NUMBER: _builtins.int
@@ -402,9 +402,9 @@ class Template(_message.Message):
     """The provider's own word for the category."""
     parameter_format: Global___ParameterFormat.ValueType
     """How parameters are identified. Unspecified if the provider sent nothing about it."""
-    rejection_reason: _builtins.str
+    provider_rejection_reason: _builtins.str
     """Why the template was rejected, in the provider's word. Empty if it was not."""
-    quality: _builtins.str
+    provider_quality: _builtins.str
     """The quality rating by customers, in the provider's word. Empty if the provider sent none."""
     raw_json: _builtins.str
     """The template as the JSON text that the provider sent, unchanged."""
@@ -432,15 +432,15 @@ class Template(_message.Message):
         provider_category: _builtins.str = ...,
         parameter_format: Global___ParameterFormat.ValueType = ...,
         components: _abc.Iterable[Global___TemplateComponent] | None = ...,
-        rejection_reason: _builtins.str = ...,
-        quality: _builtins.str = ...,
+        provider_rejection_reason: _builtins.str = ...,
+        provider_quality: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         raw_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "components", b"components", "create_time", b"create_time", "language", b"language", "name", b"name", "parameter_format", b"parameter_format", "provider_category", b"provider_category", "provider_status", b"provider_status", "quality", b"quality", "raw_json", b"raw_json", "rejection_reason", b"rejection_reason", "status", b"status", "template_id", b"template_id", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "components", b"components", "create_time", b"create_time", "language", b"language", "name", b"name", "parameter_format", b"parameter_format", "provider_category", b"provider_category", "provider_quality", b"provider_quality", "provider_rejection_reason", b"provider_rejection_reason", "provider_status", b"provider_status", "raw_json", b"raw_json", "status", b"status", "template_id", b"template_id", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -454,7 +454,7 @@ class TemplateComponent(_message.Message):
 
     TYPE_FIELD_NUMBER: _builtins.int
     PROVIDER_TYPE_FIELD_NUMBER: _builtins.int
-    FORMAT_FIELD_NUMBER: _builtins.int
+    PROVIDER_FORMAT_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     BUTTONS_FIELD_NUMBER: _builtins.int
     RAW_JSON_FIELD_NUMBER: _builtins.int
@@ -462,7 +462,7 @@ class TemplateComponent(_message.Message):
     """The type. Unspecified if the provider's word is unknown."""
     provider_type: _builtins.str
     """The provider's own word for the type."""
-    format: _builtins.str
+    provider_format: _builtins.str
     """The format of a header, in the provider's word: `TEXT`, `IMAGE`, `VIDEO`, `DOCUMENT`, `LOCATION`. Empty for other
     types.
     """
@@ -479,14 +479,14 @@ class TemplateComponent(_message.Message):
         *,
         type: Global___TemplateComponentType.ValueType = ...,
         provider_type: _builtins.str = ...,
-        format: _builtins.str = ...,
+        provider_format: _builtins.str = ...,
         text: _builtins.str = ...,
         buttons: _abc.Iterable[Global___TemplateComponentButton] | None = ...,
         raw_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["buttons", b"buttons", "format", b"format", "provider_type", b"provider_type", "raw_json", b"raw_json", "text", b"text", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buttons", b"buttons", "provider_format", b"provider_format", "provider_type", b"provider_type", "raw_json", b"raw_json", "text", b"text", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -498,11 +498,11 @@ class TemplateComponentButton(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    TYPE_FIELD_NUMBER: _builtins.int
+    PROVIDER_TYPE_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     URL_FIELD_NUMBER: _builtins.int
     PHONE_NUMBER_FIELD_NUMBER: _builtins.int
-    type: _builtins.str
+    provider_type: _builtins.str
     """The type, in the provider's word: `QUICK_REPLY`, `URL`, `PHONE_NUMBER`, `COPY_CODE`, `OTP`, `FLOW` or another."""
     text: _builtins.str
     """The label."""
@@ -513,14 +513,14 @@ class TemplateComponentButton(_message.Message):
     def __init__(
         self,
         *,
-        type: _builtins.str = ...,
+        provider_type: _builtins.str = ...,
         text: _builtins.str = ...,
         url: _builtins.str = ...,
         phone_number: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["phone_number", b"phone_number", "text", b"text", "type", b"type", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["phone_number", b"phone_number", "provider_type", b"provider_type", "text", b"text", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

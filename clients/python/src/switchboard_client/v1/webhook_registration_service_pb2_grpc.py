@@ -122,7 +122,8 @@ class WebhookRegistrationServiceServicer(object):
     def ListWebhookRegistrations(self, request, context):
         """Lists the registrations, in the provider's order.
 
-        A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty. Pages are not a
+        A page also ends before the response exceeds 4 MiB, unless its only item is larger. Continue until
+        `next_page_token` is empty. Pages are not a
         stable snapshot: each call reads the provider's list again.
 
         Errors, besides those of the service:

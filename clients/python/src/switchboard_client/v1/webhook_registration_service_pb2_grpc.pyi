@@ -68,7 +68,8 @@ class WebhookRegistrationServiceStub:
     ListWebhookRegistrations: _grpc.UnaryUnaryMultiCallable[_webhook_registration_service_pb2.ListWebhookRegistrationsRequest, _webhook_registration_service_pb2.ListWebhookRegistrationsResponse]
     """Lists the registrations, in the provider's order.
 
-    A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty. Pages are not a
+    A page also ends before the response exceeds 4 MiB, unless its only item is larger. Continue until
+    `next_page_token` is empty. Pages are not a
     stable snapshot: each call reads the provider's list again.
 
     Errors, besides those of the service:
@@ -133,7 +134,8 @@ class WebhookRegistrationServiceAsyncStub(WebhookRegistrationServiceStub):
     ListWebhookRegistrations: _aio.UnaryUnaryMultiCallable[_webhook_registration_service_pb2.ListWebhookRegistrationsRequest, _webhook_registration_service_pb2.ListWebhookRegistrationsResponse]  # type: ignore[assignment]
     """Lists the registrations, in the provider's order.
 
-    A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty. Pages are not a
+    A page also ends before the response exceeds 4 MiB, unless its only item is larger. Continue until
+    `next_page_token` is empty. Pages are not a
     stable snapshot: each call reads the provider's list again.
 
     Errors, besides those of the service:
@@ -207,7 +209,8 @@ class WebhookRegistrationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_webhook_registration_service_pb2.ListWebhookRegistrationsResponse, _abc.Awaitable[_webhook_registration_service_pb2.ListWebhookRegistrationsResponse]]:
         """Lists the registrations, in the provider's order.
 
-        A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty. Pages are not a
+        A page also ends before the response exceeds 4 MiB, unless its only item is larger. Continue until
+        `next_page_token` is empty. Pages are not a
         stable snapshot: each call reads the provider's list again.
 
         Errors, besides those of the service:

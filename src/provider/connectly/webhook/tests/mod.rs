@@ -77,6 +77,28 @@ fn customer_without_a_phone_number_has_a_user_id_address() {
 }
 
 #[test]
+fn phone_number_without_plus_and_unusual_user_id_are_kept() {
+    let sender = |sender: &str| {
+        let read =
+            incoming(format!(r#"{{"sender":{sender},"message":{{"id":"M2","text":"hi"}}}}"#).as_bytes());
+        let Party { address, phone_number, user_id, .. } = message(&read).sender.clone();
+        (address, phone_number, user_id)
+    };
+    let expected =
+        |address: &str, phone: &str, user: &str| (address.to_owned(), phone.to_owned(), user.to_owned());
+    assert_eq!(
+        sender(r#"{"id":"US.123","phoneNumber":"15550107777"}"#),
+        expected("+15550107777", "+15550107777", "US.123")
+    );
+    assert_eq!(
+        sender(r#"{"id":"15550107778","userId":"US.9_x"}"#),
+        expected("15550107778", "", "US.9_x"),
+        "a bare number can be an id of another kind"
+    );
+    assert_eq!(sender(r#"{"id":"x","phoneNumber":"unlisted"}"#), expected("x", "unlisted", ""));
+}
+
+#[test]
 fn own_message_is_an_echo_by_flag_or_by_sender() {
     let by_flag =
         incoming(format!(r#"{{{CUSTOMER},"message":{{"id":"M3","text":"x","isEcho":true}}}}"#).as_bytes());

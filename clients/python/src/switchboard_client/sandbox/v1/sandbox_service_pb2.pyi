@@ -276,16 +276,18 @@ class SetFaultRequest(_message.Message):
     times: _builtins.int
     """How often the fault occurs. Zero means until the faults are cleared."""
     http_status: _builtins.int
-    """The HTTP status, 200 to 599, for `FAULT_KIND_STATUS` and `FAULT_KIND_BODY`."""
+    """The HTTP status, 200 to 599. Required for `FAULT_KIND_STATUS` and `FAULT_KIND_BODY`. Other kinds ignore it."""
     retry_after: _builtins.str
     """The header `Retry-After`, for `FAULT_KIND_STATUS`. Absent means no such header."""
     code: _builtins.int
     """The Graph error's code, for `FAULT_KIND_SUCCESS_FALSE` at ConnectBy. Absent means no error object."""
     body: _builtins.str
-    """The body, for `FAULT_KIND_STATUS` and `FAULT_KIND_BODY`. Absent means the provider's usual one."""
+    """The body, for `FAULT_KIND_STATUS` and `FAULT_KIND_BODY`. Absent means the provider's usual body of an error with
+    this status for `FAULT_KIND_STATUS`, and an empty body for `FAULT_KIND_BODY`.
+    """
     @_builtins.property
     def latency(self) -> _duration_pb2.Duration:
-        """The delay of the reply, for `FAULT_KIND_LATENCY`."""
+        """The delay of the reply, 0 to 5 minutes. Required for `FAULT_KIND_LATENCY`. Other kinds ignore it."""
 
     def __init__(
         self,
@@ -449,6 +451,7 @@ class Call(_message.Message):
     PATH_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
     HTTP_STATUS_FIELD_NUMBER: _builtins.int
+    BODY_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The position in the order of arrival, from 1."""
     operation: _builtins.str
@@ -458,9 +461,11 @@ class Call(_message.Message):
     path: _builtins.str
     """The path with the query."""
     body: _builtins.str
-    """The body as text. Bytes that are not UTF-8 are replaced."""
+    """The first 1 MiB of the body as text. Bytes that are not UTF-8 are replaced."""
     http_status: _builtins.int
     """The HTTP status that the provider chose, even if a fault then withheld the reply. Zero before that."""
+    body_size_bytes: _builtins.int
+    """The size of the whole body in bytes."""
     def __init__(
         self,
         *,
@@ -470,10 +475,11 @@ class Call(_message.Message):
         path: _builtins.str = ...,
         body: _builtins.str = ...,
         http_status: _builtins.int = ...,
+        body_size_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "http_status", b"http_status", "method", b"method", "operation", b"operation", "path", b"path", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "body_size_bytes", b"body_size_bytes", "http_status", b"http_status", "method", b"method", "operation", b"operation", "path", b"path", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -121,9 +121,10 @@ class SandboxServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListCalls(self, request, context):
-        """Lists the calls that reached the fake provider since its start, in the order of their arrival.
+        """Lists the calls that reached the fake provider, in the order of their arrival.
 
-        A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+        The fake provider keeps the newest 10,000 calls, with at most 64 MiB of bodies. A page also ends before the
+        response exceeds 4 MiB. Continue until `next_page_token` is empty.
 
         Errors, besides those of the service:
         - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.

@@ -66,9 +66,10 @@ class SandboxServiceStub:
     - INTERNAL `SANDBOX_FAILED`: after `FAULT_KIND_REFUSE`, another program has taken the port. Restart the sandbox.
     """
     ListCalls: _grpc.UnaryUnaryMultiCallable[_sandbox_service_pb2.ListCallsRequest, _sandbox_service_pb2.ListCallsResponse]
-    """Lists the calls that reached the fake provider since its start, in the order of their arrival.
+    """Lists the calls that reached the fake provider, in the order of their arrival.
 
-    A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+    The fake provider keeps the newest 10,000 calls, with at most 64 MiB of bodies. A page also ends before the
+    response exceeds 4 MiB. Continue until `next_page_token` is empty.
 
     Errors, besides those of the service:
     - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
@@ -112,9 +113,10 @@ class SandboxServiceAsyncStub(SandboxServiceStub):
     - INTERNAL `SANDBOX_FAILED`: after `FAULT_KIND_REFUSE`, another program has taken the port. Restart the sandbox.
     """
     ListCalls: _aio.UnaryUnaryMultiCallable[_sandbox_service_pb2.ListCallsRequest, _sandbox_service_pb2.ListCallsResponse]  # type: ignore[assignment]
-    """Lists the calls that reached the fake provider since its start, in the order of their arrival.
+    """Lists the calls that reached the fake provider, in the order of their arrival.
 
-    A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+    The fake provider keeps the newest 10,000 calls, with at most 64 MiB of bodies. A page also ends before the
+    response exceeds 4 MiB. Continue until `next_page_token` is empty.
 
     Errors, besides those of the service:
     - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
@@ -185,9 +187,10 @@ class SandboxServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sandbox_service_pb2.ListCallsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sandbox_service_pb2.ListCallsResponse, _abc.Awaitable[_sandbox_service_pb2.ListCallsResponse]]:
-        """Lists the calls that reached the fake provider since its start, in the order of their arrival.
+        """Lists the calls that reached the fake provider, in the order of their arrival.
 
-        A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+        The fake provider keeps the newest 10,000 calls, with at most 64 MiB of bodies. A page also ends before the
+        response exceeds 4 MiB. Continue until `next_page_token` is empty.
 
         Errors, besides those of the service:
         - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.

@@ -166,15 +166,15 @@ export const AccountSchema: GenMessage<Account> = /*@__PURE__*/
 /**
  * What an account can do.
  *
- * A request for anything else fails with UNIMPLEMENTED `PROVIDER_UNSUPPORTED` and the field's path. No field is ever
- * ignored silently.
+ * A request for anything else fails with UNIMPLEMENTED `PROVIDER_UNSUPPORTED` and the field's path. No field is ignored
+ * silently, except output only fields and fields whose comments say so.
  *
  * @generated from message switchboard.v1.Capabilities
  */
 export type Capabilities = Message<"switchboard.v1.Capabilities"> & {
   /**
-   * The RPCs that work with this account, such as `MessageService.SendMessage`. RPCs that need no provider are not
-   * listed.
+   * The RPCs that work with this account, such as `MessageService.SendMessage`. RPCs whose request names no account,
+   * `AccountService.GetAccount` and `WebhookRegistrationService.VerifyWebhookSignature` are not listed.
    *
    * @generated from field: repeated string rpcs = 1;
    */
@@ -318,7 +318,8 @@ export const AccountService: GenService<{
   /**
    * Lists the accounts, in the order of the configuration.
    *
-   * A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+   * A page also ends before the response exceeds 4 MiB, unless its only item is larger. Continue until
+   * `next_page_token` is empty.
    *
    * Errors:
    * - INVALID_ARGUMENT `REQUEST_INVALID`: `page_size` is out of range.

@@ -265,8 +265,9 @@ export type UpdateContactRequest = Message<"switchboard.v1.UpdateContactRequest"
    * needs `name`: if the mask does not name it, the call fails with INVALID_ARGUMENT and the path `contact.name`.
    *
    * Absent means the fields that are set in `contact`, without `country_code` and `phone_number`, so a listed contact
-   * can be changed and sent back if its `date_of_birth` is absent or `YYYY-MM-DD`. If the mask names one of these two, the call fails with UNIMPLEMENTED
-   * `PROVIDER_UNSUPPORTED`. Output only fields in the mask are ignored. Other paths fail with INVALID_ARGUMENT.
+   * can be changed and sent back if its `date_of_birth` is absent or `YYYY-MM-DD`. If the mask names one of these two,
+   * the call fails with UNIMPLEMENTED `PROVIDER_UNSUPPORTED`. Output only fields in the mask are ignored. Other paths
+   * fail with INVALID_ARGUMENT.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 3;
    */
@@ -382,7 +383,7 @@ export const ContactService: GenService<{
    * all.
    *
    * A page may have fewer contacts than `page_size`: it ends at the end of a provider's page, and before the response
-   * exceeds 4 MiB. Continue until `next_page_token` is empty.
+   * exceeds 4 MiB, unless its only item is larger. Continue until `next_page_token` is empty.
    *
    * Errors, besides those of the service:
    * - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.

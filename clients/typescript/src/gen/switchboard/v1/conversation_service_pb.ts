@@ -86,10 +86,9 @@ export type GetConversationRequest = Message<"switchboard.v1.GetConversationRequ
   account: string;
 
   /**
-   * Required. The customer, as in `SendMessageRequest.to`. A customer with a phone number and a user id is found by
-   * either. Known spellings of one number match each
-   * other: Mexico with and without 1 after 52, Brazil with and without the ninth digit, Argentina with and without 9
-   * after 54.
+   * Required. The customer, as in `SendMessageRequest.to`. A customer with a phone number, a user id and a parent user
+   * id is found by any of them. Known spellings of one number match each other: Mexico with and without 1 after 52,
+   * Brazil with and without the ninth digit, Argentina with and without 9 after 54.
    *
    * @generated from field: string customer = 2;
    */

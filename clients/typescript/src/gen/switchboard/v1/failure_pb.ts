@@ -50,21 +50,23 @@ export type Failure = Message<"switchboard.v1.Failure"> & {
   message: string;
 
   /**
-   * The provider that reported the failure. Unspecified if Switchboard itself rejected the request.
+   * The provider of the account. Unspecified if the request names no account, or an unknown one. `reason` tells whether
+   * the provider refused the request or Switchboard rejected it.
    *
    * @generated from field: switchboard.v1.Provider provider = 4;
    */
   provider: Provider;
 
   /**
-   * The name of `provider`, such as `connectly`. Empty if Switchboard itself rejected the request.
+   * The name of `provider`, such as `connectly`. Empty if `provider` has no value.
    *
    * @generated from field: string provider_name = 5;
    */
   providerName: string;
 
   /**
-   * The provider's own error code as text: `ERROR_CODE_MESSAGE_TEXT_EMPTY`, `131047`. Empty if there is none.
+   * The provider's own error code as text: `ERROR_CODE_MESSAGE_TEXT_EMPTY`, `131047`. Empty if there is none. This and
+   * the next two fields are also empty if the provider's value has more than 64 characters or is not a plain token.
    *
    * @generated from field: string provider_code = 6;
    */
@@ -104,8 +106,9 @@ export type Failure = Message<"switchboard.v1.Failure"> & {
   retryDelay?: Duration | undefined;
 
   /**
-   * The provider's error as the JSON text that it sent. Empty if there is none. It may quote the message: treat it as
-   * message content. Secrets of the configuration are masked.
+   * The provider's error as the JSON text that it sent, at most 64 KiB. It may quote the message: treat it as message
+   * content. Secrets of the configuration are masked. Empty if the provider sent none, if it is longer or not JSON, or
+   * if a secret in it cannot be masked.
    *
    * @generated from field: string raw_json = 11;
    */

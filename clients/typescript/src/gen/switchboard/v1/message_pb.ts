@@ -176,7 +176,7 @@ export type TemplateMessage = Message$1<"switchboard.v1.TemplateMessage"> & {
   body: Parameter[];
 
   /**
-   * The parameters of the buttons, at most one for each button. Omit buttons without a parameter.
+   * The parameters of the buttons, at most 10, and at most one for each button. Omit buttons without a parameter.
    *
    * @generated from field: repeated switchboard.v1.TemplateButton buttons = 5;
    */
@@ -309,8 +309,8 @@ export const HeaderMediaSchema: GenMessage<HeaderMedia> = /*@__PURE__*/
  */
 export type Parameter = Message$1<"switchboard.v1.Parameter"> & {
   /**
-   * The parameter's name, if the template has named parameters. It is sent to the provider unchanged. Empty means that
-   * the position identifies the parameter.
+   * The parameter's name, if the template has named parameters, at most 512 characters. It is sent to the provider
+   * unchanged. Empty means that the position identifies the parameter.
    *
    * @generated from field: string name = 1;
    */
@@ -478,7 +478,7 @@ export type Message = Message$1<"switchboard.v1.Message"> & {
 
   /**
    * The provider's ids in the provider's order. Status events carry one of them. Usually one; ConnectBy may return
-   * several for one request. Empty until the provider has accepted the message.
+   * several for one request. Empty until the provider has accepted the message, and if its acceptance named no id.
    *
    * @generated from field: repeated string provider_message_ids = 2;
    */
@@ -687,7 +687,8 @@ export const MediaKindSchema: GenEnum<MediaKind> = /*@__PURE__*/
  */
 export enum MessageState {
   /**
-   * A state that this version does not know. The field's twin has the provider's word.
+   * In a request: any state. In a response or an event: no state, or one that this version does not know; a field
+   * beside it, such as `provider_state`, has the provider's word.
    *
    * @generated from enum value: MESSAGE_STATE_UNSPECIFIED = 0;
    */

@@ -196,6 +196,9 @@ export type SendChecks = Message<"switchboard.v1.SendChecks"> & {
    * template needs, and the approval. A message is never rejected by a list that is older than the request. At
    * Connectly, a missing list or template rejects nothing. It has no effect on other content.
    *
+   * ConnectBy needs parts of the template's definition in each send. There, SKIP still reads the list: a template that
+   * is not in it fails with NOT_FOUND `TEMPLATE_NOT_FOUND`, and a list that cannot be read with UNAVAILABLE.
+   *
    * @generated from field: switchboard.v1.CheckMode template = 2;
    */
   template: CheckMode;
@@ -518,8 +521,8 @@ export const GetMessageResponseSchema: GenMessage<GetMessageResponse> = /*@__PUR
  */
 export type MessageFilter = Message<"switchboard.v1.MessageFilter"> & {
   /**
-   * The recipient, as in `SendMessageRequest.to`. Spellings of one number match each other,
-   * as in `GetConversationRequest.customer`. Empty means all.
+   * The recipient, as in `SendMessageRequest.to`. Spellings of one number match each other, as in
+   * `GetConversationRequest.customer`. Empty means all.
    *
    * @generated from field: string customer = 1;
    */
@@ -776,7 +779,7 @@ export enum CheckMode {
   ENFORCE = 1,
 
   /**
-   * The check is not made.
+   * The check is not made. What the provider's API needs is still required: see the fields of `SendChecks`.
    *
    * @generated from enum value: CHECK_MODE_SKIP = 2;
    */
@@ -866,7 +869,7 @@ export const MessageService: GenService<{
    * Set `request_id` to make retries safe. A broken connection to Switchboard proves nothing about the message.
    *
    * Switchboard retries by itself only if nothing reached the provider or the provider throttled. It does so until the
-   * client's deadline; without one, for 30 seconds (`accounts.gate.patience`).
+   * client's deadline; without one, for 30 seconds (`accounts.gate.max_queue_wait`).
    *
    * A deadline or a cancellation ends the client's wait. If the provider call has not started by then, nothing is sent.
    * If it has started, it runs to its end and its outcome is recorded.

@@ -37,7 +37,8 @@ export type Party = Message<"switchboard.v1.Party"> & {
   phoneNumber: string;
 
   /**
-   * The business-scoped user id (BSUID) without a prefix, `US.123` or `US.ENT.123`. Empty if the provider sent none.
+   * The business-scoped user id (BSUID) without a prefix, `US.123` or `US.ENT.123`. Empty if the provider sent none. An
+   * id of another form is unchanged, and cannot be sent to.
    *
    * A customer who changes the phone number gets a new id (source: Meta, 2026).
    *
@@ -96,8 +97,8 @@ export const PartySchema: GenMessage<Party> = /*@__PURE__*/
  */
 export enum Channel {
   /**
-   * In a request: WhatsApp. In a response or an event: a network that this version does not know; the field's twin has
-   * the provider's word.
+   * In a request: WhatsApp. In a response or an event: no network, or one that this version does not know. If there is
+   * a field `provider_channel` beside it, it has the provider's word.
    *
    * @generated from enum value: CHANNEL_UNSPECIFIED = 0;
    */

@@ -541,7 +541,7 @@ export const SubscriptionService: GenService<{
    * Errors, besides those of the service:
    * - ALREADY_EXISTS `SUBSCRIPTION_EXISTS`: a subscription of this id exists, with this or another filter. Nothing was
    *   changed. A program that creates its subscription at every start treats this as success. This error takes
-   *   precedence over errors of the start position, which may have expired since the first start.
+   *   precedence over a start position that has expired since the first start. A malformed cursor fails first.
    * - RESOURCE_EXHAUSTED `SUBSCRIPTIONS_EXHAUSTED`: the server has 1,000 subscriptions. Delete unused ones.
    * - NOT_FOUND `ACCOUNT_NOT_FOUND`: an account of the filter does not exist.
    * - INVALID_ARGUMENT `CURSOR_MALFORMED`, OUT_OF_RANGE `CURSOR_EXPIRED` or `CURSOR_LOST`: as in
@@ -570,7 +570,8 @@ export const SubscriptionService: GenService<{
   /**
    * Lists the subscriptions, in the order of their ids.
    *
-   * A page also ends before the response exceeds 4 MiB. Continue until `next_page_token` is empty.
+   * A page also ends before the response exceeds 4 MiB, unless its only item is larger. Continue until
+   * `next_page_token` is empty.
    *
    * Errors, besides those of the service:
    * - INVALID_ARGUMENT `PAGE_TOKEN_MALFORMED`: the token is not from this list. Start again without one.
