@@ -1,10 +1,13 @@
 //! Buffers an upload until the whole file has arrived: a small file in memory, a larger one in a temporary file. The
 //! temporary file has no name, so the operating system deletes it even if the process crashes.
 //!
-//! **Invariant.** Memory does not grow with the file, and the number of files is bounded.
+//! **Invariants.** Memory does not grow with the file, and the number of files is bounded. A reader returns exactly the
+//! bytes that were pushed, or an error, also while others read the same file: after a provider has refused a body early,
+//! the HTTP client may still send it while the retry begins.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -88,10 +91,10 @@ impl Spool {
         Ok(())
     }
 
-    /// The file and its SHA-256 hash. The content can be read any number of times, but only once at a time.
+    /// The file and its SHA-256 hash. The content can be read any number of times, also at the same time.
     pub fn into_content(self) -> (UploadContent, [u8; 32]) {
         let Self { buffer, length, hash, slot } = self;
-        let digest = hash.finalize().into();
+        let digest: [u8; 32] = hash.finalize().into();
         // The content keeps the slot while it may be read.
         let slot = Arc::new(slot);
         let content: UploadContent = match buffer {
@@ -106,7 +109,10 @@ impl Spool {
                     .boxed()
                 })
             }
-            Buffer::Disk(file) => Arc::new(move || read_back(Arc::clone(&file), length, Arc::clone(&slot))),
+            Buffer::Disk(file) => {
+                let file = SpooledFile { file, length, digest, slot };
+                Arc::new(move || file.clone().read())
+            }
         };
         (content, digest)
     }
@@ -120,35 +126,45 @@ impl Spool {
     }
 }
 
-/// Reads a file from disk: exactly `length` bytes, or an error.
-fn read_back(
+/// A complete file on disk.
+#[derive(Clone)]
+struct SpooledFile {
     file: Arc<File>,
     length: u64,
+    digest: [u8; 32],
     slot: Arc<OwnedSemaphorePermit>,
-) -> BoxStream<'static, io::Result<Bytes>> {
-    stream::try_unfold(0, move |read| {
-        let file = Arc::clone(&file);
-        // Moves the slot into the closure, so the stream keeps it.
-        let _ = &slot;
-        async move {
-            let remaining = length - read;
-            if remaining == 0 {
-                return Ok(None);
-            }
-            let chunk = blocking(move || read_at(&file, read, remaining)).await?;
-            let read = read + u64::try_from(chunk.len()).expect("lengths fit into 64 bits");
-            Ok(Some((chunk, read)))
-        }
-    })
-    .boxed()
 }
 
-/// Reads the next chunk. It has at least one byte.
-fn read_at(mut file: &File, from: u64, remaining: u64) -> io::Result<Bytes> {
-    file.seek(SeekFrom::Start(from))?;
+impl SpooledFile {
+    /// Reads the file: exactly its `length` bytes with its `digest`, or an error before the last chunk.
+    fn read(self) -> BoxStream<'static, io::Result<Bytes>> {
+        stream::try_unfold((0, Sha256::new()), move |(read, mut hash)| {
+            let Self { file, length, digest, slot } = self.clone();
+            async move {
+                // The stream keeps the slot.
+                let _slot = slot;
+                let remaining = length - read;
+                if remaining == 0 {
+                    return Ok(None);
+                }
+                let chunk = blocking(move || read_at(&file, read, remaining)).await?;
+                let read = read + u64::try_from(chunk.len()).expect("lengths fit into 64 bits");
+                hash.update(&chunk);
+                if read == length && hash.clone().finalize()[..] != digest {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "the spooled file has changed"));
+                }
+                Ok(Some((chunk, (read, hash))))
+            }
+        })
+        .boxed()
+    }
+}
+
+/// Reads the next chunk. It has at least one byte. The file's own position is neither used nor moved.
+fn read_at(file: &File, from: u64, remaining: u64) -> io::Result<Bytes> {
     let size = usize::try_from(remaining).unwrap_or(READ_CHUNK_BYTES).min(READ_CHUNK_BYTES);
     let mut chunk = BytesMut::zeroed(size);
-    file.read_exact(&mut chunk)?;
+    file.read_exact_at(&mut chunk, from)?;
     Ok(chunk.freeze())
 }
 
@@ -223,6 +239,52 @@ mod tests {
         file.set_len(u64::try_from(MAX_MEMORY_BYTES * 2 - 1).expect("small")).expect("shortened");
         let error = spool.into_content().0().try_collect::<Vec<_>>().await.expect_err("too short");
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[tokio::test]
+    async fn two_readers_at_once_each_get_the_whole_file() {
+        let slots = Arc::new(Semaphore::new(1));
+        let mut spool = spool(&slots).await;
+        let file = pattern(MAX_MEMORY_BYTES * 3 + 1);
+        spool.push(file.clone()).await.expect("written");
+        let content = spool.into_content().0;
+        let (mut first, mut second) = (content(), content());
+        let (mut one, mut other) = (Vec::new(), Vec::new());
+        // The second reader is one chunk behind, and both have a read under way.
+        one.push(first.try_next().await.expect("read").expect("a chunk"));
+        loop {
+            match tokio::try_join!(first.try_next(), second.try_next()).expect("read") {
+                (Some(chunk), Some(behind)) => {
+                    one.push(chunk);
+                    other.push(behind);
+                }
+                (None, Some(behind)) => other.push(behind),
+                (None, None) => break,
+                (Some(_), None) => panic!("the reader behind has ended first"),
+            }
+        }
+        assert!(one.concat() == file && other.concat() == file);
+    }
+
+    #[tokio::test]
+    async fn changed_file_fails_before_its_last_chunk() {
+        let slots = Arc::new(Semaphore::new(1));
+        let mut spool = spool(&slots).await;
+        let file = pattern(MAX_MEMORY_BYTES * 2);
+        spool.push(file.clone()).await.expect("written");
+        let Buffer::Disk(disk) = &spool.buffer else { panic!("the file is in memory") };
+        disk.write_all_at(b"?", 7).expect("changed");
+        let mut content = spool.into_content().0();
+        let mut read = 0;
+        let error = loop {
+            match content.try_next().await {
+                Ok(Some(chunk)) => read += chunk.len(),
+                Ok(None) => panic!("the change was not noticed"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert!(read < file.len(), "the request cannot become complete");
     }
 
     #[tokio::test]
