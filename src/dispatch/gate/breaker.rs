@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Class, Rejected};
-use crate::domain::{AccountId, UnknownReason};
+use crate::domain::{AccountId, ProviderFault, UnknownReason};
 use crate::provider::{Error as ProviderError, PreconditionFailed};
 use crate::telemetry::metrics::BREAKER_OPEN;
 
@@ -44,21 +44,33 @@ impl Signal {
 
     fn of_error(error: &ProviderError) -> Self {
         match error {
-            ProviderError::Refused(_)
-            | ProviderError::PreconditionFailed(PreconditionFailed::Registered { .. }) => Self::Alive,
+            ProviderError::Refused(fault) => Self::of_reply(Some(fault)).unwrap_or(Self::Alive),
+            ProviderError::PreconditionFailed(PreconditionFailed::Registered { .. }) => Self::Alive,
             ProviderError::PreconditionFailed(PreconditionFailed::NotRead(error)) => Self::of_error(error),
             ProviderError::NotSent(_) => Self::Down,
-            ProviderError::Unknown { cause, .. } => match cause {
-                UnknownReason::TimedOut
-                | UnknownReason::ConnectionLost
-                | UnknownReason::ReplyCutOff
-                | UnknownReason::ProviderFailed => Self::Down,
+            ProviderError::Unknown { cause, fault } => match cause {
+                UnknownReason::TimedOut | UnknownReason::ConnectionLost | UnknownReason::ReplyCutOff => {
+                    Self::Down
+                }
+                UnknownReason::ProviderFailed => Self::of_reply(fault.as_ref()).unwrap_or(Self::Down),
                 UnknownReason::ReplyTooLarge | UnknownReason::ReplyUnreadable | UnknownReason::Redirected => {
-                    Self::Alive
+                    Self::of_reply(fault.as_ref()).unwrap_or(Self::Alive)
                 }
                 UnknownReason::ServerFailed | UnknownReason::Restored => Self::None,
             },
         }
+    }
+
+    /// What a reply proves, whatever it says about the one call. The outcome of a call can be unknown although the
+    /// provider works: Meta's error 131000 is about a message as often as about the provider. Absent if the status is
+    /// not known.
+    fn of_reply(fault: Option<&ProviderFault>) -> Option<Self> {
+        let fault = fault?;
+        Some(match fault.http_status? {
+            ..500 => Self::Alive,
+            _ if fault.code.is_some() || fault.kind.is_some() => Self::None,
+            _ => Self::Down,
+        })
     }
 }
 

@@ -11,8 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::Gate;
-use super::breaker::BreakerStates;
-use crate::domain::UnknownReason;
+use super::breaker::{BreakerStates, Signal};
 use crate::provider::Error as ProviderError;
 
 /// The delay of the first probe after a breaker opened.
@@ -53,7 +52,7 @@ pub(super) async fn run<F>(
             sleep_until(at).await;
             // A late reply may have closed the breaker meanwhile.
             let open = states.borrow().any_open();
-            if open && answered(&probe().await) {
+            if open && Signal::of(&probe().await) == Signal::Alive {
                 let Some(gate) = gate.upgrade() else { return };
                 gate.breakers.half_open();
             }
@@ -62,27 +61,5 @@ pub(super) async fn run<F>(
                 return;
             }
         }
-    }
-}
-
-/// Whether the provider replied with anything but a failure on its side.
-fn answered(result: &Result<(), ProviderError>) -> bool {
-    match result {
-        Ok(()) => true,
-        Err(ProviderError::NotSent(_) | ProviderError::PreconditionFailed(_)) => false,
-        Err(ProviderError::Refused(fault)) => fault.http_status.is_some_and(|status| status < 500),
-        Err(ProviderError::Unknown { cause, fault }) => match cause {
-            UnknownReason::TimedOut
-            | UnknownReason::ConnectionLost
-            | UnknownReason::ReplyCutOff
-            | UnknownReason::ServerFailed
-            | UnknownReason::Restored => false,
-            UnknownReason::ReplyTooLarge
-            | UnknownReason::ReplyUnreadable
-            | UnknownReason::ProviderFailed
-            | UnknownReason::Redirected => {
-                fault.as_ref().and_then(|fault| fault.http_status).is_some_and(|status| status < 500)
-            }
-        },
     }
 }

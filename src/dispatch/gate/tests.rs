@@ -79,6 +79,32 @@ fn probed(
     (gate, probes)
 }
 
+fn failed(status: u16, code: Option<&str>) -> Result<(), ProviderError> {
+    let fault = ProviderFault { code: code.map(str::to_owned), ..fault(status, RefusalReason::Other) };
+    Err(ProviderError::Unknown { cause: UnknownReason::ProviderFailed, fault: Some(fault) })
+}
+
+#[tokio::test(start_paused = true)]
+async fn replies_about_one_message_never_open_the_breaker() {
+    // Meta's 131000 comes with any status. A proxy's page has no code.
+    for (status, code, opens) in [
+        (200, Some("131000"), false),
+        (400, Some("131000"), false),
+        (408, None, false),
+        (500, Some("131000"), false),
+        (500, None, true),
+        (502, None, true),
+    ] {
+        let gate = gate(LIMITS);
+        for _ in 0..LIMITS.breaker_failures {
+            call(&gate, Class::Send, failed(status, code)).await;
+        }
+        let rejected =
+            matches!(gate.acquire(Class::Send, within(0)).await, Err(Rejected::CircuitOpen { .. }));
+        assert_eq!(rejected, opens, "{status} {code:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn calls_are_admitted_in_order_and_at_the_rate() {
     let gate = gate(LIMITS);
