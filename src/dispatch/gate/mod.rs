@@ -4,7 +4,8 @@
 //! token bucket has a token. Otherwise the call waits in a first-in, first-out queue. If the gate can foresee that the
 //! wait would exceed the call's limit, it rejects the call at once.
 //!
-//! **Invariant:** accounts share nothing here. Reads have their own slots, so slow reads never delay sends.
+//! **Invariant:** accounts share nothing here. Reads have their own slots, and a throttled call pauses only its class. So
+//! slow or throttled reads never delay sends.
 
 mod breaker;
 mod probe;
@@ -151,7 +152,12 @@ impl Gate {
             return None;
         }
         let slot = Arc::clone(&limit.slots).try_acquire_owned().ok()?;
-        self.bucket.try_acquire().then(|| Permit { gate: Arc::clone(self), class, open_count, _slot: slot })
+        self.bucket.try_acquire(class).then(|| Permit {
+            gate: Arc::clone(self),
+            class,
+            open_count,
+            _slot: slot,
+        })
     }
 
     fn concurrency_limit(&self, class: Class) -> &ConcurrencyLimit {
@@ -184,28 +190,35 @@ impl Gate {
     async fn queue(self: &Arc<Self>, class: Class, until: Instant) -> Result<Permit, Rejected> {
         self.breakers.check(class)?;
         let limit = self.concurrency_limit(class);
-        let estimated = self.bucket.estimate(limit.waiting());
+        let estimated = self.bucket.estimate(class, limit.waiting());
         if estimated > until {
             return Err(Rejected::RateLimited {
                 retry_after: estimated.saturating_duration_since(Instant::now()),
             });
         }
         let acquired = async {
-            // The slot comes first. A token held during a wait for a slot could serve another call.
-            let slot = limit.acquire().await;
-            self.bucket.acquire(until).await.map(|()| slot)
+            loop {
+                // A call of a paused class holds nothing that a call of another class needs.
+                self.bucket.wait_for_pause(class).await;
+                // The slot comes first. A token held during a wait for a slot could serve another call.
+                let slot = limit.acquire().await;
+                if self.bucket.acquire(class, until).await? {
+                    return Ok(slot);
+                }
+            }
         };
         let slot = tokio::select! {
             biased;
             rejected = self.breakers.wait_until_open(class) => return Err(rejected),
-            retry_after = self.bucket.paused_beyond(until) => return Err(Rejected::RateLimited { retry_after }),
+            retry_after = self.bucket.paused_beyond(class, until) => return Err(Rejected::RateLimited { retry_after }),
             acquired = timeout_at(until, acquired) => match acquired {
                 Ok(Ok(slot)) => slot,
                 Ok(Err(retry_after)) => return Err(Rejected::RateLimited { retry_after }),
                 Err(_) => return Err(Rejected::RateLimited { retry_after: SLOT_RETRY_AFTER }),
             },
         };
-        let open_count = self.breakers.admit(class, until).await?;
+        let admitted = self.breakers.admit(class, until).await;
+        let open_count = admitted.inspect_err(|_| self.bucket.return_token())?;
         Ok(Permit { gate: Arc::clone(self), class, open_count, _slot: slot })
     }
 }
@@ -221,7 +234,7 @@ impl Permit {
     pub(super) fn record<T>(self, result: &Result<T, ProviderError>) {
         if let Some(fault) = result.as_ref().err().and_then(ProviderError::throttled) {
             let pause = fault.retry_after.unwrap_or(DEFAULT_PAUSE).min(MAX_PAUSE);
-            self.gate.bucket.pause(Instant::now() + pause);
+            self.gate.bucket.pause(self.class, Instant::now() + pause);
         }
         self.gate.breakers.record(self.class, self.open_count, Signal::of(result));
     }

@@ -166,7 +166,7 @@ async fn cancelled_call_does_not_delay_the_queue() {
     let start = Instant::now();
     queued.await.map(drop).expect("its turn comes");
     assert!(start.elapsed() < Duration::from_millis(120), "{:?}", start.elapsed());
-    assert_eq!(gate.bucket.estimate(0), Instant::now(), "the queue is empty");
+    assert_eq!(gate.bucket.estimate(Class::Send, 0), Instant::now(), "the queue is empty");
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,18 +192,72 @@ async fn calls_in_flight_are_limited_and_reads_have_own_slots() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn throttling_pauses_the_account_for_retry_after() {
+async fn throttling_pauses_the_class_for_retry_after() {
     for (retry_after, seconds) in [(Some(7), 7), (None, 1), (Some(3_600), 60)] {
         let gate = gate(LIMITS);
         call(&gate, Class::Send, throttled(retry_after)).await;
         let start = Instant::now();
-        let Err(Rejected::RateLimited { retry_after }) = gate.acquire(Class::Read, within(900)).await else {
-            panic!("the pause applies to the whole account")
+        let Err(Rejected::RateLimited { retry_after }) = gate.acquire(Class::Send, within(900)).await else {
+            panic!("the pause applies to sends")
         };
         assert_eq!((start.elapsed(), retry_after.as_secs()), (Duration::ZERO, seconds));
         gate.acquire(Class::Send, within(61_000)).await.map(drop).expect("after the pause");
         assert_eq!(start.elapsed().as_secs(), seconds);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttled_reads_never_delay_sends() {
+    let gate = gate(RateLimits { calls_in_flight: 1, ..LIMITS });
+    call(&gate, Class::Read, throttled(Some(30))).await;
+    // Reads wait for the end of the pause: they hold no slot and no place in the queue of sends.
+    let mut reads = JoinSet::new();
+    for _ in 0..5 {
+        let gate = Arc::clone(&gate);
+        reads.spawn(async move { gate.acquire(Class::Read, within(60_000)).await.map(drop) });
+    }
+    tokio::task::yield_now().await;
+    let start = Instant::now();
+    for _ in 0..3 {
+        call(&gate, Class::Send, Ok(())).await;
+        call(&gate, Class::Write, Ok(())).await;
+    }
+    assert!(start.elapsed() <= Duration::from_millis(630), "only the rate limit: {:?}", start.elapsed());
+    assert!(reads.join_all().await.iter().all(Result::is_ok));
+    assert!(start.elapsed() >= Duration::from_secs(29), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn write_that_waits_when_the_pause_begins_frees_its_slot() {
+    let gate = gate(RateLimits { calls_in_flight: 1, ..LIMITS });
+    let first = gate.acquire(Class::Write, within(0)).await.expect("the first");
+    let waiting = Arc::clone(&gate);
+    let mut waiting =
+        JoinSet::from_iter([async move { waiting.acquire(Class::Write, within(60_000)).await.map(drop) }]);
+    tokio::task::yield_now().await;
+    let start = Instant::now();
+    first.record(&throttled(Some(30)));
+    gate.acquire(Class::Send, within(1_000)).await.map(drop).expect("sends are not paused");
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    waiting.join_next().await.expect("one").expect("no panic").expect("after the pause");
+    assert_eq!(start.elapsed().as_secs(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn token_of_a_call_that_the_breaker_rejects_is_returned() {
+    let gate = gate(LIMITS);
+    open(&gate, Class::Send).await;
+    gate.breakers.half_open();
+    let trial = gate.acquire(Class::Send, within(60_000)).await.expect("the trial");
+    // The second call gets a token, and then waits for the result of the trial.
+    let mut second = Box::pin(gate.acquire(Class::Send, within(60_000)));
+    assert!((&mut second).now_or_never().is_none());
+    advance(Duration::from_millis(150)).await;
+    assert!((&mut second).now_or_never().is_none());
+    assert!(!gate.bucket.try_acquire(Class::Read), "the second call has the token");
+    trial.record(&unknown(UnknownReason::TimedOut));
+    assert!(matches!(second.await, Err(Rejected::CircuitOpen { .. })));
+    assert!(gate.bucket.try_acquire(Class::Read), "the token is returned");
 }
 
 #[tokio::test(start_paused = true)]
