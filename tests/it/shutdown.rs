@@ -4,9 +4,10 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use switchboard::pb::v1::StartPosition;
 use switchboard::pb::v1::message_service_client::MessageServiceClient;
+use switchboard::pb::v1::send_message_request::Content;
 use switchboard::pb::v1::subscribe_request::Start as From;
+use switchboard::pb::v1::{Parameter, SendMessageRequest, StartPosition, TemplateMessage, parameter};
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tokio::net::TcpStream;
 
@@ -71,6 +72,35 @@ async fn shutdown_closes_the_webhook_port_while_sends_complete() {
     let (refused, ended) = tokio::join!(refused, ended);
     assert!(refused < ended, "the port closes before the process ends");
     assert!(server.wait_for_exit().await.0.success());
+}
+
+/// The list of templates is read in the background. At Connectly, a send waits for it only for a short time.
+#[tokio::test(flavor = "multi_thread")]
+async fn hanging_template_list_does_not_delay_the_shutdown() {
+    let (host, sandbox) = FaultyHost::with_provider().await;
+    let server = host.start();
+    let hanging = FaultRule::always(Fault::Latency(Duration::from_secs(60))).on(Operation::ListTemplates);
+    sandbox.connectly().set_fault(hanging).await;
+    let mut messages = MessageServiceClient::new(server.channel().await);
+    let template = TemplateMessage {
+        name: "order_update".to_owned(),
+        language: "en".to_owned(),
+        body: ["Ada", "77"].map(text_parameter).to_vec(),
+        ..TemplateMessage::default()
+    };
+    let request = SendMessageRequest { content: Some(Content::Template(template)), ..keyed_text("template") };
+    within(messages.send_message(request)).await.expect("accepted without the list");
+    assert_eq!(sandbox.connectly().arrivals(Operation::ListTemplates), 1, "the read is still in flight");
+    drop(messages);
+    let pid = server.child.id().to_string();
+    assert!(Command::new("kill").arg(pid).status().expect("`kill` is installed").success());
+    let (status, log) = server.wait_for_exit().await;
+    assert!(status.success());
+    assert!(!log.contains("grace period exceeded"), "{log}");
+}
+
+fn text_parameter(text: &str) -> Parameter {
+    Parameter { name: String::new(), value: Some(parameter::Value::Text(text.to_owned())) }
 }
 
 /// Runs a command whose standard output is a closed pipe.

@@ -204,7 +204,9 @@ impl PageRead {
         let page_lock = Arc::clone(&self.list.page_lock).lock_owned().await;
         lock(&self.list.pages).started_at.get_or_insert_with(Instant::now);
         let read = || account.list_templates(&start);
-        let page = dispatch.read(&account, "list_templates", None, read).await;
+        let page = dispatch.read(&account, "list_templates", None, read);
+        // No client may be waiting for this read, so a stop does not wait for it either.
+        let page = dispatch.stopping.run_until_cancelled(page).await.unwrap_or(Err(Cause::Stopping));
         drop(page_lock);
         self.deliver(page);
     }
