@@ -86,7 +86,7 @@ pub(super) fn loopback_address(raw: &Raw<'_>) -> Result<SocketAddr, String> {
     if address.ip().to_canonical().is_loopback() {
         Ok(address)
     } else {
-        Err("must be a loopback address such as `127.0.0.1` until callers' tokens exist".to_owned())
+        Err("must be a loopback address such as `127.0.0.1` until clients can authenticate".to_owned())
     }
 }
 

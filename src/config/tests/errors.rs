@@ -180,7 +180,7 @@ fn only_webhook_listener_may_leave_loopback() {
     for section in ["grpc", "admin"] {
         for address in ["0.0.0.0:1", "10.0.0.1:1", "[::]:1", "[2001:db8::1]:1"] {
             let text = format!("[{section}]\nlisten = '{address}'\n{ACME}");
-            assert_error(&text, &[section, "listen: must be a loopback", "until callers' tokens exist"]);
+            assert_error(&text, &[section, "listen: must be a loopback", "until clients can authenticate"]);
         }
     }
     parse(&format!("[webhook]\nlisten = '[::]:1'\n[grpc]\nlisten = '[::ffff:127.0.0.1]:2'\n{ACME}"));

@@ -115,7 +115,7 @@ const (
 	// check the `route` of the metadata in `[accounts.routes]`.
 	Reason_REASON_PROVIDER_REPLY_UNREADABLE Reason = 27
 	// FAILED_PRECONDITION. The provider does not accept the account's credentials, which the operator configured. Inform
-	// the operator. The caller's own credentials are not concerned.
+	// the operator. The client's own credentials are not concerned.
 	Reason_REASON_PROVIDER_CREDENTIALS_REJECTED Reason = 28
 	// FAILED_PRECONDITION. The account's credentials are valid but do not permit this. Inform the operator.
 	Reason_REASON_PROVIDER_PERMISSION_DENIED Reason = 29

@@ -1452,16 +1452,8 @@ pub struct Event {
     /// The name of `provider`.
     #[prost(string, tag = "5")]
     pub provider_name: ::prost::alloc::string::String,
-    /// The type, in words separated by dots:
-    ///
-    /// | type | payload |
-    /// |---|---|
-    /// | `message.received` | `message_received`: a customer wrote |
-    /// | `message.accepted` | `message_accepted`: the provider accepted a message sent through Switchboard |
-    /// | `message.status` | `message_status`: the provider reported on a sent message |
-    /// | `message.echo` | `message_echo`: the provider reported a message from one of the business's own numbers |
-    /// | `report.run` | `report_run`: a run of a report started, completed or failed |
-    /// | `unknown` | `unknown`: a webhook with a valid signature that is not a message, a status or a report |
+    /// The type, in words separated by dots: `message.received`, `message.accepted`, `message.status`, `message.echo`,
+    /// `report.run` or `unknown`. The payload is the field of the same name, with `_` instead of the dot.
     ///
     /// Later versions add types. Ignore types that you do not know, or set a filter.
     #[prost(string, tag = "6")]
@@ -3441,7 +3433,7 @@ pub enum Reason {
     /// check the `route` of the metadata in `\[accounts.routes\]`.
     ProviderReplyUnreadable = 27,
     /// FAILED_PRECONDITION. The provider does not accept the account's credentials, which the operator configured. Inform
-    /// the operator. The caller's own credentials are not concerned.
+    /// the operator. The client's own credentials are not concerned.
     ProviderCredentialsRejected = 28,
     /// FAILED_PRECONDITION. The account's credentials are valid but do not permit this. Inform the operator.
     ProviderPermissionDenied = 29,

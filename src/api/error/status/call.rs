@@ -126,13 +126,14 @@ pub(in crate::api) fn outcome_unknown(
 }
 
 fn write_unknown(cause: &str) -> ErrorResponse {
-    let message = "the provider's reply was lost or inconclusive, so the operation may have succeeded; \
-        check before you retry";
+    let message = "the outcome is unknown: the provider's reply was lost or inconclusive, or the server was killed; \
+        the operation may have succeeded, so check before you retry";
     ErrorResponse::new(Code::FailedPrecondition, Reason::WriteOutcomeUnknown, message).with("cause", cause)
 }
 
 fn send_unknown(cause: &str) -> ErrorResponse {
-    let message = "the provider's reply was lost or inconclusive, so the message may have been sent; a \
-        retry without `request_id` may send it twice; with one, `resend_after_attempt` sends it again";
+    let message = "the outcome is unknown: the provider's reply was lost or inconclusive, or the server was killed; \
+        the message may have been sent; a retry without `request_id` may send it twice; with one, \
+        `resend_after_attempt` with the number `attempt` sends it again";
     ErrorResponse::new(Code::FailedPrecondition, Reason::SendOutcomeUnknown, message).with("cause", cause)
 }

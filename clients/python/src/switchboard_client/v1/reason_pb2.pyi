@@ -133,7 +133,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """
     REASON_PROVIDER_CREDENTIALS_REJECTED: _Reason.ValueType  # 28
     """FAILED_PRECONDITION. The provider does not accept the account's credentials, which the operator configured. Inform
-    the operator. The caller's own credentials are not concerned.
+    the operator. The client's own credentials are not concerned.
     """
     REASON_PROVIDER_PERMISSION_DENIED: _Reason.ValueType  # 29
     """FAILED_PRECONDITION. The account's credentials are valid but do not permit this. Inform the operator."""
@@ -304,7 +304,7 @@ check the `route` of the metadata in `[accounts.routes]`.
 """
 REASON_PROVIDER_CREDENTIALS_REJECTED: Reason.ValueType  # 28
 """FAILED_PRECONDITION. The provider does not accept the account's credentials, which the operator configured. Inform
-the operator. The caller's own credentials are not concerned.
+the operator. The client's own credentials are not concerned.
 """
 REASON_PROVIDER_PERMISSION_DENIED: Reason.ValueType  # 29
 """FAILED_PRECONDITION. The account's credentials are valid but do not permit this. Inform the operator."""

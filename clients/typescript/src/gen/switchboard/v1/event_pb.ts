@@ -66,16 +66,8 @@ export type Event = Message<"switchboard.v1.Event"> & {
   providerName: string;
 
   /**
-   * The type, in words separated by dots:
-   *
-   * | type | payload |
-   * |---|---|
-   * | `message.received` | `message_received`: a customer wrote |
-   * | `message.accepted` | `message_accepted`: the provider accepted a message sent through Switchboard |
-   * | `message.status` | `message_status`: the provider reported on a sent message |
-   * | `message.echo` | `message_echo`: the provider reported a message from one of the business's own numbers |
-   * | `report.run` | `report_run`: a run of a report started, completed or failed |
-   * | `unknown` | `unknown`: a webhook with a valid signature that is not a message, a status or a report |
+   * The type, in words separated by dots: `message.received`, `message.accepted`, `message.status`, `message.echo`,
+   * `report.run` or `unknown`. The payload is the field of the same name, with `_` instead of the dot.
    *
    * Later versions add types. Ignore types that you do not know, or set a filter.
    *

@@ -248,7 +248,7 @@ export enum Reason {
 
   /**
    * FAILED_PRECONDITION. The provider does not accept the account's credentials, which the operator configured. Inform
-   * the operator. The caller's own credentials are not concerned.
+   * the operator. The client's own credentials are not concerned.
    *
    * @generated from enum value: REASON_PROVIDER_CREDENTIALS_REJECTED = 28;
    */
