@@ -74,6 +74,7 @@ fn assert_error(text: &str, parts: &[&str]) {
 fn defaults_and_one_account_are_a_configuration() {
     let config = parse(ACME);
     assert_eq!(config.grpc.listen.to_string(), "127.0.0.1:50051");
+    assert_eq!(config.grpc.max_connections, 8192);
     assert_eq!(config.webhook.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.webhook.public_url, None);
     assert_eq!(config.webhook.max_body_bytes, 1 << 20);
