@@ -31,8 +31,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 
 /// How many streams a client may cancel before the server has accepted them. h2 closes the connection beyond that, as a
 /// protection from floods of resets. A program that stops, or a proxy in front of many clients, cancels hundreds of calls
-/// at once.
-const MAX_CANCELLED_STREAMS: usize = 1_024;
+/// at once. As many streams may be open and not accepted, so this does not change what a connection can hold.
+const MAX_CANCELLED_STREAMS: usize = MAX_STREAMS as usize;
 
 /// The maximum size of a call's metadata. gRPC's other servers accept 8 to 16 KiB.
 const MAX_METADATA_BYTES: u32 = 16 << 10;
