@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"math/big"
 	"net"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -258,10 +257,7 @@ func TestFormattedValuesNeverShowToken(t *testing.T) {
 }
 
 func TestVersionMatchesServer(t *testing.T) {
-	manifest, err := os.ReadFile("../../../Cargo.toml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	manifest := repositoryFile(t, "Cargo.toml")
 	version := regexp.MustCompile(`(?m)^version = "(.*)"$`).FindSubmatch(manifest)
 	if version == nil || string(version[1]) != Version {
 		t.Errorf("the server's version is %q, the client's is %q", version, Version)
