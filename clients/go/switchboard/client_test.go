@@ -263,3 +263,19 @@ func TestVersionMatchesServer(t *testing.T) {
 		t.Errorf("the server's version is %q, the client's is %q", version, Version)
 	}
 }
+
+func TestUnusableAddressIsRejected(t *testing.T) {
+	for address, want := range map[string]string{
+		"":                         "the address is empty",
+		"http://127.0.0.1:50051":   "is a URL",
+		"https://example.com":      "is a URL",
+		"HTTPS://example.com:443/": "is a URL",
+	} {
+		if client, err := NewClient(address); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("NewClient(%q) returned %v, %v", address, client, err)
+		}
+	}
+	for _, address := range []string{"127.0.0.1:50051", "dns:///example.com:443", "unix:///run/switchboard.sock"} {
+		connect(t, address)
+	}
+}

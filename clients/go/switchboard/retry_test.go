@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -515,4 +516,15 @@ func TestGeneratedUploadStreamGetsRequestID(t *testing.T) {
 	if request.GetHeader().GetRequestId() != "" {
 		t.Error("the caller's header was changed")
 	}
+}
+
+func TestCallWithoutDeadlineIsRetriedForOneMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		r := retrier{attempts: math.MaxInt, log: slog.New(slog.DiscardHandler)}
+		err := r.do(t.Context(), "", true, func() error { return asError(t, unavailable) })
+		if took := time.Since(start); status.Code(err) != codes.Unavailable || took > defaultBudget || took < defaultBudget-maxCallBackoff {
+			t.Errorf("got %v after %v", err, took)
+		}
+	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	switchboardv1 "switchboard.example/go/switchboard/v1"
@@ -79,14 +80,33 @@ func (c *Client) updateSubscription(
 	return updated.GetSubscription(), err
 }
 
-// equalFilters compares two filters. The order of accounts and types has no meaning.
+// equalFilters compares two filters. The order of values in a list has no meaning.
 func equalFilters(a, b *switchboardv1.EventFilter) bool {
-	return equalSets(a.GetAccounts(), b.GetAccounts()) && equalSets(a.GetTypes(), b.GetTypes())
+	return proto.Equal(sortedFilter(a), sortedFilter(b))
 }
 
-func equalSets(a, b []string) bool {
-	sorted := func(values []string) []string { return slices.Compact(slices.Sorted(slices.Values(values))) }
-	return slices.Equal(sorted(a), sorted(b))
+// sortedFilter returns a copy of the filter in which every list is sorted.
+func sortedFilter(filter *switchboardv1.EventFilter) *switchboardv1.EventFilter {
+	sorted := &switchboardv1.EventFilter{}
+	if filter != nil {
+		sorted = proto.CloneOf(filter)
+	}
+	reflected := sorted.ProtoReflect()
+	reflected.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		if field.IsList() && field.Kind() == protoreflect.StringKind {
+			list := value.List()
+			values := make([]string, list.Len())
+			for i := range values {
+				values[i] = list.Get(i).String()
+			}
+			slices.Sort(values)
+			for i, value := range values {
+				list.Set(i, protoreflect.ValueOfString(value))
+			}
+		}
+		return true
+	})
+	return sorted
 }
 
 // retryCall makes a call that is safe to repeat although it carries no request_id.
