@@ -91,7 +91,7 @@ def test_other_code_than_unavailable_is_not_retried(code: grpc.StatusCode, conne
 
 def test_retries_stop_after_max_attempts(connect: Callable[..., AnyClient]) -> None:
     with Fake(*[UNAVAILABLE] * 9) as fake:
-        error = fails(connect(fake.address), "messages.SendMessage", SEND)
+        error = fails(connect(fake.address, max_attempts=4), "messages.SendMessage", SEND)
         assert len(fake.requests) == 4
         assert error.request_id == fake.requests[0].request_id
         fails(connect(fake.address, max_attempts=1), "messages.SendMessage", SEND)
