@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import socket
 import sys
 import threading
 import time
@@ -13,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from kit.conformance import ScriptedServer, StreamScript, cases, check_bounds, only, status, subscribe_request
+from kit.conformance import (
+    ScriptedServer,
+    StreamScript,
+    cases,
+    check_bounds,
+    only,
+    status,
+    subscribe_request,
+    unused_port,
+)
 from kit.fake import SECONDS
 from switchboard_client import Client, SwitchboardError, aio, parse_reason, v1
 
@@ -126,12 +134,6 @@ def test_call(case: dict[str, Any], connect: Callable[..., AnyClient]) -> None:
         check_bounds(pause, (arrivals[number + 1] - ends[number]) * 1000)
     if "elapsed" in expected:
         check_bounds(expected["elapsed"], elapsed * 1000)
-
-
-def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def subscription_fields(values: dict[str, Any]) -> v1.Subscription:

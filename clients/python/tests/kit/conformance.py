@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,13 @@ def check_bounds(bounds: Any, value: float) -> None:
         assert bounds["at_least"] <= value <= bounds["at_most"]
     else:
         assert value == bounds
+
+
+def unused_port() -> int:
+    """A port that refuses connections."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
 
 
 def status(values: dict[str, Any]) -> Any:
