@@ -264,6 +264,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.connections = 0
+        self.refused = threading.Semaphore(0)
         self._lock = threading.Lock()
         self._passing = threading.Event()
         self._passing.set()
@@ -286,6 +287,7 @@ class Proxy:
                 far = socket.create_connection((host, int(port)), SECONDS)
             except OSError:
                 near.close()
+                self.refused.release()
                 continue
             far.settimeout(None)
             with self._lock:
