@@ -75,7 +75,7 @@ func WithToken(token string) Option {
 //
 // The budget of a call is its deadline. Until then, the client waits for a connection, and retries calls that fail with
 // UNAVAILABLE: reads, and writes that carry a request_id. It fills an empty request_id with a random one and keeps it
-// over all attempts, so that the server executes the write once. A call without a deadline is retried for 60 seconds.
+// over all attempts, so the server executes the write once. A call without a deadline is retried for 60 seconds.
 //
 // The backoff grows to 5 seconds. If the server asks for a delay, the client adds it to the backoff. If the wait would
 // exceed the deadline, or the server asks for more than 30 seconds, the call fails immediately with the last error.

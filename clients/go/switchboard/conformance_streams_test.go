@@ -286,7 +286,7 @@ func (p *streamProgram) run(client *Client, request *switchboardv1.SubscribeRequ
 			p.err = err
 			return
 		}
-		if goOn := p.handle(ctx, cancel, event); !goOn {
+		if continues := p.handle(ctx, cancel, event); !continues {
 			return
 		}
 		p.previous = event
@@ -302,7 +302,7 @@ func (p *streamProgram) next() programStep {
 	return step
 }
 
-// handle is the loop's body. It reports whether the loop goes on.
+// handle is the loop's body. It reports whether the loop continues.
 func (p *streamProgram) handle(ctx context.Context, cancel context.CancelFunc, event *switchboardv1.Event) bool {
 	step := p.next()
 	if p.byItself || step.Event != event.GetCursor() {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import sys
+import importlib.util
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from kit.conformance import (
     unused_port,
 )
 from kit.fake import SECONDS
+from kit.server import REPOSITORY
 from switchboard_client import Client, SwitchboardError, aio, parse_reason, v1
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from kit.clients import AnyClient
 
 
-def table(file: str) -> Any:
+def table(file: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in cases(file)])
 
 
@@ -338,16 +339,12 @@ def test_stream(case: dict[str, Any], flavour: str, cancel_by: str) -> None:
 
 @functools.cache
 def answer_example() -> Any:
-    import importlib.util
-
-    from kit.server import REPOSITORY
-
+    """The module of the example, which is no part of the package."""
     path = REPOSITORY / "clients/python/examples/answer.py"
     spec = importlib.util.spec_from_file_location("answer_example", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 

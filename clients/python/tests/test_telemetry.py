@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from kit.conformance import unused_port
 from kit.fake import SECONDS, Fake, event, heartbeat, script, started, status
-from switchboard_client import Client, SwitchboardError, aio, v1
+from switchboard_client import Client, EventStream, SwitchboardError, aio, v1
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def exporter() -> InMemorySpanExporter:
 def spans(exporter: InMemorySpanExporter) -> Iterator[InMemorySpanExporter]:
     """Instruments all channels that the test opens."""
     exporter.clear()
-    instrumentor = GrpcInstrumentorClient()
+    instrumentor = GrpcInstrumentorClient()  # type: ignore[no-untyped-call]
     instrumentor.instrument()
     yield exporter
     instrumentor.uninstrument()
@@ -77,14 +77,20 @@ def test_instrumented_stream_ends_with_an_acknowledgement(
             assert next(events).cursor == "c1"
             assert next(events).cursor == "c2"
             if how != "leave":
-                waiting = threading.Timer(0.2, events.close)
-                waiting.start()
+                closing = threading.Thread(target=close_when_acknowledged, args=(fake, events, "c2"))
+                closing.start()
                 assert next(events, None) is None
-                waiting.join(SECONDS)
-    acknowledged = [fake.acknowledgements.get_nowait().cursor for _ in range(fake.acknowledgements.qsize())]
-    assert acknowledged[-1] == ("c1" if how == "leave" else "c2")
+                closing.join(SECONDS)
+    assert fake.order[-1] == ("c1" if how == "leave" else "c2")
     assert "/switchboard.v1.EventService/Subscribe" in [span.name for span in spans.get_finished_spans()]
     assert not [record for record in caplog.records if record.levelno > logging.WARNING]
+
+
+def close_when_acknowledged(fake: Fake, events: EventStream, cursor: str) -> None:
+    """Closes the stream after it has acknowledged the event, so its loop waits for the next one."""
+    while fake.acknowledgements.get(timeout=SECONDS).cursor != cursor:
+        pass
+    events.close()
 
 
 def test_instrumented_silent_stream_is_reopened(spans: InMemorySpanExporter, failures: list[int]) -> None:

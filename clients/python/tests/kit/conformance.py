@@ -190,7 +190,7 @@ class StreamScript:
         assert method == "Acknowledge"
         with self._changed:
             replies = self._case.get("acknowledge", [])
-            reply = replies[self._acknowledged] if self._acknowledged < len(replies) else "ok"
+            reply: Any = replies[self._acknowledged] if self._acknowledged < len(replies) else "ok"
             self._acknowledged += 1
             self.calls.append((request, reply == "ok"))
             self._changed.notify_all()
@@ -210,9 +210,7 @@ class StreamScript:
         try:
             for step in self._case["streams"][number]:
                 if "await_acknowledgements" in step:
-                    wanted = step["await_acknowledgements"]
-                    with self._changed:
-                        assert self._changed.wait_for(lambda wanted=wanted: self._acknowledged >= wanted, SECONDS)
+                    self._await_acknowledgements(step["await_acknowledgements"])
                 elif "end" not in step:
                     yield response(step)
                 elif step["end"] == "silence":
@@ -223,6 +221,10 @@ class StreamScript:
         finally:
             if len(self.ended) == number:
                 self.ended.append(time.monotonic())
+
+    def _await_acknowledgements(self, number: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._acknowledged >= number, SECONDS)
 
     def check_calls(self) -> None:
         """Compares the received calls with the expected ones.
