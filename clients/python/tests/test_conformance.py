@@ -22,7 +22,7 @@ from kit.conformance import (
     subscribe_request,
     unused_port,
 )
-from kit.fake import SECONDS
+from kit.fake import SECONDS, end_of_call
 from kit.server import REPOSITORY
 from switchboard_client import Client, SwitchboardError, aio, parse_reason, v1
 
@@ -97,8 +97,7 @@ def test_call(case: dict[str, Any], connect: Callable[..., AnyClient]) -> None:
         reply = case["server"][min(len(ids), len(case["server"])) - 1]
         try:
             if reply == "silence":
-                cancelled = threading.Event()
-                context.add_callback(cancelled.set)
+                cancelled = end_of_call(context)
                 assert cancelled.wait(SECONDS)
             elif reply != "ok":
                 context.abort_with_status(status(reply))

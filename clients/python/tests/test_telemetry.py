@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from kit.conformance import unused_port
-from kit.fake import SECONDS, Fake, event, heartbeat, script, started, status
+from kit.fake import SECONDS, Fake, end_of_call, event, heartbeat, script, started, status
 from switchboard_client import Client, EventStream, SwitchboardError, aio, v1
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ def hold(*responses: v1.SubscribeResponse) -> Any:
     """A stream that sends these responses, and then nothing until the client ends it."""
 
     def stream(context: Any) -> Iterator[v1.SubscribeResponse]:
-        ended = threading.Event()
-        context.add_callback(ended.set)
+        ended = end_of_call(context)
         yield from responses
         ended.wait(SECONDS)
 

@@ -13,7 +13,7 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from kit.fake import SECONDS, event, heartbeat, started
+from kit.fake import SECONDS, end_of_call, event, heartbeat, started
 from kit.server import REPOSITORY
 from switchboard_client import v1
 
@@ -205,8 +205,7 @@ class StreamScript:
             self.calls.append((request, False))
         if number >= len(self._case["streams"]):
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the case has no more streams")
-        cancelled = threading.Event()
-        context.add_callback(cancelled.set)
+        cancelled = end_of_call(context)
         try:
             for step in self._case["streams"][number]:
                 if "await_acknowledgements" in step:
