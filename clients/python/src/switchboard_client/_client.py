@@ -88,7 +88,7 @@ class Client:
             options: Additional gRPC channel options, such as `("grpc.max_receive_message_length", 16 << 20)`.
 
         Raises:
-            ValueError: If the arguments contradict each other.
+            ValueError: If the address is empty or a URL, or the arguments contradict each other.
         """
         self._target = Target(address, credentials, plaintext=plaintext, token=token, options=options)
         self._channel = _Channel(self._target, max_attempts)
