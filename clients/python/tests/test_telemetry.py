@@ -104,7 +104,7 @@ def test_instrumented_silent_stream_is_reopened(spans: InMemorySpanExporter, fai
     assert failures == [1, 1]
 
 
-def test_instrumented_stream_ends_if_its_acknowledgement_is_rejected(spans: InMemorySpanExporter) -> None:
+def test_rejected_acknowledgement_ends_the_instrumented_stream(spans: InMemorySpanExporter) -> None:
     with Fake() as fake, Client(fake.address) as client:
         fake.streams = [hold(started("c0", generation=1), event("c1"))]
         fake.acknowledge_errors = [status(grpc.StatusCode.NOT_FOUND, "SUBSCRIPTION_NOT_FOUND")]
