@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
 	"os"
 	"os/exec"
@@ -37,11 +36,6 @@ func TestExamplesRun(t *testing.T) {
 	if err := os.WriteFile(image, picture(t, 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run := func(ctx context.Context, name string, args ...string) *exec.Cmd {
-		command := exec.CommandContext(ctx, filepath.Join(folder, name), args...)
-		command.Env = append(os.Environ(), "SWITCHBOARD_ADDRESS="+server.address)
-		return command
-	}
 
 	for _, test := range []struct{ account, name, arg string }{
 		{connectly, "send_text", ""}, {connectby, "send_template", ""}, {connectby, "upload_media", image},
@@ -51,7 +45,9 @@ func TestExamplesRun(t *testing.T) {
 			if test.arg != "" {
 				args = append(args, test.arg)
 			}
-			out, err := run(testContext(t), test.name, args...).CombinedOutput()
+			command := exec.CommandContext(testContext(t), filepath.Join(folder, test.name), args...)
+			command.Env = append(os.Environ(), "SWITCHBOARD_ADDRESS="+server.address)
+			out, err := command.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
@@ -67,87 +63,6 @@ func TestExamplesRun(t *testing.T) {
 			}
 		})
 	}
-
-	t.Run("answer", func(t *testing.T) {
-		start := func(name string) (*exec.Cmd, *bufio.Scanner) {
-			command := run(testContext(t), name)
-			command.Stderr = os.Stderr
-			out, err := command.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := command.Start(); err != nil {
-				t.Fatal(err)
-			}
-			return command, bufio.NewScanner(out)
-		}
-		// answered returns the ids of the event and of the reply in the next line.
-		answered := func(lines *bufio.Scanner) (event, message string) {
-			lines.Scan()
-			words := strings.Fields(lines.Text())
-			if len(words) != 4 || words[0] != "answered" {
-				t.Fatalf("got output %q", lines.Text())
-			}
-			return words[1], words[3]
-		}
-		interrupt := func(command *exec.Cmd, lines *bufio.Scanner) {
-			if err := command.Process.Signal(os.Interrupt); err != nil {
-				t.Fatal(err)
-			}
-			for lines.Scan() {
-				t.Errorf("got extra output %q", lines.Text())
-			}
-			if err := command.Wait(); err != nil {
-				t.Error(err)
-			}
-		}
-		// The statement comes first. If the program answered it, that reply would come first too.
-		for _, text := range []string{"I like Sundays.", "Do you deliver on Sundays?"} {
-			if err := inject(testContext(t), client, text); err != nil {
-				t.Fatal(err)
-			}
-		}
-		command, lines := start("answer")
-		event, answer := answered(lines)
-		got, err := client.Messages.GetMessage(testContext(t), &switchboardv1.GetMessageRequest{
-			Account: connectly, Key: &switchboardv1.GetMessageRequest_RequestId{RequestId: "answer-" + event},
-		})
-		if err != nil || got.GetMessage().GetMessageId() != answer || got.GetMessage().GetTo() != customer {
-			t.Errorf("got message %v, %v", got, err)
-		}
-		var asked *switchboardv1.Event
-		for event, err := range client.Subscribe(receivedTexts(switchboardv1.StartPosition_START_POSITION_EARLIEST)).Events(testContext(t)) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if strings.HasSuffix(textOf(event), "?") {
-				asked = event
-				break
-			}
-		}
-		if asked.GetEventId() != event {
-			t.Errorf("answered %s, want %s", event, asked.GetEventId())
-		}
-		ctx := testContext(t)
-		for getSubscription(t, client, "answer").GetCursor() != asked.GetCursor() {
-			select {
-			case <-ctx.Done():
-				t.Fatal("the question was not acknowledged")
-			case <-time.After(20 * time.Millisecond): // Poll again.
-			}
-		}
-		interrupt(command, lines)
-
-		// After a restart, the program resumes after the answered question.
-		if err := inject(testContext(t), client, "And on Mondays?"); err != nil {
-			t.Fatal(err)
-		}
-		command, lines = start("answer")
-		if next, _ := answered(lines); next == event {
-			t.Error("the same question was answered again")
-		}
-		interrupt(command, lines)
-	})
 }
 
 // Each Go snippet in the README is quoted from a file that the tests build or run.

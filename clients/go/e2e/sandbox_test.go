@@ -186,6 +186,7 @@ type proxy struct {
 	to      string // Target of new connections; if empty, the proxy closes them.
 	silent  map[net.Conn]bool
 	count   int
+	refused chan struct{} // Holds a token after a connection was closed for lack of a target.
 }
 
 func startProxy(t *testing.T, to string) *proxy {
@@ -194,7 +195,9 @@ func startProxy(t *testing.T, to string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{address: listener.Addr().String(), to: to, silent: map[net.Conn]bool{}}
+	p := &proxy{
+		address: listener.Addr().String(), to: to, silent: map[net.Conn]bool{}, refused: make(chan struct{}, 1),
+	}
 	var all sync.WaitGroup
 	ended := make(chan struct{})
 	t.Cleanup(func() { close(ended); listener.Close(); all.Wait() })
@@ -209,6 +212,10 @@ func startProxy(t *testing.T, to string) *proxy {
 			p.mu.Unlock()
 			if to == "" {
 				near.Close()
+				select {
+				case p.refused <- struct{}{}:
+				default:
+				}
 				continue
 			}
 			far, err := net.Dial("tcp", to)

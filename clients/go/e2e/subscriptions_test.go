@@ -342,3 +342,33 @@ func TestHeartbeatsReduceLagToZero(t *testing.T) {
 		t.Errorf("the loop ended with %v", err)
 	}
 }
+
+func TestEnsureSubscriptionChangesOnlyWhatDiffers(t *testing.T) {
+	client := connect(t, startSandbox(t).address)
+	ensure := func(labels map[string]string, types ...string) *switchboardv1.Subscription {
+		t.Helper()
+		ensured, err := client.EnsureSubscription(testContext(t), &switchboardv1.CreateSubscriptionRequest{
+			SubscriptionId: shop,
+			Subscription:   &switchboardv1.Subscription{Filter: &switchboardv1.EventFilter{Types: types}, Labels: labels},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ensured
+	}
+	created := ensure(nil, "message.received", "message.status")
+	if again := ensure(nil, "message.status", "message.received"); again.GetGeneration() != created.GetGeneration() {
+		t.Errorf("an equal subscription got generation %d after %d", again.GetGeneration(), created.GetGeneration())
+	}
+	labelled := ensure(map[string]string{"team": "shop"}, "message.received", "message.status")
+	if labelled.GetGeneration() != created.GetGeneration() || labelled.GetLabels()["team"] != "shop" {
+		t.Errorf("got %v", labelled)
+	}
+	filtered := ensure(map[string]string{"team": "shop"}, "message.*")
+	if filtered.GetGeneration() == created.GetGeneration() || !slices.Equal(filtered.GetFilter().GetTypes(), []string{"message.*"}) {
+		t.Errorf("got %v", filtered)
+	}
+	if cleared := ensure(nil); len(cleared.GetFilter().GetTypes()) > 0 || len(cleared.GetLabels()) > 0 {
+		t.Errorf("got %v", cleared)
+	}
+}

@@ -3,11 +3,11 @@ package switchboard
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	switchboardv1 "switchboard.example/go/switchboard/v1"
 )
@@ -85,6 +85,8 @@ func (s *EventStream) acknowledgeLoop(ctx context.Context, conn *grpc.ClientConn
 				delay, _ := failure.RetryDelay()
 				pause = max(pause, min(delay, maxServerDelay))
 			}
+			s.client.retry.log.LogAttrs(ctx, slog.LevelInfo, "switchboard acknowledgement failed, retrying",
+				slog.String("subscription_id", s.request.GetSubscriptionId()), slog.Duration("delay", pause), slog.Any("error", err))
 			s.signalPending()
 		default:
 			abort(acknowledgeError{err})
@@ -116,7 +118,7 @@ func (s *EventStream) acknowledgeLocked(ctx context.Context, conn grpc.ClientCon
 	}
 	_, err := switchboardv1.NewSubscriptionServiceClient(conn).Acknowledge(ctx, &switchboardv1.AcknowledgeRequest{
 		SubscriptionId: s.request.GetSubscriptionId(), Cursor: pending.cursor, Generation: pending.generation,
-	})
+	}, grpc.WaitForReady(false)) // The loop retries, with a new connection.
 	if failure, ok := errors.AsType[*Error](err); ok && (failure.Reason == "" || isTransient(err)) {
 		return err
 	}
@@ -135,7 +137,7 @@ func (s *EventStream) lockAcknowledge(ctx context.Context) error {
 	case s.acknowledging <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return newError(status.FromContextError(ctx.Err()), "")
+		return contextError(ctx.Err(), "")
 	}
 }
 

@@ -3,6 +3,9 @@ package switchboard
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"strings"
@@ -44,6 +47,7 @@ type options struct {
 	plaintext   bool
 	token       string
 	attempts    int
+	log         *slog.Logger
 	dial        []grpc.DialOption
 }
 
@@ -66,14 +70,24 @@ func WithToken(token string) Option {
 	return func(o *options) { o.token = token }
 }
 
-// WithMaxAttempts sets the maximum number of attempts per call. The default is 4; 1 disables retries.
+// WithMaxAttempts sets the maximum number of attempts per call. By default, only the call's deadline limits them. 1
+// disables retries, and calls then fail at once if the server cannot be reached.
 //
-// The client retries only calls that fail with UNAVAILABLE: reads, and writes that carry a request_id. It fills an
-// empty request_id with a random one and keeps it over all attempts, so that the server executes the write once.
-// Retries stay within the call's deadline. The backoff grows and is never shorter than the delay that the server asks
-// for. If the server asks for more than 30 seconds, the call fails immediately. Streams are not retried.
+// The budget of a call is its deadline. Until then, the client waits for a connection, and retries calls that fail with
+// UNAVAILABLE: reads, and writes that carry a request_id. It fills an empty request_id with a random one and keeps it
+// over all attempts, so the server executes the write once. A call without a deadline is retried for 60 seconds.
+//
+// The backoff grows to 5 seconds. If the server asks for a delay, the client adds it to the backoff. If the wait would
+// exceed the deadline, or the server asks for more than 30 seconds, the call fails immediately with the last error.
+// Streams are not retried.
 func WithMaxAttempts(attempts int) Option {
 	return func(o *options) { o.attempts = attempts }
+}
+
+// WithLogger sets the logger for retries and reconnects. By default, the client logs nothing. The records contain
+// methods, delays, subscription ids and errors, and never the text of a message.
+func WithLogger(logger *slog.Logger) Option {
+	return func(o *options) { o.log = logger }
 }
 
 // WithDialOptions adds gRPC dial options, such as interceptors, a stats handler or a larger message size. Interceptors
@@ -85,30 +99,36 @@ func WithDialOptions(dial ...grpc.DialOption) Option {
 // NewClient returns a client for the server at address: "host:port", "unix:///path", or another gRPC target. It
 // connects with the first call. Close the client when you no longer need it.
 func NewClient(address string, opts ...Option) (*Client, error) {
-	o := options{attempts: 4}
+	o := options{attempts: math.MaxInt, log: slog.New(slog.DiscardHandler)}
 	for _, option := range opts {
 		option(&o)
 	}
 	if o.attempts < 1 {
 		return nil, errors.New("switchboard: WithMaxAttempts must be at least 1")
 	}
+	if o.log == nil {
+		return nil, errors.New("switchboard: WithLogger requires a logger")
+	}
+	if err := checkAddress(address); err != nil {
+		return nil, err
+	}
 	creds, err := o.transport(address)
 	if err != nil {
 		return nil, err
 	}
 
-	retry := retrier{attempts: o.attempts}
+	retry := retrier{attempts: o.attempts, log: o.log}
 	dial := []grpc.DialOption{
 		grpc.WithUserAgent("switchboard-go/" + Version),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: initialBackoff, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 10 * time.Second},
+			Backoff:           backoff.Config{BaseDelay: initialBackoff, Multiplier: 1.6, Jitter: 0.2, MaxDelay: maxCallBackoff},
 			MinConnectTimeout: connectTimeout,
 		}),
 		// This package decides which calls are retried; a service config must not add retries.
 		grpc.WithDisableRetry(),
 		grpc.WithChainUnaryInterceptor(retry.unary),
-		grpc.WithChainStreamInterceptor(stream),
+		grpc.WithChainStreamInterceptor(retry.stream),
 	}
 	dial = append(dial, o.dial...)
 	dial = append(dial, grpc.WithTransportCredentials(creds))
@@ -169,6 +189,18 @@ func (o *options) transport(address string) (credentials.TransportCredentials, e
 	default:
 		return credentials.NewTLS(nil), nil
 	}
+}
+
+// checkAddress rejects addresses that gRPC accepts and can never connect to.
+func checkAddress(address string) error {
+	scheme, _, _ := strings.Cut(address, "://")
+	switch {
+	case address == "":
+		return errors.New(`switchboard: the address is empty; use "host:port"`)
+	case strings.EqualFold(scheme, "http"), strings.EqualFold(scheme, "https"):
+		return fmt.Errorf(`switchboard: the address %q is a URL; use "host:port"`, address)
+	}
+	return nil
 }
 
 // isLoopback reports whether the address itself names this host only, without a name lookup.

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"math/big"
 	"net"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -258,12 +257,25 @@ func TestFormattedValuesNeverShowToken(t *testing.T) {
 }
 
 func TestVersionMatchesServer(t *testing.T) {
-	manifest, err := os.ReadFile("../../../Cargo.toml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	manifest := repositoryFile(t, "Cargo.toml")
 	version := regexp.MustCompile(`(?m)^version = "(.*)"$`).FindSubmatch(manifest)
 	if version == nil || string(version[1]) != Version {
 		t.Errorf("the server's version is %q, the client's is %q", version, Version)
+	}
+}
+
+func TestUnusableAddressIsRejected(t *testing.T) {
+	for address, want := range map[string]string{
+		"":                         "the address is empty",
+		"http://127.0.0.1:50051":   "is a URL",
+		"https://example.com":      "is a URL",
+		"HTTPS://example.com:443/": "is a URL",
+	} {
+		if client, err := NewClient(address); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("NewClient(%q) returned %v, %v", address, client, err)
+		}
+	}
+	for _, address := range []string{"127.0.0.1:50051", "dns:///example.com:443", "unix:///run/switchboard.sock"} {
+		connect(t, address)
 	}
 }

@@ -2,6 +2,7 @@ package switchboard
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"io"
 	"maps"
@@ -51,6 +52,7 @@ type Error struct {
 
 	status     *status.Status
 	retryDelay *durationpb.Duration
+	cause      error
 }
 
 // FieldViolation describes one invalid field of a request.
@@ -76,6 +78,10 @@ func (e *Error) Error() string {
 	}
 	return text.String()
 }
+
+// Unwrap returns [context.DeadlineExceeded] or [context.Canceled] if the deadline or the cancellation of the call's
+// context ended it, so [errors.Is] finds them. Otherwise it returns nil.
+func (e *Error) Unwrap() error { return e.cause }
 
 // RetryDelay is how long to wait before the next attempt. ok is false if the server gave no delay, because waiting may
 // not help.
@@ -112,7 +118,7 @@ func ErrorFrom(failure *switchboardv1.Failure) error {
 		return nil
 	}
 	code := codes.Code(failure.GetCode())
-	if code == codes.OK {
+	if code == codes.OK || code > codes.Unauthenticated {
 		code = codes.Unknown
 	}
 	// Use the same details as those of a failed call.
@@ -163,8 +169,32 @@ func providerName(provider switchboardv1.Provider) string {
 	return strings.ToLower(strings.TrimPrefix(provider.String(), "PROVIDER_"))
 }
 
-// wrapError converts a gRPC status error into an *Error.
-func wrapError(err error, requestID string) error {
+// contextError is the *Error of a call that the end of its context stopped.
+func contextError(stopped error, requestID string) *Error {
+	e := newError(status.FromContextError(stopped), requestID)
+	e.cause = stopped
+	return e
+}
+
+// endOfContext returns the error of the context if its end may be why a call failed.
+func endOfContext(ctx context.Context, e *Error) error {
+	switch {
+	case e.Reason != "":
+		return nil
+	case e.Code == codes.DeadlineExceeded:
+		return context.DeadlineExceeded
+	case e.Code != codes.Canceled:
+		return nil
+	}
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < deadlineSkew {
+		// The server's timer fired first. The client's follows.
+		<-ctx.Done()
+	}
+	return ctx.Err()
+}
+
+// wrapError converts a gRPC status error of a call with this context into an *Error.
+func wrapError(ctx context.Context, err error, requestID string) error {
 	if err == nil || err == io.EOF { // gRPC itself ends a stream with io.EOF.
 		return err
 	}
@@ -172,7 +202,9 @@ func wrapError(err error, requestID string) error {
 		return err
 	}
 	if failure, ok := status.FromError(err); ok {
-		return newError(failure, requestID)
+		e := newError(failure, requestID)
+		e.cause = endOfContext(ctx, e)
+		return e
 	}
 	return err
 }

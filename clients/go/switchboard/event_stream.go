@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,8 +65,8 @@ func OnGap(handle func(*switchboardv1.SubscribeGap) error) SubscribeOption {
 	return func(s *EventStream) { s.onGap = handle }
 }
 
-// OnReconnect sets a function for logs and metrics. The loop calls it when a stream broke or could not be opened,
-// before it opens the next stream.
+// OnReconnect sets a function for metrics and alerts. The loop calls it when a stream broke or could not be opened,
+// before it opens the next stream. [WithLogger] logs the same.
 func OnReconnect(notify func(cause error)) SubscribeOption {
 	return func(s *EventStream) { s.onReconnect = notify }
 }
@@ -97,7 +98,7 @@ func (c *Client) Subscribe(request *switchboardv1.SubscribeRequest, opts ...Subs
 
 // Cursor is the position after the last finished event, or after a later heartbeat. Without a named subscription, store
 // it to resume without loss after a restart. Continuing with the next event finishes the previous one; leaving the loop
-// does not. Cursor is empty until a position is known. It is safe for concurrent use.
+// or cancelling it does not. Cursor is empty until a position is known. It is safe for concurrent use.
 func (s *EventStream) Cursor() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,6 +108,9 @@ func (s *EventStream) Cursor() string {
 // Events returns the events, each once. The loop ends when its body leaves it, when ctx ends, after max_events or
 // idle_timeout, or on an error that a new stream cannot fix. On an error, the last pair holds it; if ctx ended, that is
 // the error of ctx. After max_events and idle_timeout there is no error.
+//
+// Continuing with the next event finishes the previous one, unless ctx has ended: then the event stays unfinished, and
+// the server delivers it again.
 //
 // If a stream breaks, the loop reopens it after the last event that its body has finished. It does the same if a stream
 // receives nothing for two heartbeat intervals, or does not start within ten seconds. After the loop has ended, you can
@@ -157,10 +161,14 @@ func (s *EventStream) run(ctx context.Context, yield func(*switchboardv1.Event, 
 		if started {
 			failures = 1
 		}
+		pause := backoffAfter(failures, maxStreamBackoff) + wait
+		s.client.retry.log.LogAttrs(ctx, slog.LevelWarn, "switchboard event stream broke, reconnecting",
+			slog.String("subscription_id", s.request.GetSubscriptionId()), slog.Int("failures", failures),
+			slog.Duration("delay", pause), slog.Any("error", err))
 		if s.onReconnect != nil {
 			s.onReconnect(err)
 		}
-		if err := sleep(ctx, backoffAfter(failures)+wait); err != nil {
+		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
 	}
@@ -249,6 +257,10 @@ func (s *EventStream) readStream(
 			if !yield(response.Event, nil) {
 				return started, 0, nil
 			}
+			if err := ctx.Err(); err != nil {
+				// The end of ctx also ends the body's own work, so the body may not have handled the event.
+				return started, 0, err
+			}
 			s.finish(response.Event)
 		case *switchboardv1.SubscribeResponse_Heartbeat:
 			s.resets = 0
@@ -259,6 +271,9 @@ func (s *EventStream) readStream(
 				if err := s.onGap(response.Gap); err != nil {
 					return started, 0, callbackError{err}
 				}
+			}
+			if err := ctx.Err(); err != nil {
+				return started, 0, err
 			}
 			s.advance(response.Gap.GetResumeCursor())
 		case *switchboardv1.SubscribeResponse_Closing:

@@ -296,7 +296,7 @@ func TestFailedGapHandlerEndsLoop(t *testing.T) {
 	t.Parallel()
 	fake := newFakeEvents(sendAndHold(started("c0"), gap("c0", "c5")))
 	// The loop ends even with an error that would be retried if the stream had returned it.
-	own := wrapError(unavailable, "")
+	own := wrapError(t.Context(), unavailable, "")
 	s := connect(t, serveEvents(t, fake)).Subscribe(&switchboardv1.SubscribeRequest{
 		ExpiredPolicy: switchboardv1.ExpiredPolicy_EXPIRED_POLICY_SKIP_WITH_GAP,
 	}, OnGap(func(*switchboardv1.SubscribeGap) error { return own }))

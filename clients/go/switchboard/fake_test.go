@@ -2,8 +2,11 @@ package switchboard
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -24,6 +27,21 @@ func testContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// repositoryFile reads a file of the Switchboard repository that is outside this module. It skips the test in a copy of
+// the module, as in the module cache.
+func repositoryFile(t *testing.T, path string) []byte {
+	t.Helper()
+	const root = "../../../"
+	if _, err := os.Stat(root + "clients/go/go.mod"); errors.Is(err, fs.ErrNotExist) {
+		t.Skip("this test needs the Switchboard repository")
+	}
+	content, err := os.ReadFile(root + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
 }
 
 func listen(t *testing.T) net.Listener {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	mathrand "math/rand/v2"
 	"strings"
 	"sync/atomic"
@@ -12,23 +13,29 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 const (
+	// defaultBudget is how long a call without a deadline is retried.
+	defaultBudget = 60 * time.Second
 	// initialBackoff is the longest backoff before the second attempt. It doubles with each further attempt, up to
-	// maxBackoff.
-	initialBackoff = 250 * time.Millisecond
-	maxBackoff     = 10 * time.Second
+	// maxCallBackoff. An event stream, which has no deadline, waits up to maxStreamBackoff.
+	initialBackoff   = 250 * time.Millisecond
+	maxCallBackoff   = 5 * time.Second
+	maxStreamBackoff = 10 * time.Second
 	// maxServerDelay is the longest server-requested delay that a call waits for. With a longer one, the call fails.
 	maxServerDelay = 30 * time.Second
 )
 
+// deadlineSkew is how much earlier than the client's timer the server's timer may end a call.
+const deadlineSkew = 100 * time.Millisecond
+
 // retrier retries calls that failed with UNAVAILABLE, if a retry cannot execute them twice.
 type retrier struct {
-	attempts int
+	attempts int // The maximum.
+	log      *slog.Logger
 }
 
 // unary is the interceptor of unary calls.
@@ -37,20 +44,36 @@ func (r retrier) unary(
 	conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption,
 ) error {
 	request, id := withRequestID(request)
-	return r.do(ctx, id != "" || isRead(method), func() error {
-		return wrapError(invoke(ctx, method, request, response, conn, options...), id)
+	options = r.waitForReady(ctx, options)
+	return r.do(ctx, method, id != "" || isRead(method), func() error {
+		return wrapError(ctx, invoke(ctx, method, request, response, conn, options...), id)
 	})
 }
 
-// do makes a call. If the call is retryable, do retries it while it fails with UNAVAILABLE.
-func (r retrier) do(ctx context.Context, retryable bool, call func() error) error {
+// waitForReady makes a call wait for a connection until its deadline. A call that waits has not left the client, so this
+// is safe for every write. A call without a deadline fails instead, and do limits its retries. An option of the caller
+// takes precedence.
+func (r retrier) waitForReady(ctx context.Context, options []grpc.CallOption) []grpc.CallOption {
+	if _, ok := ctx.Deadline(); !ok || r.attempts == 1 {
+		return options
+	}
+	return append([]grpc.CallOption{grpc.WaitForReady(true)}, options...)
+}
+
+// do makes a call. If the call is retryable, do retries it while it fails with UNAVAILABLE, until the deadline of ctx.
+// Without a deadline, it retries for defaultBudget.
+func (r retrier) do(ctx context.Context, method string, retryable bool, call func() error) error {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(defaultBudget)
+	}
 	for attempt := 1; ; attempt++ {
 		err := call()
 		failure, ok := errors.AsType[*Error](err)
-		if !ok || failure.Code != codes.Unavailable || !retryable || attempt >= r.attempts {
+		if !ok || failure.Code != codes.Unavailable || !retryable || attempt == r.attempts {
 			return err
 		}
-		pause := backoffAfter(attempt)
+		pause := backoffAfter(attempt, maxCallBackoff)
 		if delay, ok := failure.RetryDelay(); ok {
 			if delay > maxServerDelay {
 				return err
@@ -58,18 +81,21 @@ func (r retrier) do(ctx context.Context, retryable bool, call func() error) erro
 			pause += max(delay, 0)
 		}
 		// If the deadline would pass during the backoff, fail now with the actual cause.
-		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
+		if time.Until(deadline) <= pause {
 			return err
 		}
+		r.log.LogAttrs(ctx, slog.LevelInfo, "switchboard call failed, retrying",
+			slog.String("method", method), slog.Int("attempt", attempt), slog.Duration("delay", pause), slog.Any("error", err))
 		if stopped := sleep(ctx, pause); stopped != nil {
-			return newError(status.FromContextError(stopped), failure.RequestID)
+			return contextError(stopped, failure.RequestID)
 		}
 	}
 }
 
-// backoffAfter is the backoff after that many failures. It doubles, with jitter to keep clients from retrying in step.
-func backoffAfter(failures int) time.Duration {
-	pause := min(initialBackoff<<min(failures-1, 16), maxBackoff)
+// backoffAfter is the backoff after that many failures. It doubles up to longest, with jitter to keep clients from
+// retrying in step.
+func backoffAfter(failures int, longest time.Duration) time.Duration {
+	pause := min(initialBackoff<<min(failures-1, 16), longest)
 	return pause/2 + mathrand.N(pause/2)
 }
 
@@ -93,13 +119,13 @@ func isRead(method string) bool {
 }
 
 // stream is the interceptor of streaming calls.
-func stream(
+func (r retrier) stream(
 	ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
 	open grpc.Streamer, options ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
-	opened, err := open(ctx, desc, conn, method, options...)
+	opened, err := open(ctx, desc, conn, method, r.waitForReady(ctx, options)...)
 	if err != nil {
-		return nil, wrapError(err, "")
+		return nil, wrapError(ctx, err, "")
 	}
 	return &callStream{ClientStream: opened}, nil
 }
@@ -123,9 +149,9 @@ func (s *callStream) RecvMsg(message any) error {
 
 func (s *callStream) wrapError(err error) error {
 	if id := s.requestID.Load(); id != nil {
-		return wrapError(err, *id)
+		return wrapError(s.Context(), err, *id)
 	}
-	return wrapError(err, "")
+	return wrapError(s.Context(), err, "")
 }
 
 // addRequestID adds a request_id to the header of an upload.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -108,7 +110,7 @@ func TestOnlyReadsAndIdempotentWritesAreRetried(t *testing.T) {
 		"/switchboard.v1.WebhookRegistrationService/CreateWebhookRegistration": true,
 	}
 	recorder, address := serveRecorder(t, unavailable)
-	client := connect(t, address)
+	client := connect(t, address, WithMaxAttempts(4))
 	for _, method := range methods(t) {
 		name := fullName(method)
 		t.Run(string(method.Name()), func(t *testing.T) {
@@ -174,7 +176,8 @@ func TestOnlyReadsAndIdempotentWritesAreRetried(t *testing.T) {
 func TestRetriesKeepGivenRequestID(t *testing.T) {
 	t.Parallel()
 	recorder, address := serveRecorder(t, unavailable)
-	_, err := connect(t, address).Messages.SendMessage(testContext(t), &switchboardv1.SendMessageRequest{RequestId: "order-77"})
+	_, err := connect(t, address, WithMaxAttempts(4)).Messages.SendMessage(
+		testContext(t), &switchboardv1.SendMessageRequest{RequestId: "order-77"})
 	if failure, ok := errors.AsType[*Error](err); !ok || failure.RequestID != "order-77" {
 		t.Errorf("got %v", err)
 	}
@@ -265,14 +268,14 @@ func TestMaxAttemptsOneDisablesRetries(t *testing.T) {
 // asError converts a status error of a test into an *Error.
 func asError(t *testing.T, err error) error {
 	t.Helper()
-	return wrapError(err, "id")
+	return wrapError(t.Context(), err, "id")
 }
 
 func TestBackoffGrowsUntilAttemptsAreUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Duration
 		start := time.Now()
-		err := retrier{attempts: 5}.do(t.Context(), true, func() error {
+		err := retrier{attempts: 5, log: slog.New(slog.DiscardHandler)}.do(t.Context(), "", true, func() error {
 			at = append(at, time.Since(start))
 			return asError(t, unavailable)
 		})
@@ -286,7 +289,7 @@ func TestBackoffGrowsUntilAttemptsAreUsed(t *testing.T) {
 			}
 		}
 		for failures := 1; failures < 200; failures++ {
-			if pause := backoffAfter(failures); pause <= 0 || pause > maxBackoff {
+			if pause := backoffAfter(failures, maxCallBackoff); pause <= 0 || pause > maxCallBackoff {
 				t.Errorf("after %d failures the backoff is %v", failures, pause)
 			}
 		}
@@ -302,7 +305,7 @@ func TestServerDelayIsHonouredUpToLimit(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				failure := statusError(t, codes.Unavailable, &switchboardv1.Failure{RetryDelay: durationpb.New(test.delay)})
 				start, attempts := time.Now(), 0
-				err := retrier{attempts: 2}.do(t.Context(), true, func() error {
+				err := retrier{attempts: 2, log: slog.New(slog.DiscardHandler)}.do(t.Context(), "", true, func() error {
 					attempts++
 					return asError(t, failure)
 				})
@@ -325,7 +328,7 @@ func TestDelayBeyondDeadlineFailsImmediately(t *testing.T) {
 		defer cancel()
 		failure := statusError(t, codes.Unavailable, &switchboardv1.Failure{RetryDelay: durationpb.New(time.Second)})
 		start, attempts := time.Now(), 0
-		err := retrier{attempts: 4}.do(ctx, true, func() error {
+		err := retrier{attempts: 4, log: slog.New(slog.DiscardHandler)}.do(ctx, "", true, func() error {
 			attempts++
 			return asError(t, failure)
 		})
@@ -340,7 +343,7 @@ func TestCancelEndsBackoff(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Millisecond, cancel)
 		start := time.Now()
-		err := retrier{attempts: 4}.do(ctx, true, func() error { return asError(t, unavailable) })
+		err := retrier{attempts: 4, log: slog.New(slog.DiscardHandler)}.do(ctx, "", true, func() error { return asError(t, unavailable) })
 		failure, ok := errors.AsType[*Error](err)
 		if !ok || failure.Code != codes.Canceled || failure.RequestID != "id" || time.Since(start) != time.Millisecond {
 			t.Errorf("got %v after %v", err, time.Since(start))
@@ -513,4 +516,15 @@ func TestGeneratedUploadStreamGetsRequestID(t *testing.T) {
 	if request.GetHeader().GetRequestId() != "" {
 		t.Error("the caller's header was changed")
 	}
+}
+
+func TestCallWithoutDeadlineIsRetriedForOneMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		r := retrier{attempts: math.MaxInt, log: slog.New(slog.DiscardHandler)}
+		err := r.do(t.Context(), "", true, func() error { return asError(t, unavailable) })
+		if took := time.Since(start); status.Code(err) != codes.Unavailable || took > defaultBudget || took < defaultBudget-maxCallBackoff {
+			t.Errorf("got %v after %v", err, took)
+		}
+	})
 }

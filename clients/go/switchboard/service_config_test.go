@@ -2,7 +2,6 @@ package switchboard
 
 import (
 	"encoding/json"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -19,11 +18,7 @@ import (
 // publishedServiceConfig is the service config for programs that do not use this package.
 func publishedServiceConfig(t *testing.T) string {
 	t.Helper()
-	config, err := os.ReadFile("../../../docs/service-config.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(config)
+	return string(repositoryFile(t, "docs/service-config.json"))
 }
 
 func TestServiceConfigNamesOnlyReads(t *testing.T) {

@@ -23,12 +23,14 @@ func (c *Client) SendMedia(
 	ctx context.Context, header *switchboardv1.MediaHeader, file io.Reader,
 ) (*switchboardv1.SendMediaResponse, error) {
 	header, id := withRequestID(header)
-	return upload(ctx, c.retry, id, file, c.Messages.SendMedia, func(chunk []byte, first bool) *switchboardv1.SendMediaRequest {
-		if first {
-			return &switchboardv1.SendMediaRequest{Header: header, Chunk: chunk}
-		}
-		return &switchboardv1.SendMediaRequest{Chunk: chunk}
-	})
+	method := switchboardv1.MessageService_SendMedia_FullMethodName
+	return upload(ctx, c.retry, method, id, file, c.Messages.SendMedia,
+		func(chunk []byte, first bool) *switchboardv1.SendMediaRequest {
+			if first {
+				return &switchboardv1.SendMediaRequest{Header: header, Chunk: chunk}
+			}
+			return &switchboardv1.SendMediaRequest{Chunk: chunk}
+		})
 }
 
 // UploadTemplateMedia uploads a file for the header of a template. It reads and retries like [Client.SendMedia].
@@ -36,7 +38,8 @@ func (c *Client) UploadTemplateMedia(
 	ctx context.Context, header *switchboardv1.UploadTemplateMediaHeader, file io.Reader,
 ) (*switchboardv1.UploadTemplateMediaResponse, error) {
 	header, id := withRequestID(header)
-	return upload(ctx, c.retry, id, file, c.Templates.UploadTemplateMedia,
+	method := switchboardv1.TemplateService_UploadTemplateMedia_FullMethodName
+	return upload(ctx, c.retry, method, id, file, c.Templates.UploadTemplateMedia,
 		func(chunk []byte, first bool) *switchboardv1.UploadTemplateMediaRequest {
 			if first {
 				return &switchboardv1.UploadTemplateMediaRequest{Header: header, Chunk: chunk}
@@ -46,7 +49,7 @@ func (c *Client) UploadTemplateMedia(
 }
 
 func upload[Request, Response any](
-	ctx context.Context, retry retrier, id string, file io.Reader,
+	ctx context.Context, retry retrier, method, id string, file io.Reader,
 	open func(context.Context, ...grpc.CallOption) (grpc.ClientStreamingClient[Request, Response], error),
 	message func(chunk []byte, first bool) *Request,
 ) (*Response, error) {
@@ -59,7 +62,7 @@ func upload[Request, Response any](
 	}
 	var response *Response
 	started := false
-	err := retry.do(ctx, seeker != nil, func() (err error) {
+	err := retry.do(ctx, method, seeker != nil, func() (err error) {
 		if started {
 			if _, err := seeker.Seek(start, io.SeekStart); err != nil {
 				return fmt.Errorf("switchboard: seeking to the start of the file: %w", err)

@@ -165,3 +165,9 @@ def test_loopback_address_is_recognized(address: str) -> None:
 )
 def test_other_address_is_not_loopback(address: str) -> None:
     assert not is_loopback(address)
+
+
+@pytest.mark.parametrize("address", ["", "http://127.0.0.1:50051", "HTTPS://example.com"])
+def test_unusable_address_raises(address: str, connect: Callable[..., AnyClient]) -> None:
+    with pytest.raises(ValueError, match="use `host:port`"):
+        connect(address)

@@ -18,7 +18,7 @@ import pytest
 
 import switchboard_client._client
 from kit.clients import Consumer
-from kit.fake import Fake, event, heartbeat, script, started, status, then_silent
+from kit.fake import Fake, end_of_call, event, heartbeat, script, started, status, then_silent
 from switchboard_client import Client, SwitchboardError, aio, v1
 
 if TYPE_CHECKING:
@@ -560,6 +560,9 @@ def test_end_of_the_stream_acknowledges_the_last_event(flavour: str, how: str) -
                 assert consumer.next().cursor == cursor
                 consumer.finish_event()
             assert consumer.next().cursor == "d"
+            if how == "close":
+                # The loop has asked for the next event, so it has finished this one.
+                wait_until(lambda: consumer.cursor == "d")
             getattr(consumer, how)()
         finished = consumer.cursor
         assert finished == ("d" if how == "close" else "c")
@@ -574,8 +577,7 @@ def test_hung_final_acknowledgement_times_out(flavour: str, monkeypatch: pytest.
     hangs = threading.Event()
 
     def hang(context: Any) -> None:
-        ended = threading.Event()
-        context.add_callback(ended.set)
+        ended = end_of_call(context)
         hangs.set()
         ended.wait(SECONDS)
 
@@ -597,8 +599,7 @@ def test_close_during_an_acknowledgement_ends_the_stream(flavour: str, failures:
     hangs = threading.Event()
 
     def hang(context: Any) -> None:
-        ended = threading.Event()
-        context.add_callback(ended.set)
+        ended = end_of_call(context)
         hangs.set()
         ended.wait(SECONDS)
 

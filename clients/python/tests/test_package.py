@@ -7,16 +7,17 @@ import keyword
 import os
 import pickle
 import re
+import signal
 import subprocess
 import sys
 import sysconfig
 import textwrap
-import time
 import zipfile
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import pytest
 from google.protobuf.message import Message
 
@@ -25,6 +26,7 @@ import switchboard_client.aio
 from kit.server import REPOSITORY
 from switchboard_client import v1
 from switchboard_client.sandbox import v1 as sandbox_v1
+from switchboard_client.sandbox.v1 import FAULT_KIND_STATUS, SandboxServiceStub, SetFaultRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 ROOT = REPOSITORY / "clients" / "python"
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 INSTALLED = Path(switchboard_client.__file__).parent
-FIRST_PAGE = v1.ListSubscriptionsRequest(page_size=100)
 
 
 def test_tests_import_the_installed_package() -> None:
@@ -168,26 +169,73 @@ def test_example_prints_the_expected_output(example: str, expected: str, server:
     assert re.fullmatch(expected, output(run(example, server)))
 
 
-def test_answer_example_resumes_after_a_restart(server: Server) -> None:
-    process = run("answer", server, MAX_EVENTS="2")
+def create_answers(server: Server) -> None:
+    """Creates the subscription of the example, so messages can arrive before it has started."""
     with switchboard_client.Client(server.address) as client:
-        # It answers a message that arrives while it runs.
-        while "answers" not in [
-            each.subscription_id
-            for each in client.subscriptions.ListSubscriptions(FIRST_PAGE, timeout=20).subscriptions
-        ]:
-            assert process.poll() is None, process.communicate(timeout=20)
-            time.sleep(0.05)
-    server.inject("Do you deliver on Sundays?", "+15550100071")
-    server.inject("And on Mondays?", "+15550100071")
-    first = output(process)
+        client.ensure_subscription(
+            v1.CreateSubscriptionRequest(
+                subscription_id="answers",
+                subscription=v1.Subscription(filter=v1.EventFilter(types=["message.received"])),
+                position=v1.START_POSITION_LATEST,
+            )
+        )
+
+
+def throttle(server: Server, times: int) -> None:
+    """Makes the provider refuse sends with 429. Zero times is until the sandbox restarts."""
+    fault = SetFaultRequest(
+        account="demo-connectly", kind=FAULT_KIND_STATUS, operation="send_message", http_status=429, times=times
+    )
+    fault.retry_after = "1"
+    with grpc.insecure_channel(server.address) as channel:
+        SandboxServiceStub(channel).SetFault(fault, timeout=20)
+
+
+def test_answer_example_resumes_after_a_restart(own_server: Server) -> None:
+    create_answers(own_server)
+    own_server.inject("Do you deliver on Sundays?", "+15550100071")
+    own_server.inject("And on Mondays?", "+15550100071")
+    first = output(run("answer", own_server, MAX_EVENTS="2"))
     assert re.fullmatch(r"(evt_\w+ is answered\n){2}", first)
 
     # After a restart it answers only the message that arrived while it was stopped.
-    server.inject("And on Tuesdays?", "+15550100071")
-    second = output(run("answer", server, MAX_EVENTS="1"))
+    own_server.inject("And on Tuesdays?", "+15550100071")
+    second = output(run("answer", own_server, MAX_EVENTS="1"))
     assert re.fullmatch(r"evt_\w+ is answered\n", second)
     assert second not in first
+
+
+def test_answer_example_waits_for_a_throttling_provider(own_server: Server) -> None:
+    create_answers(own_server)
+    throttle(own_server, times=2)
+    own_server.inject("Do you deliver on Sundays?", "+15550100072")
+    own_server.inject("And on Mondays?", "+15550100072")
+    printed = output(run("answer", own_server, MAX_EVENTS="2"))
+    events = re.findall(r"(evt_\w+) is answered\n", printed)
+    assert len(events) == 2
+    with switchboard_client.Client(own_server.address) as client:
+        for event_id in events:
+            request = v1.GetMessageRequest(account="demo-connectly", request_id=f"answers:{event_id}")
+            client.messages.GetMessage(request, timeout=20)
+
+
+def test_answer_example_survives_a_server_restart(own_server: Server) -> None:
+    create_answers(own_server)
+    # The throttling provider keeps the message in the hands of the program. A restarted sandbox has no faults.
+    throttle(own_server, times=0)
+    own_server.inject("Do you deliver on Sundays?", "+15550100073")
+    process = run("answer", own_server, MAX_EVENTS="1")
+    try:
+        own_server.wait_for_call("demo-connectly", "send_message")
+        # An orderly shutdown ends no send in the middle, whose outcome would be unknown.
+        own_server.stop(signal.SIGTERM)
+        own_server.wait_for_refused_connection()
+        own_server.start()
+        printed, _ = process.communicate(timeout=50)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert re.fullmatch(r"evt_\w+ is answered\n", printed)
 
 
 def test_every_example_is_tested() -> None:

@@ -17,7 +17,7 @@ import grpc
 import pytest
 
 import switchboard_client._client
-from kit.fake import Fake, status
+from kit.fake import Fake, end_of_call, status
 from kit.server import REPOSITORY
 from switchboard_client import Client, SwitchboardError, aio, upload, v1
 from switchboard_client._calls import CHUNK_BYTES, backoff, is_read, with_request_id
@@ -91,7 +91,7 @@ def test_other_code_than_unavailable_is_not_retried(code: grpc.StatusCode, conne
 
 def test_retries_stop_after_max_attempts(connect: Callable[..., AnyClient]) -> None:
     with Fake(*[UNAVAILABLE] * 9) as fake:
-        error = fails(connect(fake.address), "messages.SendMessage", SEND)
+        error = fails(connect(fake.address, max_attempts=4), "messages.SendMessage", SEND)
         assert len(fake.requests) == 4
         assert error.request_id == fake.requests[0].request_id
         fails(connect(fake.address, max_attempts=1), "messages.SendMessage", SEND)
@@ -251,8 +251,7 @@ def test_unreadable_file_raises_its_own_error(seekable: bool, connect: Callable[
 
     class RecordingFake(Fake):
         def SendMedia(self, request_iterator: Iterator[v1.SendMediaRequest], context: Any) -> v1.SendMediaResponse:
-            done = threading.Event()
-            context.add_callback(done.set)
+            done = end_of_call(context)
             # gRPC sometimes ends this iterator without an error and reports the cancellation a moment later.
             with contextlib.suppress(grpc.RpcError):
                 for _ in request_iterator:

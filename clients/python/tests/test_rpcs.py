@@ -379,3 +379,21 @@ def test_every_rpc_is_called() -> None:
                 rpcs |= {f"{service.name}.{method.name}" for method in service.methods}
     assert rpcs == set(CALLS)
     assert len(rpcs) > 20
+
+
+def test_ensure_subscription_changes_only_what_differs(any_client: AnyClient, flavour: str) -> None:
+    def ensure(*types: str, **labels: str) -> v1.Subscription:
+        subscription = v1.Subscription(filter=v1.EventFilter(types=types), labels=labels)
+        return any_client.ensure_subscription(
+            v1.CreateSubscriptionRequest(subscription_id=f"ensured-{flavour}", subscription=subscription)
+        )
+
+    created = ensure("message.received", "message.status")
+    assert ensure("message.status", "message.received").generation == created.generation
+    labelled = ensure("message.received", "message.status", team="shop")
+    assert (labelled.generation, dict(labelled.labels)) == (created.generation, {"team": "shop"})
+    filtered = ensure("message.*", team="shop")
+    assert filtered.generation > created.generation
+    assert list(filtered.filter.types) == ["message.*"]
+    cleared = ensure()
+    assert (list(cleared.filter.types), dict(cleared.labels)) == ([], {})

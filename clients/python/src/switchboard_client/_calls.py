@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
-import sys
 import threading
 import time
 import uuid
@@ -24,6 +24,12 @@ CHUNK_BYTES = 1 << 20
 
 # The longest server-requested delay that the client waits for.
 MAX_DELAY_SECONDS = 30.0
+
+# How long a call without a timeout is retried.
+DEFAULT_BUDGET_SECONDS = 60.0
+
+# The records never contain the text of a message.
+log = logging.getLogger("switchboard_client")
 
 
 class Upload(Iterator[_Request], Generic[_Request]):
@@ -143,6 +149,7 @@ class SingleRequest:
     source_error: Exception | None = None
 
     def __init__(self, method: str, request: Any) -> None:
+        self.method = method
         self._request, self.request_id = with_request_id(request)
         self.repeatable = is_read(method) or bool(self.request_id)
 
@@ -154,7 +161,8 @@ class SingleRequest:
 class RequestStream:
     """The requests of a client-streaming call. The first has the `request_id` and is the same in every attempt."""
 
-    def __init__(self, source: Any) -> None:
+    def __init__(self, method: str, source: Any) -> None:
+        self.method = method
         self._source = source
         self._first: Any = None
         self.request_id = ""
@@ -222,18 +230,31 @@ def backoff(failures: int, cap: float = 5.0) -> float:
     return float(min(cap, 0.25 * 2 ** min(failures - 1, 16))) * random.uniform(0.5, 1.0)
 
 
-class Attempts:
-    """The retry state of one call."""
+def waits_for_ready(timeout: float | None, limit: int | None) -> bool | None:
+    """Whether a call waits for a connection. None is the default of gRPC: it does not.
 
-    def __init__(self, payload: SingleRequest | RequestStream, *, limit: int, timeout: float | None) -> None:
+    A call that waits has not left the client, so waiting is safe for every write. Without a timeout it could wait
+    forever.
+    """
+    return True if timeout is not None and limit != 1 else None
+
+
+class Attempts:
+    """The retry state of one call. Its budget is its timeout."""
+
+    def __init__(self, payload: SingleRequest | RequestStream, *, limit: int | None, timeout: float | None) -> None:
         self._payload = payload
         self._limit = limit if payload.repeatable else 1
         self._failures = 0
-        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._timeout = timeout
+        self._deadline = time.monotonic() + (DEFAULT_BUDGET_SECONDS if timeout is None else timeout)
 
     def remaining(self) -> float | None:
-        """Seconds until the deadline of the call."""
-        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+        """The timeout of the next attempt."""
+        return None if self._timeout is None else self._remaining()
+
+    def _remaining(self) -> float:
+        return max(0.0, self._deadline - time.monotonic())
 
     def delay(self, failed: grpc.RpcError) -> float:
         """Seconds to wait before the next attempt. Raises the error if there is no further attempt."""
@@ -242,7 +263,7 @@ class Attempts:
         error = SwitchboardError.from_rpc_error(failed)
         error.request_id = self._payload.request_id
         self._failures += 1
-        if self._failures >= self._limit or error.code() is not grpc.StatusCode.UNAVAILABLE:
+        if self._failures == self._limit or error.code() is not grpc.StatusCode.UNAVAILABLE:
             raise error from failed
         delay = backoff(self._failures)
         if error.retry_delay is not None:
@@ -251,14 +272,20 @@ class Attempts:
                 raise error from failed
             # Never earlier than the server requested, and with jitter so clients do not return all at once.
             delay += max(0.0, requested)
-        remaining = self.remaining()
-        if remaining is not None and delay >= remaining:
+        if delay >= self._remaining():
             raise error from failed
+        log.info(
+            "%s failed, attempt %d follows in %.2f seconds: %s",
+            self._payload.method,
+            self._failures + 1,
+            delay,
+            str(error),
+        )
         return delay
 
 
-def acknowledge_attempts(request: v1.AcknowledgeRequest, timeout: float | None) -> Attempts:
-    """The retry state of an acknowledgement, which is retried until `timeout`."""
-    payload = SingleRequest("", request)
+def repeatable_attempts(method: str, request: Any, *, timeout: float | None, limit: int | None = None) -> Attempts:
+    """The retry state of a call that is safe to repeat although its request has no `request_id`."""
+    payload = SingleRequest(method, request)
     payload.repeatable = True
-    return Attempts(payload, limit=sys.maxsize, timeout=timeout)
+    return Attempts(payload, limit=limit, timeout=timeout)

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from switchboard_client import v1
-from switchboard_client._calls import MAX_DELAY_SECONDS, Attempts, RequestStream, SingleRequest, acknowledge_attempts
+from switchboard_client._calls import (
+    DEFAULT_BUDGET_SECONDS,
+    MAX_DELAY_SECONDS,
+    Attempts,
+    RequestStream,
+    SingleRequest,
+    repeatable_attempts,
+    waits_for_ready,
+)
 from switchboard_client._connection import OWN_CONNECTION, Target
 from switchboard_client._errors import SwitchboardError
 from switchboard_client._progress import (
@@ -23,6 +31,7 @@ from switchboard_client._progress import (
     Progress,
     silence_error,
 )
+from switchboard_client._subscriptions import steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -35,9 +44,12 @@ class Client:
     """A connection to Switchboard. Any number of threads may share it.
 
     Each service is an attribute that holds the generated stub: `client.messages.SendMessage(request, timeout=40)`.
-    These calls send the token and raise `SwitchboardError`. Safe calls are retried: only after UNAVAILABLE, only reads
-    and writes that have a `request_id`, and only within `timeout`. If a request can have a `request_id` and has none,
-    the client generates one.
+    These calls send the token and raise `SwitchboardError`. The budget of a call is its `timeout`: until then, the call
+    waits for a connection, and is retried if that is safe. Only reads and writes that have a `request_id` are retried,
+    and only after UNAVAILABLE. A call without a `timeout` is retried for 60 seconds. If a request can have a
+    `request_id` and has none, the client generates one.
+
+    The logger `switchboard_client` reports reconnects as warnings and retries as information.
 
     Three kinds of call have one attempt: writes without a `request_id`, such as `UpdateContact`; streams, including
     `SendMessages`; and calls through `future`.
@@ -60,7 +72,7 @@ class Client:
         *,
         plaintext: bool | None = None,
         token: str | None = None,
-        max_attempts: int = 4,
+        max_attempts: int | None = None,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
         """Creates a client. It connects at the first call.
@@ -71,11 +83,12 @@ class Client:
                 certificates, or plaintext to a loopback address.
             plaintext: True for plaintext beyond loopback, False for TLS to a loopback address.
             token: Sent with every call. Beyond loopback it requires TLS.
-            max_attempts: The maximum number of attempts of a call. 1 disables retries.
+            max_attempts: The maximum number of attempts of a call. By default only the timeout limits them. 1 disables
+                retries and the wait for a connection.
             options: Additional gRPC channel options, such as `("grpc.max_receive_message_length", 16 << 20)`.
 
         Raises:
-            ValueError: If the arguments contradict each other.
+            ValueError: If the address is empty or a URL, or the arguments contradict each other.
         """
         self._target = Target(address, credentials, plaintext=plaintext, token=token, options=options)
         self._channel = _Channel(self._target, max_attempts)
@@ -95,15 +108,53 @@ class Client:
         return self._channel
 
     def subscribe(
-        self, request: v1.SubscribeRequest | None = None, *, on_gap: Callable[[v1.SubscribeGap], None] | None = None
+        self,
+        request: v1.SubscribeRequest | None = None,
+        *,
+        on_gap: Callable[[v1.SubscribeGap], None] | None = None,
+        on_reconnect: Callable[[SwitchboardError], None] | None = None,
     ) -> EventStream:
         """Streams events across broken connections and server restarts. See `EventStream`.
 
         Args:
             request: The filter and the start position. By default all events from now on.
             on_gap: Called in place of expired events. Without it, the stream fails with CURSOR_EXPIRED.
+            on_reconnect: Called with the cause when a stream broke or could not be opened, before the wait for the
+                next one. For metrics and alerts.
         """
-        return EventStream(self._target, Progress(request, reports_gaps=on_gap is not None), on_gap)
+        return EventStream(self._target, Progress(request, reports_gaps=on_gap is not None), on_gap, on_reconnect)
+
+    def ensure_subscription(
+        self, request: v1.CreateSubscriptionRequest, *, timeout: float = DEFAULT_BUDGET_SECONDS
+    ) -> v1.Subscription:
+        """Makes the server store a named subscription, and returns it. Call it when the program starts.
+
+        If no subscription of this id exists, it is created at the start position of the request. If one exists with
+        another filter or other labels, these are changed, and the position stays. Every step is retried after
+        UNAVAILABLE.
+
+        Args:
+            request: The whole subscription: no filter means all events, and no labels mean none.
+            timeout: Seconds for all steps.
+        """
+        plan = steps(request, timeout)
+        step = next(plan)
+        while True:
+            try:
+                response = getattr(self.subscriptions, step.method)(step.request, timeout=step.remaining())
+            except SwitchboardError as failed:
+                try:
+                    time.sleep(step.attempts.delay(failed))
+                    continue
+                except SwitchboardError as error:
+                    advance = partial(plan.throw, error)
+            else:
+                advance = partial(plan.send, response)
+            try:
+                step = advance()
+            except StopIteration as done:
+                subscription: v1.Subscription = done.value
+                return subscription
 
     def close(self) -> None:
         """Closes the connection and cancels its calls. Event streams have their own connections and stay open."""
@@ -130,19 +181,26 @@ class EventStream:
 
     For a named subscription (`SubscribeRequest.subscription_id`) the server stores the cursor. The stream acknowledges
     finished events within about a second, after every heartbeat, before it reopens, and at its end; the end then takes
-    up to two seconds. If a loop fails, the next stream of the subscription redelivers the event that the loop was
-    processing. If the subscription is moved or gets another filter, the stream continues from its new state. If the
-    subscription is deleted, the stream ends with NOT_FOUND.
+    up to two seconds. If a loop fails, or is closed while its body runs, the next stream of the subscription redelivers
+    the event that the loop was processing. If the subscription is moved or gets another filter, the stream continues
+    from its new state. If the subscription is deleted, the stream ends with NOT_FOUND.
 
     Raises:
         SwitchboardError: For an error that a new connection cannot solve, such as an invalid request or an expired
             cursor. The iterator is exhausted after it.
     """
 
-    def __init__(self, target: Target, progress: Progress, on_gap: Callable[[v1.SubscribeGap], None] | None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        progress: Progress,
+        on_gap: Callable[[v1.SubscribeGap], None] | None,
+        on_reconnect: Callable[[SwitchboardError], None] | None,
+    ) -> None:
         self._target = target
         self._progress = progress
         self._on_gap = on_gap
+        self._on_reconnect = on_reconnect
         self._closed = threading.Event()
         self._watchdog = _Watchdog()
         self._channel: grpc.Channel | None = None
@@ -179,7 +237,7 @@ class EventStream:
         """
         if (ack := self._progress.acknowledge(event)) is None:
             return
-        attempts = acknowledge_attempts(ack, timeout)
+        attempts = repeatable_attempts("Acknowledge", ack, timeout=timeout)
         with contextlib.ExitStack() as own:
             channel = self._channel
             if channel is None:
@@ -212,28 +270,28 @@ class EventStream:
                 delay = self._progress.delay(ended)
                 if delay is None:
                     return
+                self._report_reconnect()
                 self._closed.wait(delay)
         finally:
-            self._watchdog.stop()
             self._close_channel()
+            self._watchdog.stop()
 
     def _read_stream(self) -> Generator[v1.Event, None, SwitchboardError | None]:
         """Reads one stream to its end."""
         # A new channel each time. A new stream on the old channel would use the dead connection.
         if self._channel is not None:
             self._channel.close()
-        self._channel = self._target.channel(OWN_CONNECTION)
-        stub, metadata = v1.SubscriptionServiceStub(self._channel), self._target.metadata
+        self._channel = channel = self._target.channel(OWN_CONNECTION)
+        self._watchdog.watch(channel)
+        stub, metadata = v1.SubscriptionServiceStub(channel), self._target.metadata
         request = self._progress.open()
         if (ack := self._progress.unacknowledged()) is not None:
             # Otherwise the server would redeliver finished events.
-            sent = stub.Acknowledge.future(ack, self._progress.max_silence(), metadata)
-            self._watchdog.watch(sent)
+            sent = _start(stub.Acknowledge.future, ack, self._progress.max_silence(), metadata)
             if (error := self._progress.record_acknowledgement(ack, _outcome(sent))) is not None:
                 return error
-        call = v1.EventServiceStub(self._channel).Subscribe(request, metadata=metadata)
-        self._watchdog.watch(call)
-        acknowledger = _Acknowledger(self._progress, partial(stub.Acknowledge.future, metadata=metadata), call)
+        call = _start(v1.EventServiceStub(channel).Subscribe, request, metadata=metadata)
+        acknowledger = _Acknowledger(self._progress, partial(stub.Acknowledge.future, metadata=metadata), channel)
         try:
             while isinstance(response := self._read(call), v1.SubscribeResponse):
                 if (item := self._progress.handle(response)) is not None:
@@ -241,42 +299,61 @@ class EventStream:
                         yield item
                     elif self._on_gap is not None:
                         self._on_gap(item)
+                    if self._closed.is_set():
+                        # `close` may have ended the body's own work too, so the item is not finished.
+                        return None
                     self._progress.finish(item)
                 acknowledger.wake()
         finally:
             acknowledger.stop()
         return acknowledger.failure or response
 
+    def _report_reconnect(self) -> None:
+        cause = self._progress.take_cause()
+        if self._on_reconnect is not None and cause is not None:
+            self._on_reconnect(cause)
+
     def _close_channel(self) -> None:
         channel, self._channel = self._channel, None
         if channel is None:
             return
-        with channel:
-            if (ack := self._progress.unacknowledged()) is not None:
-                stub = v1.SubscriptionServiceStub(channel)
-                with contextlib.suppress(grpc.RpcError):
-                    stub.Acknowledge(ack, FINAL_ACKNOWLEDGE_SECONDS, self._target.metadata)
-                    self._progress.record_acknowledgement(ack, None)
+        with contextlib.ExitStack() as channels:
+            channels.enter_context(channel)
+            if (ack := self._progress.unacknowledged()) is None:
+                return
+            if self._watchdog.closed_channel:
+                channel = channels.enter_context(self._target.channel(OWN_CONNECTION))
+            stub = v1.SubscriptionServiceStub(channel)
+            # A closed channel raises ValueError. The acknowledger closes it if the server rejects the acknowledgement.
+            with contextlib.suppress(grpc.RpcError, ValueError):
+                stub.Acknowledge(ack, FINAL_ACKNOWLEDGE_SECONDS, self._target.metadata)
+                self._progress.record_acknowledgement(ack, None)
 
-    def _read(self, call: Iterator[v1.SubscribeResponse]) -> v1.SubscribeResponse | SwitchboardError | None:
+    def _read(self, call: Iterator[v1.SubscribeResponse] | None) -> v1.SubscribeResponse | SwitchboardError | None:
+        if call is None:
+            return _channel_closed()
         self._watchdog.arm(self._progress.max_silence())
         try:
             return next(call, None)
         except grpc.RpcError as failed:
             return silence_error() if self._watchdog.timed_out else SwitchboardError.from_rpc_error(failed)
+        except ValueError:
+            # An instrumented call starts here, and its channel may have been closed meanwhile.
+            return _channel_closed()
         finally:
             self._watchdog.disarm()
 
     def close(self) -> None:
-        """Closes the stream. A loop in another thread ends."""
+        """Closes the stream. A loop in another thread ends. The event in the loop's body is not finished."""
         self._closed.set()
-        self._watchdog.stop()
-        # A loop that waits in another thread ends by itself, because its call is cancelled.
         if self._advancing.acquire(blocking=False):
             try:
                 self._events.close()
             finally:
                 self._advancing.release()
+        else:
+            # A loop waits in another thread. It ends because its channel is closed.
+            self._watchdog.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -300,7 +377,21 @@ def _close_streams() -> None:
         stream.close()
 
 
+def _start(method: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+    """Starts a call. Returns None if its channel was closed meanwhile."""
+    try:
+        return method(*args, **kw)
+    except ValueError:
+        return None
+
+
+def _channel_closed() -> SwitchboardError:
+    return SwitchboardError(grpc.StatusCode.CANCELLED, details="the channel was closed")
+
+
 def _outcome(call: Any) -> SwitchboardError | None:
+    if call is None:
+        return _channel_closed()
     try:
         call.result()
     except grpc.RpcError as failed:
@@ -314,13 +405,13 @@ class _Acknowledger:
     """Acknowledges finished events while a stream is open."""
 
     def __init__(
-        self, progress: Progress, acknowledge: Callable[[v1.AcknowledgeRequest, float], Any], call: Any
+        self, progress: Progress, acknowledge: Callable[[v1.AcknowledgeRequest, float], Any], channel: grpc.Channel
     ) -> None:
         self.failure: SwitchboardError | None = None
         """The error that ended the stream because the server rejects the acknowledgement."""
         self._progress = progress
         self._acknowledge = acknowledge
-        self._call = call
+        self._channel = channel
         self._finished = threading.Event()
         self._stopped = threading.Event()
         self._lock = threading.Lock()
@@ -350,7 +441,7 @@ class _Acknowledger:
             if (error := self._send()) is not None and not self._stopped.is_set():
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     self.failure = error
-                    self._call.cancel()
+                    self._channel.close()
                     return
                 if error.retry_delay is not None:
                     pause = max(pause, min(error.retry_delay.total_seconds(), MAX_DELAY_SECONDS))
@@ -363,27 +454,30 @@ class _Acknowledger:
             ack = self._progress.unacknowledged()
             if ack is None or self._stopped.is_set():
                 return None
-            self._sent = self._acknowledge(ack, START_SECONDS)
+            self._sent = _start(self._acknowledge, ack, START_SECONDS)
         return self._progress.record_acknowledgement(ack, _outcome(self._sent))
 
 
 class _Watchdog:
-    """Cancels a call that stays silent for too long."""
+    """Closes the channel of a stream that stays silent for too long.
+
+    It does not cancel the call, because an instrumented call may be a plain generator without `cancel`.
+    """
 
     def __init__(self) -> None:
-        self.timed_out = False
+        self.timed_out = self.closed_channel = False
         self._changed = threading.Condition()
-        self._call: Any = None
+        self._channel: grpc.Channel | None = None
         self._deadline: float | None = None
         self._next_check: float | None = None
         self._stopped = False
         self._thread: threading.Thread | None = None
 
-    def watch(self, call: Any) -> None:
+    def watch(self, channel: grpc.Channel) -> None:
         with self._changed:
-            self._call, self.timed_out = call, False
+            self._channel, self.timed_out, self.closed_channel = channel, False, False
             if self._stopped:
-                call.cancel()
+                self._close()
             elif self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="switchboard-watchdog", daemon=True)
                 self._thread.start()
@@ -402,9 +496,13 @@ class _Watchdog:
     def stop(self) -> None:
         with self._changed:
             self._stopped = True
-            if self._call is not None:
-                self._call.cancel()
+            self._close()
             self._changed.notify()
+
+    def _close(self) -> None:
+        if self._channel is not None:
+            self.closed_channel = True
+            self._channel.close()
 
     def _run(self) -> None:
         with self._changed:
@@ -412,7 +510,7 @@ class _Watchdog:
                 now = time.monotonic()
                 if self._deadline is not None and self._deadline <= now:
                     self._deadline, self.timed_out = None, True
-                    self._call.cancel()
+                    self._close()
                 self._next_check = self._deadline
                 self._changed.wait(None if self._next_check is None else self._next_check - now)
 
@@ -420,7 +518,7 @@ class _Watchdog:
 class _Channel(grpc.Channel):
     """A channel whose calls send the token, raise `SwitchboardError`, and are retried if that is safe."""
 
-    def __init__(self, target: Target, max_attempts: int) -> None:
+    def __init__(self, target: Target, max_attempts: int | None) -> None:
         self._inner = target.channel()
         self._metadata = target.metadata
         self._max_attempts = max_attempts
@@ -431,13 +529,16 @@ class _Channel(grpc.Channel):
 
     def stream_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
         call = self._inner.stream_unary(method, *args, **kwargs)
-        return _StreamUnary(call, RequestStream, self._metadata, self._max_attempts)
+        return _StreamUnary(call, partial(RequestStream, method), self._metadata, self._max_attempts)
 
     def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        return _UnaryStream(self._inner.unary_stream(method, *args, **kwargs), self._metadata)
+        return _UnaryStream(
+            self._inner.unary_stream(method, *args, **kwargs), method, self._metadata, self._max_attempts
+        )
 
     def stream_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        return _StreamStream(self._inner.stream_stream(method, *args, **kwargs), self._metadata)
+        call = self._inner.stream_stream(method, *args, **kwargs)
+        return _StreamStream(call, method, self._metadata, self._max_attempts)
 
     def subscribe(self, callback: Callable[[grpc.ChannelConnectivity], None], try_to_connect: bool = False) -> None:
         self._inner.subscribe(callback, try_to_connect)
@@ -457,6 +558,12 @@ class _Channel(grpc.Channel):
         self.close()
 
 
+def _wait_for_ready(args: tuple[Any, ...], kw: dict[str, Any], timeout: float | None, limit: int | None) -> None:
+    """Sets the keyword `wait_for_ready`, unless the program has set it. `args` start with the credentials."""
+    if len(args) < 2 and kw.get("wait_for_ready") is None:
+        kw["wait_for_ready"] = waits_for_ready(timeout, limit)
+
+
 class _RetryingMethod:
     """A method with one response."""
 
@@ -465,7 +572,7 @@ class _RetryingMethod:
         inner: Any,
         prepare: Callable[[Any], SingleRequest | RequestStream],
         metadata: tuple[tuple[str, str], ...],
-        max_attempts: int,
+        max_attempts: int | None,
     ) -> None:
         self._inner = inner
         self._prepare = prepare
@@ -476,6 +583,7 @@ class _RetryingMethod:
         payload = self._prepare(request)
         attempts = Attempts(payload, limit=self._max_attempts, timeout=timeout)
         metadata = (*(metadata or ()), *self._metadata)
+        _wait_for_ready(args, kw, timeout, self._max_attempts)
         while True:
             try:
                 return self._inner.with_call(payload.for_attempt(), attempts.remaining(), metadata, *args, **kw)
@@ -486,6 +594,7 @@ class _RetryingMethod:
     def _future(self, request: Any, timeout: float | None, metadata: Any, *args: Any, **kw: Any) -> Any:
         payload = self._prepare(request)
         metadata = (*(metadata or ()), *self._metadata)
+        _wait_for_ready(args, kw, timeout, self._max_attempts)
         return _Future(self._inner.future(payload.for_attempt(), timeout, metadata, *args, **kw), payload)
 
 
@@ -552,11 +661,16 @@ grpc.Future.register(_Future)
 class _StreamingMethod:
     """A method with a stream of responses."""
 
-    def __init__(self, inner: Any, metadata: tuple[tuple[str, str], ...]) -> None:
+    def __init__(
+        self, inner: Any, method: str, metadata: tuple[tuple[str, str], ...], max_attempts: int | None
+    ) -> None:
         self._inner = inner
+        self._method = method
         self._metadata = metadata
+        self._max_attempts = max_attempts
 
     def _start(self, request: Any, timeout: float | None, metadata: Any, *args: Any, **kw: Any) -> Any:
+        _wait_for_ready(args, kw, timeout, self._max_attempts)
         return self._inner(request, timeout, (*(metadata or ()), *self._metadata), *args, **kw)
 
 
@@ -569,7 +683,7 @@ class _StreamStream(_StreamingMethod, grpc.StreamStreamMultiCallable):  # type: 
     def __call__(
         self, request_iterator: Any, timeout: float | None = None, metadata: Any = None, *args: Any, **kw: Any
     ) -> Any:
-        payload = RequestStream(request_iterator)
+        payload = RequestStream(self._method, request_iterator)
         return _Stream(self._start(payload.for_attempt(), timeout, metadata, *args, **kw), payload)
 
 

@@ -43,6 +43,11 @@ class Target:
         token: str | None,
         options: Sequence[tuple[str, Any]],
     ) -> None:
+        if not address:
+            raise ValueError("the address is empty: use `host:port`")
+        if re.match("https?://", address, re.IGNORECASE):
+            # gRPC accepts a URL and can never connect to it.
+            raise ValueError(f"the address {address!r} is a URL: use `host:port`")
         loopback = is_loopback(address)
         if plaintext is None:
             plaintext = loopback and credentials is None

@@ -7,7 +7,7 @@ from datetime import timedelta
 import grpc
 
 from switchboard_client import v1
-from switchboard_client._calls import MAX_DELAY_SECONDS, backoff
+from switchboard_client._calls import MAX_DELAY_SECONDS, backoff, log
 from switchboard_client._errors import SwitchboardError, parse_reason
 
 # Seconds in which a stream must start.
@@ -66,6 +66,7 @@ class Progress:
         self._failures = self._resets = 0
         self._max_silence: float | None = None
         self._closing: v1.SubscribeClosing | None = None
+        self._cause: SwitchboardError | None = None
         self._generation = 0
         # The event or gap that the program is processing.
         self._current: v1.Event | v1.SubscribeGap | None = None
@@ -172,6 +173,7 @@ class Progress:
         if error is None or _position_changed(error):
             self._answered = ack
             return None
+        log.info("the acknowledgement of subscription %r failed: %s", ack.subscription_id, str(error))
         if error.code() is grpc.StatusCode.UNAVAILABLE:
             return error
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED or _reset(error):
@@ -201,10 +203,28 @@ class Progress:
                 raise error
             self._resets += 1
         self._failures += 1
+        if error is None:
+            text = "the server ended the stream without an error"
+            self._cause = SwitchboardError(grpc.StatusCode.UNAVAILABLE, details=text)
+        else:
+            self._cause = error
         delay = backoff(self._failures, cap=10.0)
         delays = [timedelta()]
         if closing is not None:
             delays.append(closing.retry_delay.ToTimedelta())
         if error is not None and error.retry_delay is not None:
             delays.append(error.retry_delay)
-        return delay + min(max(delays).total_seconds(), MAX_DELAY_SECONDS)
+        delay += min(max(delays).total_seconds(), MAX_DELAY_SECONDS)
+        name = f"subscription {self._request.subscription_id!r}" if self._named else "an unnamed subscription"
+        # As text: a log record that keeps the error would keep its connection open.
+        cause = str(self._cause)
+        log.warning("the event stream of %s broke, the next one opens in %.2f seconds: %s", name, delay, cause)
+        return delay
+
+    def take_cause(self) -> SwitchboardError | None:
+        """Why the last stream broke, after `delay` returned the seconds until the next one.
+
+        The error is not kept, because its traceback references the call and so keeps the old connection open.
+        """
+        cause, self._cause = self._cause, None
+        return cause

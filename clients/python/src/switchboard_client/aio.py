@@ -12,7 +12,15 @@ import grpc
 import grpc.aio
 
 from switchboard_client import v1
-from switchboard_client._calls import MAX_DELAY_SECONDS, Attempts, RequestStream, SingleRequest, acknowledge_attempts
+from switchboard_client._calls import (
+    DEFAULT_BUDGET_SECONDS,
+    MAX_DELAY_SECONDS,
+    Attempts,
+    RequestStream,
+    SingleRequest,
+    repeatable_attempts,
+    waits_for_ready,
+)
 from switchboard_client._connection import OWN_CONNECTION, Target
 from switchboard_client._errors import SwitchboardError
 from switchboard_client._progress import (
@@ -22,6 +30,7 @@ from switchboard_client._progress import (
     Progress,
     silence_error,
 )
+from switchboard_client._subscriptions import steps
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
@@ -46,9 +55,12 @@ class Client:
     """A connection to Switchboard for one event loop.
 
     Each service is an attribute that holds the generated stub, as in `await client.messages.SendMessage(request)`.
-    These calls send the token and raise `SwitchboardError`. Safe calls are retried: only after UNAVAILABLE, only reads
-    and writes that have a `request_id`, and only within `timeout`. If a request can have a `request_id` and has none,
-    the client generates one.
+    These calls send the token and raise `SwitchboardError`. The budget of a call is its `timeout`: until then, the call
+    waits for a connection, and is retried if that is safe. Only reads and writes that have a `request_id` are retried,
+    and only after UNAVAILABLE. A call without a `timeout` is retried for 60 seconds. If a request can have a
+    `request_id` and has none, the client generates one.
+
+    The logger `switchboard_client` reports reconnects as warnings and retries as information.
 
     Two kinds of call have one attempt: writes without a `request_id`, such as `UpdateContact`; and streams, including
     `SendMessages`.
@@ -71,7 +83,7 @@ class Client:
         *,
         plaintext: bool | None = None,
         token: str | None = None,
-        max_attempts: int = 4,
+        max_attempts: int | None = None,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:
         """Creates a client. Call it inside the event loop that uses the client. It connects at the first call.
@@ -82,11 +94,12 @@ class Client:
                 certificates, or plaintext to a loopback address.
             plaintext: True for plaintext beyond loopback, False for TLS to a loopback address.
             token: Sent with every call. Beyond loopback it requires TLS.
-            max_attempts: The maximum number of attempts of a call. 1 disables retries.
+            max_attempts: The maximum number of attempts of a call. By default only the timeout limits them. 1 disables
+                retries and the wait for a connection.
             options: Additional gRPC channel options, such as `("grpc.max_receive_message_length", 16 << 20)`.
 
         Raises:
-            ValueError: If the arguments contradict each other.
+            ValueError: If the address is empty or a URL, or the arguments contradict each other.
         """
         self._target = Target(address, credentials, plaintext=plaintext, token=token, options=options)
         self._channel = self._target.aio_channel(
@@ -117,15 +130,51 @@ class Client:
         request: v1.SubscribeRequest | None = None,
         *,
         on_gap: Callable[[v1.SubscribeGap], Awaitable[None] | None] | None = None,
+        on_reconnect: Callable[[SwitchboardError], Awaitable[None] | None] | None = None,
     ) -> EventStream:
         """Streams events across broken connections and server restarts. See `EventStream`.
 
+        Both callbacks are awaited if they return an awaitable.
+
         Args:
             request: The filter and the start position. By default all events from now on.
-            on_gap: Called in place of expired events, and awaited if it returns an awaitable. Without it, the stream
-                fails with CURSOR_EXPIRED.
+            on_gap: Called in place of expired events. Without it, the stream fails with CURSOR_EXPIRED.
+            on_reconnect: Called with the cause when a stream broke or could not be opened, before the wait for the
+                next one. For metrics and alerts.
         """
-        return EventStream(self._target, Progress(request, reports_gaps=on_gap is not None), on_gap)
+        return EventStream(self._target, Progress(request, reports_gaps=on_gap is not None), on_gap, on_reconnect)
+
+    async def ensure_subscription(
+        self, request: v1.CreateSubscriptionRequest, *, timeout: float = DEFAULT_BUDGET_SECONDS
+    ) -> v1.Subscription:
+        """Makes the server store a named subscription, and returns it. Call it when the program starts.
+
+        If no subscription of this id exists, it is created at the start position of the request. If one exists with
+        another filter or other labels, these are changed, and the position stays. Every step is retried after
+        UNAVAILABLE.
+
+        Args:
+            request: The whole subscription: no filter means all events, and no labels mean none.
+            timeout: Seconds for all steps.
+        """
+        plan = steps(request, timeout)
+        step = next(plan)
+        while True:
+            try:
+                response = await getattr(self.subscriptions, step.method)(step.request, timeout=step.remaining())
+            except SwitchboardError as failed:
+                try:
+                    await asyncio.sleep(step.attempts.delay(failed))
+                    continue
+                except SwitchboardError as error:
+                    advance = partial(plan.throw, error)
+            else:
+                advance = partial(plan.send, response)
+            try:
+                step = advance()
+            except StopIteration as done:
+                subscription: v1.Subscription = done.value
+                return subscription
 
     async def close(self) -> None:
         """Closes the connection and cancels its calls. Event streams have their own connections and stay open."""
@@ -153,9 +202,9 @@ class EventStream:
 
     For a named subscription (`SubscribeRequest.subscription_id`) the server stores the cursor. The stream acknowledges
     finished events within about a second, after every heartbeat, before it reopens, and at its end; the end then takes
-    up to two seconds. If a loop fails, the next stream of the subscription redelivers the event that the loop was
-    processing. If the subscription is moved or gets another filter, the stream continues from its new state. If the
-    subscription is deleted, the stream ends with NOT_FOUND.
+    up to two seconds. If a loop fails, or is closed while its body runs, the next stream of the subscription redelivers
+    the event that the loop was processing. If the subscription is moved or gets another filter, the stream continues
+    from its new state. If the subscription is deleted, the stream ends with NOT_FOUND.
 
     Raises:
         SwitchboardError: For an error that a new connection cannot solve, such as an invalid request or an expired
@@ -167,17 +216,19 @@ class EventStream:
         target: Target,
         progress: Progress,
         on_gap: Callable[[v1.SubscribeGap], Awaitable[None] | None] | None,
+        on_reconnect: Callable[[SwitchboardError], Awaitable[None] | None] | None,
     ) -> None:
         self._target = target
         self._progress = progress
         self._on_gap = on_gap
+        self._on_reconnect = on_reconnect
         self._closed = asyncio.Event()
         self._channel: grpc.aio.Channel | None = None
         self._call: Any = None
         self._ended: SwitchboardError | None = None
         # This task continues when a wait is cancelled, so the next `anext` gets the event.
         self._advancing: asyncio.Task[v1.Event | None] | None = None
-        self._awaited = self._in_on_gap = False
+        self._awaited = self._in_callback = False
         # mypy infers a wider type without `ag_running`.
         self._events = cast("AsyncGeneratorType[v1.Event, None]", self._run())
 
@@ -210,7 +261,7 @@ class EventStream:
         """
         if (ack := self._progress.acknowledge(event)) is None:
             return
-        attempts = acknowledge_attempts(ack, timeout)
+        attempts = repeatable_attempts("Acknowledge", ack, timeout=timeout)
         async with contextlib.AsyncExitStack() as own:
             channel = self._channel
             if channel is None:
@@ -263,6 +314,7 @@ class EventStream:
                 delay = self._progress.delay(self._ended)
                 if delay is None:
                     return
+                await self._report(self._on_reconnect, self._progress.take_cause())
                 await _within(delay, self._closed.wait())
         finally:
             await self._close_channel()
@@ -286,7 +338,11 @@ class EventStream:
                     if isinstance(item, v1.Event):
                         yield item
                     else:
-                        await self._report_gap(item)
+                        await self._report(self._on_gap, item)
+                    if self._closed.is_set():
+                        # `close` may have ended the body's own work too, so the item is not finished.
+                        self._ended = None
+                        return
                     self._progress.finish(item)
                 acknowledger.wake()
             self._ended = acknowledger.failure or response
@@ -296,13 +352,13 @@ class EventStream:
             self._call = None
             await acknowledger.stop()
 
-    async def _report_gap(self, gap: v1.SubscribeGap) -> None:
-        self._in_on_gap = True
+    async def _report(self, callback: Callable[[Any], Awaitable[None] | None] | None, item: Any) -> None:
+        self._in_callback = True
         try:
-            if self._on_gap is not None and inspect.isawaitable(awaited := self._on_gap(gap)):
+            if callback is not None and inspect.isawaitable(awaited := callback(item)):
                 await awaited
         finally:
-            self._in_on_gap = False
+            self._in_callback = False
 
     async def _acknowledge_first(self, stub: SubscriptionServiceAsyncStub) -> SwitchboardError | None:
         """Acknowledges before a stream opens. Otherwise the server would redeliver finished events."""
@@ -330,7 +386,7 @@ class EventStream:
                 self._progress.record_acknowledgement(ack, _error(await _outcome(FINAL_ACKNOWLEDGE_SECONDS, call)))
 
     async def close(self) -> None:
-        """Closes the stream. A loop in another task ends."""
+        """Closes the stream. A loop in another task ends. The event in the loop's body is not finished."""
         self._closed.set()
         if self._call is not None:
             self._call.cancel()
@@ -340,7 +396,7 @@ class EventStream:
             return
         self._advancing = None
         if advancing is not None:
-            if self._in_on_gap:
+            if self._in_callback:
                 advancing.cancel()
             await asyncio.wait({advancing})
             if not advancing.cancelled():
@@ -434,15 +490,16 @@ async def _within(seconds: float, awaitable: Awaitable[Any]) -> asyncio.Task[Any
 
 
 class _Interceptor:
-    def __init__(self, target: Target, max_attempts: int) -> None:
+    def __init__(self, target: Target, max_attempts: int | None) -> None:
         self._metadata = target.metadata
         self._max_attempts = max_attempts
 
     def _details(self, details: grpc.aio.ClientCallDetails, timeout: float | None) -> grpc.aio.ClientCallDetails:
         metadata = grpc.aio.Metadata(*(details.metadata or ()), *self._metadata)
-        return grpc.aio.ClientCallDetails(
-            details.method, timeout, metadata, details.credentials, details.wait_for_ready
-        )
+        waits = details.wait_for_ready
+        if waits is None:
+            waits = waits_for_ready(timeout, self._max_attempts)
+        return grpc.aio.ClientCallDetails(details.method, timeout, metadata, details.credentials, waits)
 
     async def _call_with_retries(
         self, continuation: Any, details: grpc.aio.ClientCallDetails, payload: SingleRequest | RequestStream
@@ -470,16 +527,20 @@ class _Interceptor:
         return _Call(await continuation(self._details(details, details.timeout), argument), payload)
 
 
+def _method(details: Any) -> str:
+    method: str | bytes = details.method
+    return method.decode() if isinstance(method, bytes) else method
+
+
 class _UnaryUnary(_Interceptor, grpc.aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        method = client_call_details.method
-        payload = SingleRequest(method.decode() if isinstance(method, bytes) else method, request)
+        payload = SingleRequest(_method(client_call_details), request)
         return await self._call_with_retries(continuation, client_call_details, payload)
 
 
 class _StreamUnary(_Interceptor, grpc.aio.StreamUnaryClientInterceptor):
     async def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        payload = RequestStream(request_iterator)
+        payload = RequestStream(_method(client_call_details), request_iterator)
         if payload.repeatable:
             return await self._call_with_retries(continuation, client_call_details, payload)
         # Not awaited here, because a program that writes messages one by one needs the call before the first message.
@@ -493,7 +554,8 @@ class _UnaryStream(_Interceptor, grpc.aio.UnaryStreamClientInterceptor):
 
 class _StreamStream(_Interceptor, grpc.aio.StreamStreamClientInterceptor):
     async def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return await self._call_once(continuation, client_call_details, RequestStream(request_iterator))
+        payload = RequestStream(_method(client_call_details), request_iterator)
+        return await self._call_once(continuation, client_call_details, payload)
 
 
 class _Call:

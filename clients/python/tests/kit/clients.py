@@ -72,6 +72,14 @@ class AnyClient:
 
         return self._loop.run_until_complete(drain())
 
+    def ensure_subscription(self, request: v1.CreateSubscriptionRequest) -> v1.Subscription:
+        subscription: v1.Subscription
+        if self._loop is None:
+            subscription = self.client.ensure_subscription(request, timeout=SECONDS)
+        else:
+            subscription = self._loop.run_until_complete(self.client.ensure_subscription(request, timeout=SECONDS))
+        return subscription
+
     def close(self) -> None:
         if self._loop is None:
             self.client.close()

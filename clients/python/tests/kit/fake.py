@@ -59,6 +59,15 @@ def status(
     return rpc_status.to_status(status_pb2.Status(code=code.value[0], message="no", details=packed))
 
 
+def end_of_call(context: Any) -> threading.Event:
+    """An event that is set when a call has ended, or the client has cancelled it."""
+    ended = threading.Event()
+    if not context.add_callback(ended.set):
+        # It had ended before.
+        ended.set()
+    return ended
+
+
 class Fake(
     MessageServiceServicer,
     AccountServiceServicer,
@@ -239,8 +248,7 @@ def script(*responses: v1.SubscribeResponse, end: Any = None) -> Callable[[Any],
 
 def silent(context: Any) -> Iterator[v1.SubscribeResponse]:
     """A stream without responses."""
-    ended = threading.Event()
-    context.add_callback(ended.set)
+    ended = end_of_call(context)
     ended.wait(SECONDS)
     yield from ()
 
@@ -264,6 +272,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.connections = 0
+        self.refused = threading.Semaphore(0)
         self._lock = threading.Lock()
         self._passing = threading.Event()
         self._passing.set()
@@ -286,6 +295,7 @@ class Proxy:
                 far = socket.create_connection((host, int(port)), SECONDS)
             except OSError:
                 near.close()
+                self.refused.release()
                 continue
             far.settimeout(None)
             with self._lock:

@@ -7,13 +7,14 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
 
 from kit.fake import Proxy
-from switchboard_client.sandbox.v1 import InjectMessageRequest, SandboxServiceStub
+from switchboard_client.sandbox.v1 import InjectMessageRequest, ListCallsRequest, SandboxServiceStub
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -73,6 +74,23 @@ class Server:
         self._process.wait(SECONDS)
         assert self._process.stdout is not None
         self._process.stdout.close()
+
+    def wait_for_refused_connection(self) -> None:
+        """Waits until a client has tried to connect while the server is stopped."""
+        assert self._proxy is not None
+        assert self._proxy.refused.acquire(timeout=SECONDS)
+
+    def wait_for_call(self, account: str, operation: str) -> None:
+        """Waits until the provider has received a call of the operation."""
+        deadline = time.monotonic() + SECONDS
+        with grpc.insecure_channel(self.address) as channel:
+            sandbox = SandboxServiceStub(channel)
+            while True:
+                calls = sandbox.ListCalls(ListCallsRequest(account=account), timeout=SECONDS).calls
+                if any(call.operation == operation for call in calls):
+                    return
+                assert time.monotonic() < deadline
+                time.sleep(0.05)  # Poll again.
 
     def inject(self, text: str, sender: str = "+15550100009") -> None:
         """Injects a customer message and waits until it is in the journal."""
