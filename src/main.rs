@@ -139,7 +139,7 @@ fn check(config: PathBuf) -> Result<(), Box<dyn Error>> {
 
 async fn serve(config: PathBuf) -> Result<(), Box<dyn Error>> {
     let config = Config::load(Some(&config), &Environment)?;
-    telemetry::log_to_stderr(&config.log);
+    let _log = telemetry::log_to_stderr(&config.log);
     let listeners = Listeners::bind(&config)?;
     let serving = |at: Addresses| {
         tracing::info!(grpc = %at.grpc, webhook = %at.webhook, admin = %at.admin, "serving");
@@ -152,7 +152,7 @@ async fn sandbox(store: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let store = store.unwrap_or_else(|| folder.path().join("switchboard.db"));
     let demo = demo::start(&store, Options::default(), &Environment).await?;
-    telemetry::log_to_stderr(&demo.config.log);
+    let _log = telemetry::log_to_stderr(&demo.config.log);
     let sandbox = Arc::new(demo.sandbox);
     let serving = |at| {
         let _ = cli::say(demo::welcome(at));
