@@ -18,7 +18,7 @@ use crate::domain::contact::{
 };
 use crate::domain::request::Request as IdempotentRequest;
 use crate::pb::v1;
-use crate::provider::{Account, Accounts, connectby};
+use crate::provider::{Account, Accounts, Contacts};
 
 const LIST: &str = "ContactService.ListContacts";
 
@@ -122,7 +122,7 @@ impl ContactService for Api {
     }
 }
 
-fn contacts(account: &Account) -> &connectby::Client {
+fn contacts(account: &Account) -> &dyn Contacts {
     account.contacts().expect("validation rejects accounts without contacts")
 }
 

@@ -43,7 +43,7 @@ impl SandboxApi {
     /// The fake provider that sends webhooks. A violation if the account's provider has none.
     fn webhook_sender(&self, account: &str, violations: &mut Violations) -> Result<&Connectly, Status> {
         if let Some(account) = parse::account("account", account, &self.accounts, violations)?
-            && account.webhook_scheme().is_none()
+            && account.webhooks().is_none()
         {
             violations.add(
                 "account",

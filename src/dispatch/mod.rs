@@ -32,14 +32,14 @@ pub use gate::Rejected;
 use gate::{Class, Gates};
 use in_flight::InFlightTable;
 pub use spool::Spool;
-pub use templates::TemplateMismatch;
 use templates::Templates;
 
 use crate::domain::message::{CallbackData, Content, ContentKind, Message, Outgoing, SESSION_WINDOW};
 use crate::domain::outcome::UnknownOutcome;
 use crate::domain::request::Request;
 use crate::domain::{Address, Channel, MessageId, MessageState, PhoneNumber, UnixMillis};
-use crate::provider::{Account, Accounts, Error as ProviderError, Upload};
+pub use crate::provider::TemplateMismatch;
+use crate::provider::{Account, Accounts, Error as ProviderError, PreparedSend, Upload};
 use crate::store::{ReplicaId, Store};
 
 /// The maximum number of sends without a request id whose outcome waits for a store that cannot write.
@@ -299,11 +299,11 @@ impl Dispatch {
         };
         let prepared = self.prepare(&account, message, options.skip_template_check, options.deadline);
         let failed = |cause| Failure { message_id: Some(message_id), attempt: None, source: Arc::new(cause) };
-        let prepared = Arc::new(prepared.await.map_err(failed)?);
-        let call: Call = Box::new(move |account, attempt| {
+        let prepared = Arc::<dyn PreparedSend>::from(prepared.await.map_err(failed)?);
+        let call: Call = Box::new(move |_, attempt| {
             let prepared = Arc::clone(&prepared);
             let attempt = attempt.expect("a send has a message");
-            async move { account.send(&prepared, attempt).await.map(Accepted::Message) }.boxed()
+            async move { prepared.send(attempt).await.map(Accepted::Message) }.boxed()
         });
         self.send_draft(account, draft, options.request, call, until).await
     }

@@ -83,7 +83,7 @@ fn is_retryable(class: Class, error: &ProviderError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Provider, ProviderFault};
+    use crate::domain::{Provider, ProviderFault, ThrottleScope};
 
     const CLASSES: [Class; 3] = [Class::Send, Class::Write, Class::Read];
 
@@ -95,6 +95,7 @@ mod tests {
             code: None,
             kind: None,
             trace_id: None,
+            throttle_scope: ThrottleScope::Account,
             retry_after: retry_after.map(Duration::from_secs),
             route: None,
             text: None,

@@ -30,7 +30,7 @@ use crate::pb::v1::{
     WebhookRegistration, WebhookRegistrationConfiguration, WebhookRegistrationFilter,
     WebhookRegistrationTopic,
 };
-use crate::provider::{Account, Accounts, Error, PreconditionFailed, connectly};
+use crate::provider::{Account, Accounts, Error, PreconditionFailed, WebhookRegistrations};
 
 const LIST: &str = "WebhookRegistrationService.ListWebhookRegistrations";
 
@@ -277,8 +277,8 @@ fn read_failed_error(cause: UnknownReason, fault: Option<ProviderFault>) -> Erro
     Error::PreconditionFailed(PreconditionFailed::NotRead(Box::new(Error::Unknown { cause, fault })))
 }
 
-fn client(account: &Account) -> &connectly::Client {
-    account.webhooks().expect("validation rejects accounts without webhooks")
+fn client(account: &Account) -> &dyn WebhookRegistrations {
+    account.registrations().expect("validation rejects accounts without webhooks")
 }
 
 /// Finds the account that a request names. A violation if its provider registers no webhooks.
@@ -289,7 +289,7 @@ fn supported_account<'a>(
 ) -> Result<Option<&'a Arc<Account>>, Status> {
     let account = parse::account("account", id, accounts, violations)?;
     Ok(account.filter(|account| {
-        let supported = account.webhooks().is_some();
+        let supported = account.registrations().is_some();
         if !supported {
             let problem =
                 format!("must be an account of a provider with webhooks: {} sends none", account.provider());

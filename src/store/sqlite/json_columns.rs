@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::domain::event::ReportedFault;
 use crate::domain::message::MessageProblem;
 use crate::domain::outcome::UnknownOutcome;
-use crate::domain::{Provider, ProviderFault, ProviderText, RefusalReason, UnknownReason};
+use crate::domain::{Provider, ProviderFault, ProviderText, RefusalReason, ThrottleScope, UnknownReason};
 
 /// A type that is stored as JSON text.
 pub(super) trait Column: Sized {
@@ -70,6 +70,9 @@ struct FaultRow {
     provider: Provider,
     #[serde(with = "name")]
     refusal: RefusalReason,
+    /// It matters while the call is in progress only.
+    #[serde(skip)]
+    throttle_scope: ThrottleScope,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     http_status: Option<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,6 +171,7 @@ mod tests {
             http_status: Some(400),
             code: Some("131047".to_owned()),
             kind: Some("OAuthException".to_owned()),
+            throttle_scope: ThrottleScope::Account,
             trace_id: Some("T".to_owned()),
             retry_after: Some(Duration::from_millis(1_500)),
             route: Some("send_text = \"POST /v1.0/message\"".into()),

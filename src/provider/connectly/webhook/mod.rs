@@ -138,15 +138,11 @@ fn state(value: &str) -> Option<MessageState> {
 
 fn fault(body: ProviderErrorBody, secrets: &Secrets) -> ProviderFault {
     ProviderFault {
-        provider: Provider::Connectly,
-        refusal: body.meaning.unwrap_or(RefusalReason::Other),
-        http_status: None,
         code: body.code,
         kind: body.kind,
         trace_id: body.trace_id,
-        retry_after: None,
-        route: None,
         text: secrets.text(body.text),
+        ..ProviderFault::new(Provider::Connectly, body.meaning.unwrap_or(RefusalReason::Other))
     }
 }
 

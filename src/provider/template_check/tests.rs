@@ -1,6 +1,8 @@
+use super::super::connectby::ConnectByRules;
+use super::super::connectly::ConnectlyRules;
 use super::*;
-use crate::domain::Location;
 use crate::domain::template::{HeaderMedia, Parameter, Value};
+use crate::domain::{Location, Provider};
 
 use Provider::{ConnectBy, Connectly};
 
@@ -99,7 +101,11 @@ fn coupon() -> ButtonValue {
 
 /// The fields that do not match. No problem may quote the request's values.
 fn fields(provider: Provider, template: &Definition, filled: &Filled) -> Vec<String> {
-    let found = mismatches(provider, template, filled);
+    let rules: &dyn Rules = match provider {
+        ConnectBy => &ConnectByRules,
+        Connectly => &ConnectlyRules,
+    };
+    let found = mismatches(rules, template, filled);
     for TemplateMismatch { field, problem } in &found {
         assert!(problem.starts_with("must ") && !problem.contains("secret"), "{field}: {problem}");
     }
@@ -155,7 +161,7 @@ fn connectby_body_takes_positions_or_names_per_template() {
     ] {
         assert_eq!(fields(ConnectBy, template, &with_body(given)), expected, "{given:?}");
     }
-    let found = mismatches(ConnectBy, &stated, &with_body(&["day"]));
+    let found = mismatches(&ConnectByRules, &stated, &with_body(&["day"]));
     assert!(found[0].problem.ends_with("also time"), "{found:?}");
 }
 
@@ -405,7 +411,7 @@ fn only_approved_or_unknown_status_passes() {
             provider_status: provider_status.to_owned(),
             ..template(vec![body("Hello")])
         };
-        let found = mismatches(ConnectBy, &listed, &nothing());
+        let found = mismatches(&ConnectByRules, &listed, &nothing());
         assert_eq!(found.is_empty(), passes, "{provider_status}");
         if let Some(found) = found.first() {
             assert_eq!(found.field, "template.name");
@@ -418,7 +424,7 @@ fn only_approved_or_unknown_status_passes() {
         ..template(vec![])
     };
     assert_eq!(
-        mismatches(ConnectBy, &odd, &nothing())[0].problem,
+        mismatches(&ConnectByRules, &odd, &nothing())[0].problem,
         "must be the name of an approved template"
     );
 }
