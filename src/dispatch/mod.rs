@@ -18,7 +18,7 @@ mod templates;
 mod tests;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, TryFutureExt as _};
@@ -205,44 +205,13 @@ impl Dispatch {
     }
 
     /// Makes a write that is not a send, and retries while the provider did nothing. It runs on its own task, so the
-    /// client may disconnect.
-    ///
-    /// # Errors
-    ///
-    /// If the provider does not accept the write, or its outcome is unknown.
-    pub async fn write<T, F>(
-        &self,
-        account: &Arc<Account>,
-        operation: &'static str,
-        deadline: Option<Instant>,
-        write: impl Fn(Arc<Account>) -> F + Send + Sync + 'static,
-    ) -> Result<T, Failure>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, ProviderError>> + Send + 'static,
-    {
-        // This call is the only waiter, so the value passes through here and need not be stored as bytes.
-        let accepted = Arc::new(Mutex::new(None));
-        let output = Arc::clone(&accepted);
-        let write = move |account| {
-            let output = Arc::clone(&output);
-            write(account).map_ok(move |value| {
-                *output.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-                Bytes::new()
-            })
-        };
-        self.write_once(account, operation, None, deadline, write).await?;
-        let value = accepted.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(value.expect("a write that was accepted has its value"))
-    }
-
-    /// Makes a write that is not a send, once for each request id. A repeated request gets the bytes of the first
+    /// client may disconnect. A write with a request id is made once: a repeated request gets the bytes of the first
     /// reply.
     ///
     /// # Errors
     ///
     /// If the provider does not accept the write, or its outcome is unknown.
-    pub async fn write_once<F>(
+    pub async fn write<F>(
         &self,
         account: &Arc<Account>,
         operation: &'static str,

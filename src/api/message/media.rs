@@ -89,7 +89,7 @@ pub(in crate::api) async fn upload_template_media(
     };
     let completed = api
         .dispatch
-        .write_once(account, "upload_template_media", request, deadline, write)
+        .write(account, "upload_template_media", request, deadline, write)
         .await
         .map_err(|cause| status::write_failed(account, &cause))?;
     Ok(Response::new(v1::UploadTemplateMediaResponse {

@@ -5,6 +5,7 @@ mod verify;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use prost::Message as _;
 use prost_types::FieldMask;
 use tokio::time::{Instant, timeout};
@@ -90,7 +91,7 @@ impl WebhookRegistrationService for Api {
         };
         let completed = self
             .dispatch
-            .write_once(account, "create_webhook_registration", idempotent, deadline, write)
+            .write(account, "create_webhook_registration", idempotent, deadline, write)
             .await
             .map_err(|failure| status::write_failed(account, &failure))?;
         Ok(Response::new(CreateWebhookRegistrationResponse {
@@ -168,9 +169,9 @@ impl WebhookRegistrationService for Api {
         let (Some(account), Some(id)) = (account, id) else { unreachable!("{CHECKED}") };
         let write = self
             .dispatch
-            .write(account, "delete_webhook_registration", deadline, move |account| {
+            .write(account, "delete_webhook_registration", None, deadline, move |account| {
                 let id = id.clone();
-                async move { client(&account).delete_webhook(&id).await }
+                async move { client(&account).delete_webhook(&id).await.map(|()| Bytes::new()) }
             })
             .await;
         write.map_err(|cause| status::write_failed(account, &cause))?;
@@ -201,12 +202,12 @@ impl Api {
     ) -> Result<(), Status> {
         let write = self
             .dispatch
-            .write(account, "update_webhook_registration", deadline, move |account| {
+            .write(account, "update_webhook_registration", None, deadline, move |account| {
                 let (id, change) = (id.clone(), change.clone());
-                async move { client(&account).update_webhook(&id, &change).await }
+                async move { client(&account).update_webhook(&id, &change).await.map(|()| Bytes::new()) }
             })
             .await;
-        write.map_err(|failure| status::write_failed(account, &failure))
+        write.map(drop).map_err(|failure| status::write_failed(account, &failure))
     }
 }
 
