@@ -89,7 +89,7 @@ mod tests {
 
     fn refused(refusal: RefusalReason, retry_after: Option<u64>) -> ProviderError {
         ProviderError::Refused(ProviderFault {
-            provider: Provider::Connectly,
+            provider: Provider::CONNECTLY,
             refusal,
             http_status: Some(429),
             code: None,

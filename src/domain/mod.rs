@@ -37,7 +37,7 @@ pub mod template;
 pub mod time;
 pub mod webhook;
 
-pub use account::{AccountId, Provider};
+pub use account::{AccountId, Provider, ProviderMalformed};
 pub use address::{Address, PhoneNumber, UserId};
 pub use cursor::Cursor;
 pub use customer::CustomerKey;

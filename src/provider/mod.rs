@@ -30,8 +30,7 @@ use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::sync::Arc;
 
-use self::error_text::Secrets;
-use crate::config::{self, Upstream};
+use crate::config::{self, ProviderSection};
 use crate::domain::event::{Identity, Proof};
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::template::Definition;
@@ -40,6 +39,21 @@ use crate::domain::{
     AccountId, Address, Channel, Event, PhoneNumber, Provider, ProviderFault, RateLimits, RefusalReason,
     ThrottleScope, UnknownReason, UploadLimits,
 };
+
+/// The registered providers. A new provider needs an entry here, and its section in [`config`].
+pub const PROVIDERS: &[&Descriptor] = &[connectby::DESCRIPTOR, connectly::DESCRIPTOR];
+
+/// A provider that accounts can use.
+#[derive(Debug)]
+pub struct Descriptor {
+    /// The provider's name, and its part of the configuration.
+    pub section: &'static ProviderSection,
+    /// Creates the client of an account of this provider.
+    pub connect: fn(&config::Account) -> Result<Arc<dyn Client>, ConnectError>,
+}
+
+/// Why a provider's client could not be created. It contains no secret.
+pub type ConnectError = Box<dyn StdError + Send + Sync>;
 
 /// All accounts, in the order of the configuration.
 #[derive(Clone, Debug)]
@@ -225,7 +239,7 @@ impl Error {
 pub struct SetupError {
     account: AccountId,
     #[source]
-    source: reqwest::Error,
+    source: ConnectError,
 }
 
 impl Accounts {
@@ -235,9 +249,21 @@ impl Accounts {
     ///
     /// Fails if the system's TLS roots cannot be loaded.
     pub fn new(accounts: &[config::Account]) -> Result<Self, SetupError> {
+        Self::with_providers(PROVIDERS, accounts)
+    }
+
+    /// Like [`new`](Self::new), with these providers instead of those of this library.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a client cannot be created, or if an account's provider is not among `providers`.
+    pub fn with_providers(
+        providers: &[&Descriptor],
+        accounts: &[config::Account],
+    ) -> Result<Self, SetupError> {
         let ordered = accounts
             .iter()
-            .map(|config| Account::new(config).map(Arc::new))
+            .map(|config| Account::new(providers, config).map(Arc::new))
             .collect::<Result<Vec<_>, _>>()?;
         let by_id = ordered.iter().map(|account| (account.id.clone(), Arc::clone(account))).collect();
         Ok(Self { ordered: ordered.into(), by_id: Arc::new(by_id) })
@@ -255,20 +281,11 @@ impl Accounts {
 }
 
 impl Account {
-    fn new(config: &config::Account) -> Result<Self, SetupError> {
+    fn new(providers: &[&Descriptor], config: &config::Account) -> Result<Self, SetupError> {
         let setup_error = |source| SetupError { account: config.id.clone(), source };
-        let http = http::Http::new(config.connect_timeout, config.request_timeout).map_err(setup_error)?;
-        let secrets = match &config.upstream {
-            Upstream::ConnectBy(connectby) => Secrets::new([connectby.secret_key.clone()]),
-            Upstream::Connectly(connectly) => {
-                Secrets::new(connectly.webhook_secrets.iter().chain([&connectly.api_key]).cloned())
-            }
-        };
-        let table = outcome::Table::new(config.provider(), config.outcomes.clone(), secrets);
-        let client: Arc<dyn Client> = match &config.upstream {
-            Upstream::ConnectBy(connectby) => Arc::new(connectby::Client::new(connectby, http, table)),
-            Upstream::Connectly(connectly) => Arc::new(connectly::Client::new(connectly, http, table)),
-        };
+        let descriptor = providers.iter().find(|descriptor| descriptor.section.provider == config.provider);
+        let descriptor = descriptor.ok_or_else(|| setup_error("the provider is not registered".into()))?;
+        let client = (descriptor.connect)(config).map_err(setup_error)?;
         Ok(Self {
             id: config.id.clone(),
             limits: Limits {

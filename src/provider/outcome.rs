@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn specific_status_overrides_the_generic_invalid_request_code() {
-        let table = Table::new(Provider::Connectly, BTreeMap::new(), Secrets::default());
+        let table = Table::new(Provider::CONNECTLY, BTreeMap::new(), Secrets::default());
         let refusal = |status, meaning| {
             let reply = Reply { status, retry_after: None, body: Ok(bytes::Bytes::new()) };
             match table.classify(&reply, Some(ProviderErrorBody::new(None, None, None, Some(meaning)))) {

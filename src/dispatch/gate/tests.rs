@@ -28,7 +28,7 @@ fn within(millis: u64) -> Instant {
 
 fn fault(status: u16, refusal: RefusalReason) -> ProviderFault {
     ProviderFault {
-        provider: Provider::Connectly,
+        provider: Provider::CONNECTLY,
         refusal,
         http_status: Some(status),
         code: None,

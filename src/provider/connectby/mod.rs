@@ -21,12 +21,13 @@ use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret as _;
 use url::Url;
 
+use super::error_text::Secrets;
 use super::http::{Http, Reply, endpoint};
 use super::json::Object;
 use super::outcome::Table;
 use super::{
-    AcceptedMessage, Capabilities, Contacts, Error, Flows, Messaging, PreparedSend, Templates, Uploads,
-    template,
+    AcceptedMessage, Capabilities, ConnectError, Contacts, Descriptor, Error, Flows, Messaging, PreparedSend,
+    Templates, Uploads, template,
 };
 use crate::config::{self, Route, Routes};
 use crate::domain::message::{Content, Outgoing};
@@ -36,6 +37,18 @@ use crate::domain::{Address, AttemptId, Channel, PhoneNumber, Provider, Provider
 pub(super) use template_rules::ConnectByRules;
 
 const SECRET_KEY: HeaderName = HeaderName::from_static("secret_key");
+
+/// ConnectBy.
+pub(super) const DESCRIPTOR: &Descriptor = &Descriptor { section: config::ConnectBy::SECTION, connect };
+
+fn connect(account: &config::Account) -> Result<Arc<dyn super::Client>, ConnectError> {
+    let settings =
+        account.upstream.get::<config::ConnectBy>().ok_or("the settings are those of another provider")?;
+    let http = Http::new(account.connect_timeout, account.request_timeout)?;
+    let secrets = Secrets::new([settings.secret_key.clone()]);
+    let table = Table::new(Provider::CONNECTBY, account.outcomes.clone(), secrets);
+    Ok(Arc::new(Client::new(settings, http, table)))
+}
 
 /// One account at ConnectBy.
 #[derive(Debug)]
@@ -112,7 +125,7 @@ impl Client {
 #[async_trait]
 impl super::Client for Client {
     fn provider(&self) -> Provider {
-        Provider::ConnectBy
+        Provider::CONNECTBY
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -178,11 +191,11 @@ impl Messaging for Client {
         let (route, body) = match &message.content {
             Content::Text(text) => (SendRoute::Text, wire::send_text(to, text)),
             Content::Template(filled) => {
-                let template = template.ok_or_else(|| template::not_found_fault(Provider::ConnectBy))?;
+                let template = template.ok_or_else(|| template::not_found_fault(Provider::CONNECTBY))?;
                 (SendRoute::Template, template_send::body(to, filled, &template))
             }
             Content::Media(_) | Content::Location(_) => {
-                return Err(ProviderFault::new(Provider::ConnectBy, RefusalReason::ContentRejected));
+                return Err(ProviderFault::new(Provider::CONNECTBY, RefusalReason::ContentRejected));
             }
         };
         Ok(Box::new(Prepared { client: self, route, body: body.into() }))
@@ -219,7 +232,7 @@ impl PreparedSend for Prepared {
 fn phone_number(to: &Address) -> Result<&PhoneNumber, ProviderFault> {
     match to {
         Address::Phone(number) => Ok(number),
-        Address::User(_) => Err(ProviderFault::new(Provider::ConnectBy, RefusalReason::RecipientInvalid)),
+        Address::User(_) => Err(ProviderFault::new(Provider::CONNECTBY, RefusalReason::RecipientInvalid)),
     }
 }
 

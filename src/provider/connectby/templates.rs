@@ -38,7 +38,7 @@ impl Templates for Client {
             }
             start = match pages.step(page.after) {
                 NextPage::After(cursor) => TemplateListStart::After(cursor),
-                NextPage::End => return Err(template::not_found(Provider::ConnectBy)),
+                NextPage::End => return Err(template::not_found(Provider::CONNECTBY)),
                 NextPage::TooManyPages => {
                     return Err(Error::Unknown { cause: UnknownReason::ReplyTooLarge, fault: None });
                 }

@@ -24,8 +24,8 @@ use super::json::Object;
 use super::outcome::Table;
 use super::signature::{Scheme, Verified};
 use super::{
-    AcceptedMessage, Capabilities, Error, Incoming, Messaging, PreparedSend, Templates, WebhookParser,
-    WebhookRegistrations,
+    AcceptedMessage, Capabilities, ConnectError, Descriptor, Error, Incoming, Messaging, PreparedSend,
+    Templates, WebhookParser, WebhookRegistrations,
 };
 use crate::config;
 use crate::domain::message::{Content, Outgoing};
@@ -36,6 +36,18 @@ pub(super) use template_rules::ConnectlyRules;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const SIGNATURE: &str = "x-connectly-hmac-sha256";
+
+/// Connectly.
+pub(super) const DESCRIPTOR: &Descriptor = &Descriptor { section: config::Connectly::SECTION, connect };
+
+fn connect(account: &config::Account) -> Result<Arc<dyn super::Client>, ConnectError> {
+    let settings =
+        account.upstream.get::<config::Connectly>().ok_or("the settings are those of another provider")?;
+    let http = Http::new(account.connect_timeout, account.request_timeout)?;
+    let secrets = Secrets::new(settings.webhook_secrets.iter().chain([&settings.api_key]).cloned());
+    let table = Table::new(Provider::CONNECTLY, account.outcomes.clone(), secrets);
+    Ok(Arc::new(Client::new(settings, http, table)))
+}
 
 /// One account at Connectly.
 #[derive(Debug)]
@@ -111,7 +123,7 @@ impl Client {
 #[async_trait]
 impl super::Client for Client {
     fn provider(&self) -> Provider {
-        Provider::Connectly
+        Provider::CONNECTLY
     }
 
     fn capabilities(&self) -> Capabilities {

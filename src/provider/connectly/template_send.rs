@@ -93,7 +93,7 @@ fn text(value: &Value) -> Result<&str, ProviderFault> {
 }
 
 fn rejected() -> ProviderFault {
-    ProviderFault::new(Provider::Connectly, RefusalReason::TemplateParametersRejected)
+    ProviderFault::new(Provider::CONNECTLY, RefusalReason::TemplateParametersRejected)
 }
 
 /// The issues that keep Connectly from sending this template message.

@@ -30,7 +30,7 @@ impl Templates for Client {
         let mut listed = self.list_templates(&TemplateListStart::First).await?.templates.into_iter();
         listed
             .find(|template| template.name == name && template.language == language)
-            .ok_or_else(|| template::not_found(Provider::Connectly))
+            .ok_or_else(|| template::not_found(Provider::CONNECTLY))
     }
 
     fn needs_definition(&self) -> bool {

@@ -66,7 +66,7 @@ struct ReportedFaultRow {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "ProviderFault")]
 struct FaultRow {
-    #[serde(with = "name")]
+    #[serde(serialize_with = "serialize_provider", deserialize_with = "name::deserialize")]
     provider: Provider,
     #[serde(with = "name")]
     refusal: RefusalReason,
@@ -115,6 +115,11 @@ mod name {
         let name = String::deserialize(from)?;
         name.parse().map_err(|_| D::Error::custom("unknown name"))
     }
+}
+
+/// A provider, stored under its name.
+fn serialize_provider<S: Serializer>(provider: &Provider, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(provider.as_str())
 }
 
 /// An optional fault.
@@ -166,7 +171,7 @@ mod tests {
 
     fn fault() -> ProviderFault {
         ProviderFault {
-            provider: Provider::ConnectBy,
+            provider: Provider::CONNECTBY,
             refusal: RefusalReason::SessionWindowClosed,
             http_status: Some(400),
             code: Some("131047".to_owned()),
@@ -184,7 +189,7 @@ mod tests {
 
     #[test]
     fn problem_is_read_back_as_written() {
-        let bare = ProviderFault::new(Provider::Connectly, RefusalReason::Other);
+        let bare = ProviderFault::new(Provider::CONNECTLY, RefusalReason::Other);
         for problem in [
             MessageProblem::Failed(ReportedFault { fault: fault(), raw_json: "{\"a\":1}".to_owned() }),
             MessageProblem::Failed(ReportedFault { fault: bare, raw_json: String::new() }),
@@ -277,7 +282,7 @@ mod tests {
              SERVER_FAILED RESTORED"
         );
         assert_eq!(
-            [Provider::ConnectBy, Provider::Connectly].map(Provider::as_str),
+            [Provider::CONNECTBY, Provider::CONNECTLY].map(|provider| provider.to_string()),
             ["connectby", "connectly"]
         );
     }

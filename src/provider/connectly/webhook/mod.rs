@@ -38,7 +38,7 @@ pub(super) fn read(
     let event = Event {
         id: EventId::generate(),
         account: account.clone(),
-        provider: Provider::Connectly,
+        provider: Provider::CONNECTLY,
         occur_time: object
             .as_ref()
             .and_then(|object| timestamp(object, &["timestamp"]))
@@ -142,7 +142,7 @@ fn fault(body: ProviderErrorBody, secrets: &Secrets) -> ProviderFault {
         kind: body.kind,
         trace_id: body.trace_id,
         text: secrets.text(body.text),
-        ..ProviderFault::new(Provider::Connectly, body.meaning.unwrap_or(RefusalReason::Other))
+        ..ProviderFault::new(Provider::CONNECTLY, body.meaning.unwrap_or(RefusalReason::Other))
     }
 }
 
