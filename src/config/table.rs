@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fmt;
 
 use secrecy::SecretString;
 use toml::Spanned;
@@ -41,6 +42,13 @@ pub struct Table<'a> {
     file: Option<&'a DeTable<'a>>,
     defaults: Option<&'a DeTable<'a>>,
     known_keys: Vec<&'static str>,
+}
+
+impl fmt::Debug for Table<'_> {
+    /// Prints only the path: values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Table({})", self.path)
+    }
 }
 
 impl<'a> TableReader<'a> {

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
+/// The names of the providers, in lower case.
+const PROVIDERS: [&str; 2] = ["connectby", "connectly"];
+
 /// All sources under `src/`, without files that are compiled only for tests.
 pub(crate) struct Sources {
     pub(crate) files: Vec<SourceFile>,
@@ -23,6 +26,8 @@ pub(crate) struct SourceFile {
     pub(crate) libraries: Vec<Reference>,
     pub(crate) exposed_secrets: Vec<Reference>,
     pub(crate) sql: Vec<Reference>,
+    /// Identifiers that contain the name of a provider.
+    pub(crate) providers: Vec<Reference>,
     /// Paths of submodules that are compiled only for tests, such as `["store", "sqlite", "tests"]`.
     test_modules: Vec<Vec<String>>,
 }
@@ -168,7 +173,7 @@ impl SourceFile {
                         at = self.scan_path(tokens, at, module);
                         continue;
                     }
-                    self.record_secret(&tokens[at]);
+                    self.record_ident(&tokens[at]);
                 }
                 TokenTree::Literal(literal) => {
                     let text = literal.to_string();
@@ -189,18 +194,21 @@ impl SourceFile {
         }
     }
 
-    /// Records identifiers that expose a secret, in any position.
-    fn record_secret(&mut self, token: &TokenTree) {
-        if let TokenTree::Ident(ident) = token
-            && (ident == "ExposeSecret" || ident == "expose_secret")
-        {
+    /// Records an identifier that exposes a secret or names a provider, in any position.
+    fn record_ident(&mut self, token: &TokenTree) {
+        let TokenTree::Ident(ident) = token else { return };
+        let name = ident.to_string();
+        if name == "ExposeSecret" || name == "expose_secret" {
             self.exposed_secrets.push(reference(token));
+        }
+        if PROVIDERS.iter().any(|provider| name.to_ascii_lowercase().contains(provider)) {
+            self.providers.push(reference(token));
         }
     }
 
     fn scan_idents(&mut self, tokens: &[TokenTree]) {
         for token in tokens {
-            self.record_secret(token);
+            self.record_ident(token);
             if let TokenTree::Group(group) = token {
                 self.scan_idents(&group.stream().into_iter().collect::<Vec<_>>());
             }
@@ -210,7 +218,7 @@ impl SourceFile {
     /// Reads a path outside of `use`: `crate::store::Health`, `super::super::x`, `reqwest::Client`. Returns the index
     /// after the part that it read.
     fn scan_path(&mut self, tokens: &[TokenTree], at: usize, module: &[String]) -> usize {
-        self.record_secret(&tokens[at]);
+        self.record_ident(&tokens[at]);
         if !is_path_separator(tokens, at + 1) {
             return at + 1;
         }
@@ -458,6 +466,15 @@ mod tests {
     fn code_after_a_test_item_is_recorded() {
         let source = "#[cfg(test)] mod tests;\nuse crate::api;\n#[cfg(not(test))]\nuse crate::pb;";
         assert_eq!(imports_of("src/store/mod.rs", source), ["api:2", "pb:4"]);
+    }
+
+    #[test]
+    fn names_of_providers_are_recorded() {
+        let source = "use a::connectby::B; fn f(c: &Connectly) { m!(P::CONNECTBY) } /* Connectly */\n\
+            #[cfg(test)] mod tests { use connectly::X; }";
+        let file = SourceFile::read("src/api/x.rs", source);
+        let names: Vec<&str> = file.providers.iter().map(|reference| reference.name.as_str()).collect();
+        assert_eq!(names, ["connectby", "Connectly", "CONNECTBY"]);
     }
 
     #[test]

@@ -174,15 +174,6 @@ pub(in crate::api) fn provider_named(name: &str) -> v1::Provider {
     v1::Provider::from_str_name(&format!("PROVIDER_{}", name.to_ascii_uppercase())).unwrap_or_default()
 }
 
-/// The name of a provider. Empty if it is unspecified.
-pub(in crate::api) fn provider_name(provider: v1::Provider) -> &'static str {
-    match provider {
-        v1::Provider::Unspecified => "",
-        v1::Provider::Connectby => Provider::CONNECTBY.as_str(),
-        v1::Provider::Connectly => Provider::CONNECTLY.as_str(),
-    }
-}
-
 pub(in crate::api) fn channel(channel: Channel) -> v1::Channel {
     match channel {
         Channel::WhatsApp => v1::Channel::Whatsapp,
