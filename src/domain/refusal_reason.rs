@@ -1,4 +1,4 @@
-//! Why a provider refuses, in one vocabulary for both providers.
+//! Why a provider refuses, in one vocabulary for all providers.
 
 use std::time::Duration;
 
@@ -69,9 +69,9 @@ pub struct ProviderFault {
     /// The provider's code as text, `131047` or `ERROR_CODE_MESSAGE_TEXT_EMPTY`.
     pub code: Option<String>,
     /// The provider's class of error, `ERROR_TYPE_INVALID_REQUEST` or `OAuthException`.
-    pub kind: Option<String>,
+    pub kind: Option<Box<str>>,
     /// The trace id that the provider's support team asks for.
-    pub trace_id: Option<String>,
+    pub trace_id: Option<Box<str>>,
     /// Whom a limit of the provider concerns, if the fault is one.
     pub throttle_scope: ThrottleScope,
     /// How long the provider asked Switchboard to wait.

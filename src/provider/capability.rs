@@ -113,7 +113,7 @@ pub trait Templates: Send + Sync {
     /// Whether a template message can be sent only together with the listed template.
     fn needs_definition(&self) -> bool;
 
-    /// The issues that keep the provider from sending this template message, whatever the template is.
+    /// The issues of this template message that do not depend on the template.
     fn validate(&self, filled: &Filled, channel: Option<Channel>) -> Vec<ValidationIssue>;
 
     /// All values that do not match the listed template.

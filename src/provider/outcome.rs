@@ -40,7 +40,7 @@ pub(super) struct ProviderErrorBody {
     pub(super) meaning: Option<RefusalReason>,
     /// Whom the limit concerns, if the error is one.
     pub(super) throttle_scope: ThrottleScope,
-    /// Whether the code reports a failure behind the provider, not a refusal.
+    /// Whether the code reports a failure of Meta's servers, not a refusal.
     pub(super) is_failure: bool,
     /// What the provider wrote about it.
     pub(super) text: ErrorText,
@@ -158,8 +158,8 @@ impl Table {
             refusal: meaning.or(status_reason).unwrap_or(RefusalReason::Other),
             http_status: Some(reply.status),
             code: error.code,
-            kind: error.kind,
-            trace_id: error.trace_id,
+            kind: error.kind.map(String::into_boxed_str),
+            trace_id: error.trace_id.map(String::into_boxed_str),
             throttle_scope: error.throttle_scope,
             retry_after: reply.retry_after,
             route: None,

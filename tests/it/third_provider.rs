@@ -59,7 +59,8 @@ struct Pigeon {
 
 fn connect_pigeon(account: &config::Account) -> Result<Arc<dyn Client>, ConnectError> {
     let settings = account.upstream.get::<Settings>().ok_or("the settings are those of another provider")?;
-    let scheme = Scheme::hmac_sha256_base64(HEADER, &[settings.ring.clone()]).ok_or("no secret")?;
+    let scheme =
+        Scheme::hmac_sha256_base64(HEADER, std::slice::from_ref(&settings.ring)).ok_or("no secret")?;
     Ok(Arc::new(Pigeon { webhooks: Webhooks { scheme } }))
 }
 

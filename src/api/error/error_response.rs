@@ -76,8 +76,8 @@ impl ErrorResponse {
         for (key, value) in [
             ("http_status", fault.http_status.map(|status| status.to_string())),
             ("provider_code", fault.code.clone()),
-            ("provider_type", fault.kind.clone()),
-            ("provider_trace_id", fault.trace_id.clone()),
+            ("provider_type", fault.kind.as_deref().map(str::to_owned)),
+            ("provider_trace_id", fault.trace_id.as_deref().map(str::to_owned)),
             ("route", fault.route.as_deref().map(str::to_owned)),
         ] {
             if let Some(value) = value {

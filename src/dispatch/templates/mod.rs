@@ -1,8 +1,8 @@
 //! Checks templates against the provider's list before they are sent.
 //!
 //! **Invariants.** A send is never refused because of a list that was read before the request arrived: the list is read
-//! again first. Connectly needs no definition to send, so at Connectly the list can only refuse what certainly does not
-//! match. There, an unavailable list, or a template that is not in it, refuses nothing.
+//! again first. If a provider needs no definition to send, the list can only refuse what certainly does not match.
+//! There, an unavailable list, or a template that is not in it, refuses nothing.
 //!
 //! There is no minimum interval between two reads that confirm a mismatch. An interval would delay the use of a
 //! template that was just approved. All sends that do not match while a page is being read share the next read, so at

@@ -97,6 +97,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn rate_limit_per_customer_does_not_concern_the_account() {
+        for (code, scope) in [(131_056, ThrottleScope::Customer), (130_429, ThrottleScope::Account)] {
+            let body = format!(r#"{{"error":{{"code":{code}}}}}"#);
+            let reply = Object::parse(body.as_bytes()).expect("an object");
+            let error = find(400, &reply).expect("an error");
+            assert_eq!((error.meaning, error.throttle_scope), (Some(RefusalReason::Throttled), scope));
+        }
+    }
+
+    #[test]
     fn texts_of_an_error_are_read_in_their_order() {
         let read = |body: &str| {
             let reply = Object::parse(body.as_bytes()).expect("an object");

@@ -251,3 +251,16 @@ enum Confirmation<T> {
 fn json(request: RequestBuilder, body: impl Into<reqwest::Body>) -> RequestBuilder {
     request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_id_is_refused_as_a_recipient() {
+        let fault = phone_number(&"bsuid:US.123".parse().expect("an address")).expect_err("refused");
+        assert_eq!((fault.provider, fault.refusal), (Provider::CONNECTBY, RefusalReason::RecipientInvalid));
+        let phone = "+15550100001".parse().expect("an address");
+        assert_eq!(phone_number(&phone).map(PhoneNumber::as_str), Ok("+15550100001"));
+    }
+}

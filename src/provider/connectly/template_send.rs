@@ -138,3 +138,35 @@ pub(super) fn validate(filled: &Filled, channel: Option<Channel>) -> Vec<Validat
     }
     issues
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Location;
+    use crate::domain::template::{Button, Parameter as Given};
+
+    #[test]
+    fn value_without_a_place_in_the_form_is_rejected() {
+        let filled = Filled {
+            name: "t".to_owned(),
+            language: "en".to_owned(),
+            header: None,
+            body: Vec::new(),
+            buttons: Vec::new(),
+            components_json: None,
+        };
+        let location =
+            Location { latitude: 1.0, longitude: 2.0, name: String::new(), address: String::new() };
+        let date = Given { name: String::new(), value: Value::DateTime { fallback_value: "x".to_owned() } };
+        let coupon = Button { index: 0, value: ButtonValue::CouponCode("x".to_owned()) };
+        for filled in [
+            Filled { header: Some(Header::Location(location)), ..filled.clone() },
+            Filled { body: vec![date], ..filled.clone() },
+            Filled { buttons: vec![coupon], ..filled.clone() },
+        ] {
+            let fault = parameters(&filled).err().expect("rejected");
+            assert_eq!(fault.refusal, RefusalReason::TemplateParametersRejected);
+        }
+        assert!(parameters(&filled).is_ok_and(|parameters| parameters.is_empty()));
+    }
+}

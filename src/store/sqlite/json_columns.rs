@@ -78,9 +78,9 @@ struct FaultRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     code: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    kind: Option<String>,
+    kind: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    trace_id: Option<String>,
+    trace_id: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_after: Option<Duration>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,9 +175,9 @@ mod tests {
             refusal: RefusalReason::SessionWindowClosed,
             http_status: Some(400),
             code: Some("131047".to_owned()),
-            kind: Some("OAuthException".to_owned()),
+            kind: Some("OAuthException".into()),
             throttle_scope: ThrottleScope::Account,
-            trace_id: Some("T".to_owned()),
+            trace_id: Some("T".into()),
             retry_after: Some(Duration::from_millis(1_500)),
             route: Some("send_text = \"POST /v1.0/message\"".into()),
             text: Some(Box::new(ProviderText {

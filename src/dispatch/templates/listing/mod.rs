@@ -239,7 +239,7 @@ impl Pages {
     /// Caches the templates of a page, up to the limits, and returns what to read next.
     fn add(&mut self, page: Page) -> NextRead {
         for mut template in page.templates {
-            // The template's own JSON is kept, because ConnectBy requires it in a send. It includes the components'
+            // The template's own JSON is kept, because a provider may require it in a send. It includes the components'
             // JSON.
             for component in &mut template.components {
                 component.raw_json = String::new();

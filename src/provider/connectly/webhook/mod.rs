@@ -139,8 +139,8 @@ fn state(value: &str) -> Option<MessageState> {
 fn fault(body: ProviderErrorBody, secrets: &Secrets) -> ProviderFault {
     ProviderFault {
         code: body.code,
-        kind: body.kind,
-        trace_id: body.trace_id,
+        kind: body.kind.map(String::into_boxed_str),
+        trace_id: body.trace_id.map(String::into_boxed_str),
         text: secrets.text(body.text),
         ..ProviderFault::new(Provider::CONNECTLY, body.meaning.unwrap_or(RefusalReason::Other))
     }
