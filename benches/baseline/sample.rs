@@ -82,7 +82,7 @@ pub(crate) fn append() -> Append {
         event: Event {
             id: EventId::generate(),
             account: ACCOUNT.parse().expect("the account id is valid"),
-            provider: Provider::Connectly,
+            provider: Provider::CONNECTLY,
             occur_time: UnixMillis::from_seconds(1_700_000_000),
             callback_data: None,
             payload: Payload::MessageReceived(ReportedMessage {

@@ -18,7 +18,7 @@ use crate::domain::contact::{
 };
 use crate::domain::request::Request as IdempotentRequest;
 use crate::pb::v1;
-use crate::provider::{Account, Accounts, connectby};
+use crate::provider::{Account, Accounts, Contacts};
 
 const LIST: &str = "ContactService.ListContacts";
 
@@ -76,7 +76,7 @@ impl ContactService for Api {
         };
         let completed = self
             .dispatch
-            .write_once(&account, "create_contact", request, deadline, write)
+            .write(&account, "create_contact", request, deadline, write)
             .await
             .map_err(|error| status::write_failed(&account, &error))?;
         let response =
@@ -90,17 +90,20 @@ impl ContactService for Api {
     ) -> Result<Response<v1::UpdateContactResponse>, Status> {
         let deadline = deadline(request.metadata());
         let (account, contact) = update(request.into_inner(), self.dispatch.accounts())?;
-        let changed = contact_from_update(contact.clone());
         let write = move |account: Arc<Account>| {
             let contact = contact.clone();
-            async move { contacts(&account).update_contact(&contact).await }
+            async move {
+                let provider_message = contacts(&account).update_contact(&contact).await?;
+                let contact = Some(contact_from_update(contact));
+                Ok(v1::UpdateContactResponse { contact, provider_message }.encode_to_vec().into())
+            }
         };
-        let provider_message = self
+        let completed = self
             .dispatch
-            .write(&account, "update_contact", deadline, write)
+            .write(&account, "update_contact", None, deadline, write)
             .await
             .map_err(|error| status::write_failed(&account, &error))?;
-        Ok(Response::new(v1::UpdateContactResponse { contact: Some(changed), provider_message }))
+        Ok(Response::new(idempotency::reply(&completed)?))
     }
 
     async fn delete_contact(
@@ -111,18 +114,21 @@ impl ContactService for Api {
         let (account, id) = deletion(&request.into_inner(), self.dispatch.accounts())?;
         let write = move |account: Arc<Account>| {
             let id = id.clone();
-            async move { contacts(&account).delete_contact(&id).await }
+            async move {
+                let provider_message = contacts(&account).delete_contact(&id).await?;
+                Ok(v1::DeleteContactResponse { provider_message }.encode_to_vec().into())
+            }
         };
-        let provider_message = self
+        let completed = self
             .dispatch
-            .write(&account, "delete_contact", deadline, write)
+            .write(&account, "delete_contact", None, deadline, write)
             .await
             .map_err(|error| status::write_failed(&account, &error))?;
-        Ok(Response::new(v1::DeleteContactResponse { provider_message }))
+        Ok(Response::new(idempotency::reply(&completed)?))
     }
 }
 
-fn contacts(account: &Account) -> &connectby::Client {
+fn contacts(account: &Account) -> &dyn Contacts {
     account.contacts().expect("validation rejects accounts without contacts")
 }
 

@@ -33,20 +33,29 @@ pub(super) struct SandboxApi {
 impl SandboxApi {
     fn provider(&self, account: &str, violations: &mut Violations) -> Result<Option<&Endpoint>, Status> {
         let account = parse::account("account", account, &self.accounts, violations)?;
-        Ok(account.map(|account| self.endpoint(account)))
+        Ok(account.and_then(|account| self.endpoint(account, violations)))
     }
 
-    fn endpoint(&self, account: &Account) -> &Endpoint {
+    /// The fake of an account's provider. A violation if there is none.
+    fn endpoint(&self, account: &Account, violations: &mut Violations) -> Option<&Endpoint> {
         match account.provider() {
-            Provider::ConnectBy => self.sandbox.connectby(),
-            Provider::Connectly => self.sandbox.connectly(),
+            Provider::CONNECTBY => Some(self.sandbox.connectby()),
+            Provider::CONNECTLY => Some(self.sandbox.connectly()),
+            other => {
+                violations.add(
+                    "account",
+                    ViolationReason::Unsupported,
+                    format!("the sandbox has no {other}"),
+                );
+                None
+            }
         }
     }
 
     /// The fake provider that sends webhooks. A violation if the account's provider has none.
     fn webhook_sender(&self, account: &str, violations: &mut Violations) -> Result<&Connectly, Status> {
         if let Some(account) = parse::account("account", account, &self.accounts, violations)?
-            && account.webhook_scheme().is_none()
+            && account.webhooks().is_none()
         {
             violations.add(
                 "account",
@@ -151,14 +160,14 @@ impl SandboxService for SandboxApi {
         let request = request.into_inner();
         let mut violations = Violations::default();
         let account = parse::account("account", &request.account, &self.accounts, &mut violations)?;
+        let endpoint = account.and_then(|account| self.endpoint(account, &mut violations));
         let size = paging::page_size(request.page_size, &mut violations);
         violations.check()?;
-        let account = account.expect(CHECKED);
+        let (account, endpoint) = account.zip(endpoint).expect(CHECKED);
         let position: Option<u64> = page_token::decode(LIST, Some(account.id()), &request.page_token)?;
         let after = position.unwrap_or(request.after_sequence);
         // One more than the page has shows whether there is a next page.
-        let calls =
-            self.endpoint(account).calls().into_iter().filter(|call| call.sequence > after).take(size + 1);
+        let calls = endpoint.calls().into_iter().filter(|call| call.sequence > after).take(size + 1);
         let calls = calls
             .map(|call| pb::Call {
                 sequence: call.sequence,

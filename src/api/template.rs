@@ -14,6 +14,7 @@ use crate::pb::v1::{
     GetTemplateRequest, GetTemplateResponse, ListTemplatesRequest, ListTemplatesResponse,
     UploadTemplateMediaRequest, UploadTemplateMediaResponse,
 };
+use crate::provider::{Account, Templates};
 
 const LIST: &str = "TemplateService.ListTemplates";
 
@@ -52,16 +53,17 @@ impl TemplateService for Api {
         let request = request.into_inner();
         let mut violations = Violations::default();
         let account = parse::account("account", &request.account, self.dispatch.accounts(), &mut violations)?;
+        let listed = account.and_then(|account| templates(account, &mut violations));
         let size = paging::page_size(request.page_size, &mut violations);
         violations.check()?;
-        let account = account.expect(CHECKED);
+        let (account, listed) = account.zip(listed).expect(CHECKED);
         let token: Option<TemplatePageToken> =
             page_token::decode(LIST, Some(account.id()), &request.page_token)?;
         let TemplatePageToken { provider_page, bound } = token.unwrap_or_default();
         let start = provider_page.clone().map(TemplateListStart::from).unwrap_or_default();
         let Page { templates, after, before } = self
             .dispatch
-            .read(account, "list_templates", deadline, || account.list_templates(&start))
+            .read(account, "list_templates", deadline, || listed.list_templates(&start))
             .await
             .map_err(|error| status::read_failed(account, &error))?;
         let templates = templates.into_iter().map(convert::template::definition).collect();
@@ -94,15 +96,16 @@ impl TemplateService for Api {
         let GetTemplateRequest { account, name, language } = request.into_inner();
         let mut violations = Violations::default();
         let account = parse::account("account", &account, self.dispatch.accounts(), &mut violations)?;
+        let listed = account.and_then(|account| templates(account, &mut violations));
         parse::template::name("name", &name, &mut violations);
         if language.is_empty() {
             violations.add("language", ViolationReason::Required, "must be given");
         }
         violations.check()?;
-        let account = account.expect(CHECKED);
+        let (account, listed) = account.zip(listed).expect(CHECKED);
         let found = self
             .dispatch
-            .read(account, "get_template", deadline, || account.find_template(&name, &language))
+            .read(account, "get_template", deadline, || listed.find_template(&name, &language))
             .await
             .map_err(|error| status::read_failed(account, &error))?;
         Ok(Response::new(GetTemplateResponse { template: Some(convert::template::definition(found)) }))
@@ -114,4 +117,14 @@ impl TemplateService for Api {
     ) -> Result<Response<UploadTemplateMediaResponse>, Status> {
         media::upload_template_media(self, request).await
     }
+}
+
+/// The account's templates. A violation if its provider has none.
+fn templates<'a>(account: &'a Account, violations: &mut Violations) -> Option<&'a dyn Templates> {
+    let templates = account.templates();
+    if templates.is_none() {
+        let problem = format!("{} has no templates", account.provider());
+        violations.add("account", ViolationReason::Unsupported, problem);
+    }
+    templates
 }

@@ -239,6 +239,20 @@ impl App {
     ) -> Result<Self, Error> {
         // Opening the store may create its file, so everything that can fail without it comes first.
         let accounts = Accounts::new(&config.accounts)?;
+        Self::with_accounts(config, listeners, sandbox, accounts)
+    }
+
+    /// Like [`build`](Self::build), with the clients of other providers than those of this library.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be opened.
+    pub fn with_accounts(
+        config: &Config,
+        listeners: Listeners,
+        sandbox: Option<Arc<Sandbox>>,
+        accounts: Accounts,
+    ) -> Result<Self, Error> {
         Self::assemble(config, listeners, sandbox, accounts, StoreHandles::open(&config.journal.path)?)
     }
 

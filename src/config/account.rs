@@ -6,9 +6,8 @@ use std::time::Duration;
 use crate::domain::outcome::{OutcomeOverride, OverrideKey};
 use crate::domain::{AccountId, Provider, RateLimits, UploadLimits};
 
-use super::connectby::ConnectBy;
-use super::connectly::Connectly;
 use super::gate;
+use super::provider::{ProviderSection, Upstream};
 use super::table::Table;
 use super::value::{self, Raw, parsed};
 
@@ -21,7 +20,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Account {
     /// The operator's id for it. Ids are unique. Required.
     pub id: AccountId,
-    /// The provider (`provider` in the file, required) and its settings.
+    /// The provider (`provider` in the file). Required.
+    pub provider: Provider,
+    /// The provider's own settings.
     pub upstream: Upstream,
     /// The limits that Switchboard checks before it sends.
     pub limits: Limits,
@@ -37,19 +38,6 @@ pub struct Account {
     pub outcomes: BTreeMap<OverrideKey, OutcomeOverride>,
 }
 
-/// A provider and its settings.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one per account, read once at the start: a box would save nothing"
-)]
-#[derive(Clone, Debug)]
-pub enum Upstream {
-    /// `provider = "connectby"`.
-    ConnectBy(ConnectBy),
-    /// `provider = "connectly"`.
-    Connectly(Connectly),
-}
-
 /// The limits that Switchboard checks before it sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -62,19 +50,11 @@ pub struct Limits {
 }
 
 impl Account {
-    /// The provider of the account.
-    pub fn provider(&self) -> Provider {
-        match self.upstream {
-            Upstream::ConnectBy(_) => Provider::ConnectBy,
-            Upstream::Connectly(_) => Provider::Connectly,
-        }
-    }
-
     /// Reads all accounts.
     ///
     /// No variable can mean two accounts: an id has neither capitals nor `_`, so different ids are also different as
     /// parts of a variable's name.
-    pub(super) fn read_all(root: &mut Table<'_>) -> Option<Vec<Self>> {
+    pub(super) fn read_all(root: &mut Table<'_>, providers: &[&ProviderSection]) -> Option<Vec<Self>> {
         let tables = root.tables(KEY)?;
         if tables.is_empty() {
             root.report(KEY, "is missing: there must be at least one account, under a line `[[accounts]]`");
@@ -90,13 +70,13 @@ impl Account {
                     table.report("id", format!("must differ from that of {earlier}"));
                 }
             }
-            accounts.push(Self::read(table, id));
+            accounts.push(Self::read(table, id, providers));
         }
         accounts.into_iter().collect()
     }
 
-    fn read(mut table: Table<'_>, id: Option<AccountId>) -> Option<Self> {
-        let provider = table.required("provider", provider);
+    fn read(mut table: Table<'_>, id: Option<AccountId>, providers: &[&ProviderSection]) -> Option<Self> {
+        let section = table.required("provider", |raw: &Raw<'_>| section(raw, providers));
         let request_timeout = table
             .optional("request_timeout", value::duration(Duration::from_secs(1)..=Duration::from_secs(300)))
             .unwrap_or(REQUEST_TIMEOUT);
@@ -112,41 +92,48 @@ impl Account {
             None => CONNECT_TIMEOUT.min(request_timeout / 2),
         };
         let outcomes = outcomes(&mut table);
-        let limits = Limits::read(&mut table, provider);
-        let gate = gate::read(&mut table, provider);
-        let upstream = match provider {
-            Some(Provider::ConnectBy) => ConnectBy::read(&mut table).map(Upstream::ConnectBy),
-            Some(Provider::Connectly) => Connectly::read(&mut table).map(Upstream::Connectly),
-            // Without a provider, the allowed keys are unknown.
-            None => {
-                table.skip_unknown_keys();
-                return None;
-            }
+        let limits = Limits::read(&mut table, section);
+        let gate = gate::read(&mut table, section);
+        // Without a provider, the allowed keys are unknown.
+        let Some(section) = section else {
+            table.skip_unknown_keys();
+            return None;
         };
+        let upstream = (section.read)(&mut table);
         table.finish();
-        Some(Self { id: id?, upstream: upstream?, limits, gate, connect_timeout, request_timeout, outcomes })
+        let provider = section.provider;
+        Some(Self {
+            id: id?,
+            provider,
+            upstream: upstream?,
+            limits,
+            gate,
+            connect_timeout,
+            request_timeout,
+            outcomes,
+        })
     }
 }
 
 impl Limits {
-    fn read(account: &mut Table<'_>, provider: Option<Provider>) -> Self {
+    fn read(account: &mut Table<'_>, section: Option<&ProviderSection>) -> Self {
         let mut table = account.table("limits");
         let text_characters = table
             .optional("text_characters", value::integer(1..=65_536))
             .and_then(|characters| u32::try_from(characters).ok())
-            .or((provider == Some(Provider::ConnectBy)).then_some(ConnectBy::TEXT_CHARACTERS));
-        let upload = match provider {
-            Some(Provider::ConnectBy) | None => Some(upload(&mut table)),
-            Some(Provider::Connectly) => None,
+            .or(section.and_then(|section| section.text_characters));
+        let upload = match section {
+            Some(section) => section.upload.map(|defaults| upload(&mut table, defaults)),
+            // The keys are valid at some provider.
+            None => Some(upload(&mut table, UploadLimits::default())),
         };
         table.finish();
         Self { text_characters, upload }
     }
 }
 
-fn upload(limits: &mut Table<'_>) -> UploadLimits {
+fn upload(limits: &mut Table<'_>, defaults: UploadLimits) -> UploadLimits {
     let mut bytes = |key| limits.optional(key, value::integer(1 << 10..=100 << 20));
-    let defaults = ConnectBy::UPLOAD;
     UploadLimits {
         image_bytes: bytes("image_bytes").unwrap_or(defaults.image_bytes),
         video_bytes: bytes("video_bytes").unwrap_or(defaults.video_bytes),
@@ -154,11 +141,11 @@ fn upload(limits: &mut Table<'_>) -> UploadLimits {
     }
 }
 
-fn provider(raw: &Raw<'_>) -> Result<Provider, String> {
-    [Provider::ConnectBy, Provider::Connectly]
-        .into_iter()
-        .find(|provider| raw.text() == Some(provider.as_str()))
-        .ok_or_else(|| "must be `connectby` or `connectly`".to_owned())
+fn section<'p>(raw: &Raw<'_>, providers: &[&'p ProviderSection]) -> Result<&'p ProviderSection, String> {
+    providers.iter().copied().find(|section| raw.text() == Some(section.provider.as_str())).ok_or_else(|| {
+        let names: Vec<String> = providers.iter().map(|section| format!("`{}`", section.provider)).collect();
+        format!("must be {}", names.join(" or "))
+    })
 }
 
 fn outcomes(table: &mut Table<'_>) -> BTreeMap<OverrideKey, OutcomeOverride> {

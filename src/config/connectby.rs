@@ -3,11 +3,12 @@
 use secrecy::SecretString;
 use url::Url;
 
+use super::provider::{ProviderSection, Upstream};
 use super::route::Routes;
 use super::secret::credential;
 use super::table::Table;
 use super::value;
-use crate::domain::UploadLimits;
+use crate::domain::{Provider, UploadLimits};
 
 const BASE_URL: &str = "https://api.connectby.io";
 
@@ -24,14 +25,17 @@ pub struct ConnectBy {
 }
 
 impl ConnectBy {
-    /// The default maximum number of characters of a text.
-    pub(super) const TEXT_CHARACTERS: u32 = 1024;
+    /// ConnectBy's part of an account's section.
+    pub const SECTION: &ProviderSection = &ProviderSection {
+        provider: Provider::CONNECTBY,
+        // ConnectBy documents no rate. WhatsApp accepts this rate from one business number, until WhatsApp raises it.
+        calls_per_second: 80,
+        text_characters: Some(1024),
+        upload: Some(UploadLimits { image_bytes: 5 << 20, video_bytes: 16 << 20, document_bytes: 16 << 20 }),
+        read: |table| Self::read(table).map(Upstream::new),
+    };
 
-    /// The default maximum sizes of uploaded files.
-    pub(super) const UPLOAD: UploadLimits =
-        UploadLimits { image_bytes: 5 << 20, video_bytes: 16 << 20, document_bytes: 16 << 20 };
-
-    pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
+    fn read(table: &mut Table<'_>) -> Option<Self> {
         let base_url = table.optional("base_url", value::base_url).or_else(|| Url::parse(BASE_URL).ok());
         let secret_key = table.required("secret_key", credential(table.reader()));
         let mut paths = table.table("routes");

@@ -3,10 +3,11 @@
 use secrecy::SecretString;
 use url::Url;
 
+use super::provider::{ProviderSection, Upstream};
 use super::secret::{credential, secret};
 use super::table::Table;
 use super::value::{self, Raw, parsed};
-use crate::domain::PhoneNumber;
+use crate::domain::{PhoneNumber, Provider};
 
 const BASE_URL: &str = "https://api.connectly.ai";
 
@@ -28,7 +29,17 @@ pub struct Connectly {
 }
 
 impl Connectly {
-    pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
+    /// Connectly's part of an account's section.
+    pub const SECTION: &ProviderSection = &ProviderSection {
+        provider: Provider::CONNECTLY,
+        // Connectly documents this rate for session sends and for template sends, each.
+        calls_per_second: 200,
+        text_characters: None,
+        upload: None,
+        read: |table| Self::read(table).map(Upstream::new),
+    };
+
+    fn read(table: &mut Table<'_>) -> Option<Self> {
         let base_url = table.optional("base_url", value::base_url).or_else(|| Url::parse(BASE_URL).ok());
         let business_id = table.required("business_id", business_id);
         let api_key = table.required("api_key", credential(table.reader()));

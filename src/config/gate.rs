@@ -2,20 +2,17 @@
 
 use std::time::Duration;
 
+use super::provider::ProviderSection;
 use super::table::Table;
 use super::value;
-use crate::domain::{Provider, RateLimits};
+use crate::domain::RateLimits;
 
-/// Connectly documents this rate for session sends and for template sends, each.
-const CONNECTLY_CALLS_PER_SECOND: u32 = 200;
-/// ConnectBy documents no rate. WhatsApp accepts this rate from one business number, until WhatsApp raises it.
-const CONNECTBY_CALLS_PER_SECOND: u32 = 80;
 const CALLS_IN_FLIGHT: u32 = 256;
 const MAX_QUEUE_WAIT: Duration = Duration::from_secs(30);
 const BREAKER_FAILURES: u32 = 5;
 
 /// Reads an account's gate.
-pub(super) fn read(account: &mut Table<'_>, provider: Option<Provider>) -> RateLimits {
+pub(super) fn read(account: &mut Table<'_>, section: Option<&ProviderSection>) -> RateLimits {
     let mut table = account.table("gate");
     let mut number = |key, range| {
         let number = table.optional(key, value::integer(range));
@@ -28,10 +25,7 @@ pub(super) fn read(account: &mut Table<'_>, provider: Option<Provider>) -> RateL
         .optional("max_queue_wait", value::duration(Duration::from_millis(100)..=Duration::from_secs(600)));
     table.finish();
     RateLimits {
-        calls_per_second: calls_per_second.unwrap_or(match provider {
-            Some(Provider::Connectly) => CONNECTLY_CALLS_PER_SECOND,
-            Some(Provider::ConnectBy) | None => CONNECTBY_CALLS_PER_SECOND,
-        }),
+        calls_per_second: calls_per_second.unwrap_or(section.map_or(1, |section| section.calls_per_second)),
         calls_in_flight: calls_in_flight.unwrap_or(CALLS_IN_FLIGHT),
         max_queue_wait: max_queue_wait.unwrap_or(MAX_QUEUE_WAIT),
         breaker_failures: breaker_failures.unwrap_or(BREAKER_FAILURES),

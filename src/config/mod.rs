@@ -23,6 +23,7 @@ mod gate;
 mod grpc;
 mod journal;
 mod log;
+mod provider;
 mod route;
 mod secret;
 mod sends;
@@ -40,7 +41,7 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
-pub use account::{Account, Limits, Upstream};
+pub use account::{Account, Limits};
 pub use admin::Admin;
 pub use connectby::ConnectBy;
 pub use connectly::Connectly;
@@ -48,16 +49,21 @@ pub use error::{ConfigError, ConfigErrors, SourceLocation};
 pub use grpc::Grpc;
 pub use journal::JournalConfig;
 pub use log::{Format, Log, UnknownFormat};
+pub use provider::{ProviderSection, Upstream};
 pub use route::{MalformedRoute, Route, Routes};
 pub use sends::Sends;
 pub use shutdown::Shutdown;
 pub use source::{Environment, Source};
+pub use table::Table;
 pub use webhook::Webhook;
 
-use table::{Table, TableReader};
+use table::TableReader;
 
 /// The lowest layer, and the commented reference of every key. Operators can start from a copy of it.
 pub const REFERENCE: &str = include_str!("default.toml");
+
+/// The providers whose accounts the file may have.
+const PROVIDERS: &[&ProviderSection] = &[ConnectBy::SECTION, Connectly::SECTION];
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -89,20 +95,33 @@ impl Config {
                 return Err(ConfigErrors::new(file, vec![file_error(format!("cannot be read: {error}"))]));
             }
         };
-        Self::layered(&text, source).map_err(|errors| ConfigErrors::new(file, errors))
+        Self::layered(&text, source, PROVIDERS).map_err(|errors| ConfigErrors::new(file, errors))
     }
 
     /// Reads the configuration from the text of a file and from the environment.
     pub fn parse(text: &str, source: &dyn Source) -> Result<Self, ConfigErrors> {
-        Self::layered(text, source).map_err(|errors| ConfigErrors::new(None, errors))
+        Self::parse_with(PROVIDERS, text, source)
     }
 
-    fn layered(text: &str, source: &dyn Source) -> Result<Self, Vec<ConfigError>> {
+    /// Like [`parse`](Self::parse), with these providers instead of those of this library.
+    pub fn parse_with(
+        providers: &[&ProviderSection],
+        text: &str,
+        source: &dyn Source,
+    ) -> Result<Self, ConfigErrors> {
+        Self::layered(text, source, providers).map_err(|errors| ConfigErrors::new(None, errors))
+    }
+
+    fn layered(
+        text: &str,
+        source: &dyn Source,
+        providers: &[&ProviderSection],
+    ) -> Result<Self, Vec<ConfigError>> {
         let file = DeTable::parse(text).map_err(|error| vec![toml_error(text, &error)])?;
         let defaults = DeTable::parse(REFERENCE).expect("a test parses the reference");
         let reader = TableReader::new(text, source);
         let mut root = Table::root(&reader, file.get_ref(), defaults.get_ref());
-        let config = Self::read(&mut root);
+        let config = Self::read(&mut root, providers);
         root.finish();
         let mut errors = reader.finish();
         match config {
@@ -118,7 +137,7 @@ impl Config {
         }
     }
 
-    fn read(root: &mut Table<'_>) -> Option<Self> {
+    fn read(root: &mut Table<'_>, providers: &[&ProviderSection]) -> Option<Self> {
         let mut tables =
             ["grpc", "webhook", "admin", "journal", "sends", "shutdown", "log"].map(|key| root.table(key));
         let [at_grpc, at_webhook, at_admin, at_journal, at_sends, at_shutdown, at_log] = &mut tables;
@@ -130,7 +149,7 @@ impl Config {
         let sends = Sends::read(at_sends);
         let shutdown = Shutdown::read(at_shutdown);
         let log = Log::read(at_log);
-        let accounts = Account::read_all(root);
+        let accounts = Account::read_all(root, providers);
         check_distinct_addresses(&[
             (at_grpc, grpc.as_ref().map(|grpc| grpc.listen)),
             (at_webhook, webhook.as_ref().map(|webhook| webhook.listen)),

@@ -6,11 +6,14 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fmt;
 
+use secrecy::SecretString;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, SourceLocation};
+use super::secret::credential;
 use super::source::Source;
 use super::suggest::nearest;
 use super::value::Raw;
@@ -30,7 +33,7 @@ pub(super) struct TableReader<'a> {
 }
 
 /// One table, through all layers.
-pub(super) struct Table<'a> {
+pub struct Table<'a> {
     reader: &'a TableReader<'a>,
     path: String,
     /// `None` if no variable can set keys of this table.
@@ -39,6 +42,13 @@ pub(super) struct Table<'a> {
     file: Option<&'a DeTable<'a>>,
     defaults: Option<&'a DeTable<'a>>,
     known_keys: Vec<&'static str>,
+}
+
+impl fmt::Debug for Table<'_> {
+    /// Prints only the path: values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Table({})", self.path)
+    }
 }
 
 impl<'a> TableReader<'a> {
@@ -115,6 +125,12 @@ impl<'a> Table<'a> {
             defaults: Some(defaults),
             known_keys: Vec::new(),
         }
+    }
+
+    /// Reads a required credential: visible ASCII, as a text or as `{ env = "NAME" }`.
+    pub fn credential(&mut self, key: &'static str) -> Option<SecretString> {
+        let reader = self.reader();
+        self.required(key, credential(reader))
     }
 
     /// Reads an optional key. A malformed value is reported and counts as missing.

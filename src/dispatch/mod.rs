@@ -18,7 +18,7 @@ mod templates;
 mod tests;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, TryFutureExt as _};
@@ -32,14 +32,14 @@ pub use gate::Rejected;
 use gate::{Class, Gates};
 use in_flight::InFlightTable;
 pub use spool::{MAX_FILES as MAX_UPLOADS, Spool};
-pub use templates::TemplateMismatch;
 use templates::Templates;
 
 use crate::domain::message::{CallbackData, Content, ContentKind, Message, Outgoing, SESSION_WINDOW};
 use crate::domain::outcome::UnknownOutcome;
 use crate::domain::request::Request;
 use crate::domain::{Address, Channel, MessageId, MessageState, PhoneNumber, UnixMillis};
-use crate::provider::{Account, Accounts, Error as ProviderError, Upload};
+pub use crate::provider::TemplateMismatch;
+use crate::provider::{Account, Accounts, Error as ProviderError, PreparedSend, Upload};
 use crate::store::{ReplicaId, Store};
 
 /// The maximum number of sends without a request id whose outcome waits for a store that cannot write.
@@ -205,44 +205,13 @@ impl Dispatch {
     }
 
     /// Makes a write that is not a send, and retries while the provider did nothing. It runs on its own task, so the
-    /// client may disconnect.
-    ///
-    /// # Errors
-    ///
-    /// If the provider does not accept the write, or its outcome is unknown.
-    pub async fn write<T, F>(
-        &self,
-        account: &Arc<Account>,
-        operation: &'static str,
-        deadline: Option<Instant>,
-        write: impl Fn(Arc<Account>) -> F + Send + Sync + 'static,
-    ) -> Result<T, Failure>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, ProviderError>> + Send + 'static,
-    {
-        // This call is the only waiter, so the value passes through here and need not be stored as bytes.
-        let accepted = Arc::new(Mutex::new(None));
-        let output = Arc::clone(&accepted);
-        let write = move |account| {
-            let output = Arc::clone(&output);
-            write(account).map_ok(move |value| {
-                *output.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-                Bytes::new()
-            })
-        };
-        self.write_once(account, operation, None, deadline, write).await?;
-        let value = accepted.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(value.expect("a write that was accepted has its value"))
-    }
-
-    /// Makes a write that is not a send, once for each request id. A repeated request gets the bytes of the first
+    /// client may disconnect. A write with a request id is made once: a repeated request gets the bytes of the first
     /// reply.
     ///
     /// # Errors
     ///
     /// If the provider does not accept the write, or its outcome is unknown.
-    pub async fn write_once<F>(
+    pub async fn write<F>(
         &self,
         account: &Arc<Account>,
         operation: &'static str,
@@ -299,11 +268,11 @@ impl Dispatch {
         };
         let prepared = self.prepare(&account, message, options.skip_template_check, options.deadline);
         let failed = |cause| Failure { message_id: Some(message_id), attempt: None, source: Arc::new(cause) };
-        let prepared = Arc::new(prepared.await.map_err(failed)?);
-        let call: Call = Box::new(move |account, attempt| {
+        let prepared = Arc::<dyn PreparedSend>::from(prepared.await.map_err(failed)?);
+        let call: Call = Box::new(move |_, attempt| {
             let prepared = Arc::clone(&prepared);
             let attempt = attempt.expect("a send has a message");
-            async move { account.send(&prepared, attempt).await.map(Accepted::Message) }.boxed()
+            async move { prepared.send(attempt).await.map(Accepted::Message) }.boxed()
         });
         self.send_draft(account, draft, options.request, call, until).await
     }

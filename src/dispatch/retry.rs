@@ -83,18 +83,19 @@ fn is_retryable(class: Class, error: &ProviderError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Provider, ProviderFault};
+    use crate::domain::{Provider, ProviderFault, ThrottleScope};
 
     const CLASSES: [Class; 3] = [Class::Send, Class::Write, Class::Read];
 
     fn refused(refusal: RefusalReason, retry_after: Option<u64>) -> ProviderError {
         ProviderError::Refused(ProviderFault {
-            provider: Provider::Connectly,
+            provider: Provider::CONNECTLY,
             refusal,
             http_status: Some(429),
             code: None,
             kind: None,
             trace_id: None,
+            throttle_scope: ThrottleScope::Account,
             retry_after: retry_after.map(Duration::from_secs),
             route: None,
             text: None,

@@ -123,7 +123,7 @@ impl MediaType {
 }
 
 /// The maximum size of an uploaded file in bytes, by kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UploadLimits {
     /// The limit for images.
     pub image_bytes: u64,

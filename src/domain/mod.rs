@@ -37,7 +37,7 @@ pub mod template;
 pub mod time;
 pub mod webhook;
 
-pub use account::{AccountId, Provider};
+pub use account::{AccountId, Provider, ProviderMalformed};
 pub use address::{Address, PhoneNumber, UserId};
 pub use cursor::Cursor;
 pub use customer::{CustomerHash, CustomerKey, EventCustomer};
@@ -49,7 +49,7 @@ pub use message::{AttemptId, Channel, Message, MessageId, MessageState};
 pub use outcome::UnknownReason;
 pub use provider_text::ProviderText;
 pub use rate_limits::RateLimits;
-pub use refusal_reason::{ProviderFault, RefusalReason};
+pub use refusal_reason::{ProviderFault, RefusalReason, ThrottleScope};
 pub use request::RequestId;
 pub use subscription::{Labels, Subscription, SubscriptionId};
 pub use time::UnixMillis;

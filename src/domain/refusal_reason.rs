@@ -1,4 +1,4 @@
-//! Why a provider refuses, in one vocabulary for both providers.
+//! Why a provider refuses, in one vocabulary for all providers.
 
 use std::time::Duration;
 
@@ -47,6 +47,16 @@ pub enum RefusalReason {
     Other,
 }
 
+/// Whom a provider's limit concerns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ThrottleScope {
+    /// All calls of the account.
+    #[default]
+    Account,
+    /// Messages to one customer. It is no reason to slow down messages to other customers.
+    Customer,
+}
+
 /// A failure that a provider reported. Only `text` can contain message content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderFault {
@@ -59,9 +69,11 @@ pub struct ProviderFault {
     /// The provider's code as text, `131047` or `ERROR_CODE_MESSAGE_TEXT_EMPTY`.
     pub code: Option<String>,
     /// The provider's class of error, `ERROR_TYPE_INVALID_REQUEST` or `OAuthException`.
-    pub kind: Option<String>,
+    pub kind: Option<Box<str>>,
     /// The trace id that the provider's support team asks for.
-    pub trace_id: Option<String>,
+    pub trace_id: Option<Box<str>>,
+    /// Whom a limit of the provider concerns, if the fault is one.
+    pub throttle_scope: ThrottleScope,
     /// How long the provider asked Switchboard to wait.
     pub retry_after: Option<Duration>,
     /// The configured route that was called, if routes are configurable: `send_text = "POST /v1.0/message"`.
@@ -80,6 +92,7 @@ impl ProviderFault {
             code: None,
             kind: None,
             trace_id: None,
+            throttle_scope: ThrottleScope::Account,
             retry_after: None,
             route: None,
             text: None,

@@ -203,7 +203,7 @@ pub(super) mod tests {
             id: MessageId::generate(),
             provider_ids: Vec::new(),
             account: "acme".parse().expect("an id"),
-            provider: Provider::Connectly,
+            provider: Provider::CONNECTLY,
             to: "+15550100001".parse().expect("an address"),
             sender: None,
             recipient_wa_id: None,

@@ -4,8 +4,9 @@
 //! [`Error`] distinguishes outcomes by certainty, not by cause, because clients need to know whether a write was done.
 //! No call in this module is retried.
 
-pub mod connectby;
-pub mod connectly;
+mod capability;
+mod connectby;
+mod connectly;
 mod error_text;
 mod http;
 mod json;
@@ -13,10 +14,15 @@ mod outcome;
 mod pagination;
 pub mod signature;
 mod template;
+mod template_check;
 mod upload;
 
+pub use capability::{
+    Client, Contacts, Flows, Messaging, PreparedSend, Templates, Uploads, WebhookParser, WebhookRegistrations,
+};
 pub use pagination::{NextPage, PageCursor};
 pub use template::not_found as template_not_found;
+pub use template_check::TemplateMismatch;
 pub use upload::{Content as UploadContent, Upload};
 
 use std::borrow::Cow;
@@ -24,17 +30,30 @@ use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::sync::Arc;
 
-use self::error_text::Secrets;
-use crate::config::{self, Upstream};
+use crate::config::{self, ProviderSection};
 use crate::domain::event::{Identity, Proof};
 use crate::domain::message::{Content, Outgoing};
-use crate::domain::template::{Definition, Page, TemplateListStart};
+use crate::domain::template::Definition;
 use crate::domain::webhook::Registration;
 use crate::domain::{
-    AccountId, Address, AttemptId, Channel, Event, PhoneNumber, Provider, ProviderFault, RateLimits,
-    RefusalReason, UnknownReason, UploadLimits,
+    AccountId, Address, Channel, Event, PhoneNumber, Provider, ProviderFault, RateLimits, RefusalReason,
+    ThrottleScope, UnknownReason, UploadLimits,
 };
-use signature::{Scheme, Verified};
+
+/// The registered providers. A new provider needs an entry here, and its section in [`config`].
+pub const PROVIDERS: &[&Descriptor] = &[connectby::DESCRIPTOR, connectly::DESCRIPTOR];
+
+/// A provider that accounts can use.
+#[derive(Debug)]
+pub struct Descriptor {
+    /// The provider's name, and its part of the configuration.
+    pub section: &'static ProviderSection,
+    /// Creates the client of an account of this provider.
+    pub connect: fn(&config::Account) -> Result<Arc<dyn Client>, ConnectError>,
+}
+
+/// Why a provider's client could not be created. It contains no secret.
+pub type ConnectError = Box<dyn StdError + Send + Sync>;
 
 /// All accounts, in the order of the configuration.
 #[derive(Clone, Debug)]
@@ -49,13 +68,7 @@ pub struct Account {
     id: AccountId,
     limits: Limits,
     rate_limits: RateLimits,
-    client: Client,
-}
-
-#[derive(Debug)]
-enum Client {
-    ConnectBy(connectby::Client),
-    Connectly(connectly::Client),
+    client: Arc<dyn Client>,
 }
 
 /// The capabilities of an account.
@@ -137,13 +150,6 @@ pub struct Parts<'a> {
     pub content: Option<&'a Content>,
 }
 
-/// A message together with everything that a send needs.
-#[derive(Debug)]
-pub struct Prepared {
-    message: Outgoing,
-    template: Option<Arc<Definition>>,
-}
-
 /// The provider's acceptance of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedMessage {
@@ -211,8 +217,7 @@ impl Error {
     pub fn throttled(&self) -> Option<&ProviderFault> {
         match self {
             Self::Refused(fault) => Some(fault).filter(|fault| {
-                fault.refusal == RefusalReason::Throttled
-                    && fault.code.as_deref() != Some(connectby::PER_CUSTOMER_RATE_LIMIT)
+                fault.refusal == RefusalReason::Throttled && fault.throttle_scope == ThrottleScope::Account
             }),
             Self::NotSent(_) | Self::PreconditionFailed(_) | Self::Unknown { .. } => None,
         }
@@ -234,7 +239,7 @@ impl Error {
 pub struct SetupError {
     account: AccountId,
     #[source]
-    source: reqwest::Error,
+    source: ConnectError,
 }
 
 impl Accounts {
@@ -244,9 +249,21 @@ impl Accounts {
     ///
     /// Fails if the system's TLS roots cannot be loaded.
     pub fn new(accounts: &[config::Account]) -> Result<Self, SetupError> {
+        Self::with_providers(PROVIDERS, accounts)
+    }
+
+    /// Like [`new`](Self::new), with these providers instead of those of this library.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a client cannot be created, or if an account's provider is not among `providers`.
+    pub fn with_providers(
+        providers: &[&Descriptor],
+        accounts: &[config::Account],
+    ) -> Result<Self, SetupError> {
         let ordered = accounts
             .iter()
-            .map(|config| Account::new(config).map(Arc::new))
+            .map(|config| Account::new(providers, config).map(Arc::new))
             .collect::<Result<Vec<_>, _>>()?;
         let by_id = ordered.iter().map(|account| (account.id.clone(), Arc::clone(account))).collect();
         Ok(Self { ordered: ordered.into(), by_id: Arc::new(by_id) })
@@ -264,24 +281,11 @@ impl Accounts {
 }
 
 impl Account {
-    fn new(config: &config::Account) -> Result<Self, SetupError> {
+    fn new(providers: &[&Descriptor], config: &config::Account) -> Result<Self, SetupError> {
         let setup_error = |source| SetupError { account: config.id.clone(), source };
-        let http = http::Http::new(config.connect_timeout, config.request_timeout).map_err(setup_error)?;
-        let secrets = match &config.upstream {
-            Upstream::ConnectBy(connectby) => Secrets::new([connectby.secret_key.clone()]),
-            Upstream::Connectly(connectly) => {
-                Secrets::new(connectly.webhook_secrets.iter().chain([&connectly.api_key]).cloned())
-            }
-        };
-        let table = outcome::Table::new(config.provider(), config.outcomes.clone(), secrets);
-        let client = match &config.upstream {
-            Upstream::ConnectBy(connectby) => {
-                Client::ConnectBy(connectby::Client::new(connectby, http, table))
-            }
-            Upstream::Connectly(connectly) => {
-                Client::Connectly(connectly::Client::new(connectly, http, table))
-            }
-        };
+        let descriptor = providers.iter().find(|descriptor| descriptor.section.provider == config.provider);
+        let descriptor = descriptor.ok_or_else(|| setup_error("the provider is not registered".into()))?;
+        let client = (descriptor.connect)(config).map_err(setup_error)?;
         Ok(Self {
             id: config.id.clone(),
             limits: Limits {
@@ -301,18 +305,12 @@ impl Account {
 
     /// The account's provider.
     pub fn provider(&self) -> Provider {
-        match self.client {
-            Client::ConnectBy(_) => Provider::ConnectBy,
-            Client::Connectly(_) => Provider::Connectly,
-        }
+        self.client.provider()
     }
 
     /// The account's capabilities.
     pub fn capabilities(&self) -> Capabilities {
-        match &self.client {
-            Client::ConnectBy(client) => client.capabilities(),
-            Client::Connectly(client) => client.capabilities(),
-        }
+        self.client.capabilities()
     }
 
     /// The limits of a single call.
@@ -331,11 +329,7 @@ impl Account {
     ///
     /// Fails if the provider's reply is not the expected one. Such an error can still contain a reply.
     pub async fn probe(&self) -> Result<(), Error> {
-        match &self.client {
-            // This is the only route whose path is certain.
-            Client::ConnectBy(client) => client.list_templates(&TemplateListStart::First).await.map(drop),
-            Client::Connectly(client) => client.list_webhooks().await.map(drop),
-        }
+        self.client.probe().await
     }
 
     /// All issues that keep the account from sending these parts of a message.
@@ -405,113 +399,52 @@ impl Account {
                 });
             }
         }
-        if let Some(Content::Template(filled)) = parts.content {
-            issues.extend(match &self.client {
-                Client::ConnectBy(_) => connectby::template_issues(filled),
-                Client::Connectly(_) => connectly::template_issues(filled, parts.channel),
-            });
+        if let (Some(Content::Template(filled)), Some(templates)) = (parts.content, self.templates()) {
+            issues.extend(templates.validate(filled, parts.channel));
         }
         issues
     }
 
-    /// Whether a template message can be sent only together with the listed template.
-    pub fn needs_definition(&self) -> bool {
-        match &self.client {
-            Client::ConnectBy(_) => true,
-            Client::Connectly(_) => false,
-        }
-    }
-
-    /// Combines a message with the template that it is made from. The template is required if
-    /// [`needs_definition`](Self::needs_definition) is true.
-    pub fn prepare(&self, message: Outgoing, template: Option<Arc<Definition>>) -> Prepared {
-        Prepared { message, template }
-    }
-
-    /// Sends a message once. If the provider returns data with the message's events, that data contains the attempt id.
+    /// Converts a message into what the provider accepts: see [`Messaging::prepare`].
     ///
     /// # Errors
     ///
-    /// Fails unless the provider accepts the message.
-    pub async fn send(&self, prepared: &Prepared, attempt: AttemptId) -> Result<AcceptedMessage, Error> {
-        match &self.client {
-            // ConnectBy returns no data with events, so it gets no attempt id.
-            Client::ConnectBy(client) => client.send(&prepared.message, prepared.template.as_deref()).await,
-            Client::Connectly(client) => client.send(&prepared.message, attempt).await,
-        }
+    /// Fails if the provider would certainly refuse the message.
+    pub fn prepare(
+        &self,
+        message: Outgoing,
+        template: Option<Arc<Definition>>,
+    ) -> Result<Box<dyn PreparedSend>, ProviderFault> {
+        Arc::clone(&self.client).prepare(message, template)
     }
 
-    /// The client for contacts. Absent if the provider has no contact list.
-    pub fn contacts(&self) -> Option<&connectby::Client> {
-        match &self.client {
-            Client::ConnectBy(client) => Some(client),
-            Client::Connectly(_) => None,
-        }
+    /// The account's templates. Absent if the provider has none.
+    pub fn templates(&self) -> Option<&dyn Templates> {
+        self.client.templates()
     }
 
-    /// The client for flow responses. Absent if the provider does not list them.
-    pub fn flows(&self) -> Option<&connectby::Client> {
-        match &self.client {
-            Client::ConnectBy(client) => Some(client),
-            Client::Connectly(_) => None,
-        }
+    /// The account's contacts. Absent if the provider has no contact list.
+    pub fn contacts(&self) -> Option<&dyn Contacts> {
+        self.client.contacts()
     }
 
-    /// Reads a page of the account's templates. Connectly has a single page.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the page cannot be fetched or parsed.
-    pub async fn list_templates(&self, start: &TemplateListStart) -> Result<Page, Error> {
-        match &self.client {
-            Client::ConnectBy(client) => client.list_templates(start).await,
-            Client::Connectly(client) => client.list_templates().await,
-        }
+    /// The account's flow responses. Absent if the provider does not list them.
+    pub fn flows(&self) -> Option<&dyn Flows> {
+        self.client.flows()
     }
 
-    /// Finds the template with this name and language in the account's list.
-    ///
-    /// # Errors
-    ///
-    /// Fails with [`RefusalReason::TemplateNotFound`] if the list does not contain it. Otherwise fails if the list
-    /// cannot be fetched or parsed.
-    pub async fn find_template(&self, name: &str, language: &str) -> Result<Definition, Error> {
-        match &self.client {
-            Client::ConnectBy(client) => client.find_template(name, language).await,
-            Client::Connectly(client) => client.find_template(name, language).await,
-        }
+    /// Uploads of files; [`Limits::upload`] has the maximum sizes. Absent if the provider accepts no files.
+    pub fn uploads(&self) -> Option<&dyn Uploads> {
+        self.client.uploads()
     }
 
-    /// The client for webhook registrations. Absent if the provider has none.
-    pub fn webhooks(&self) -> Option<&connectly::Client> {
-        match &self.client {
-            Client::ConnectBy(_) => None,
-            Client::Connectly(client) => Some(client),
-        }
+    /// The account's webhook registrations. Absent if the provider has none.
+    pub fn registrations(&self) -> Option<&dyn WebhookRegistrations> {
+        self.client.registrations()
     }
 
-    /// The client for uploads; [`Limits::upload`] has the maximum sizes. Absent if the provider accepts no files.
-    pub fn uploads(&self) -> Option<&connectby::Client> {
-        match &self.client {
-            Client::ConnectBy(client) => Some(client),
-            Client::Connectly(_) => None,
-        }
-    }
-
-    /// How the provider signs webhooks for this account. Absent if it sends none, or if no secret is configured.
-    pub fn webhook_scheme(&self) -> Option<&Scheme> {
-        match &self.client {
-            Client::ConnectBy(_) => None,
-            Client::Connectly(client) => client.webhook_scheme(),
-        }
-    }
-
-    /// Parses a webhook. A body that cannot be parsed becomes an event too. Connectly's webhooks yield at least one
-    /// event.
-    pub fn read_webhook(&self, webhook: &Verified) -> Vec<Incoming> {
-        match &self.client {
-            Client::ConnectBy(_) => Vec::new(),
-            Client::Connectly(client) => client.read_webhook(&self.id, webhook),
-        }
+    /// The parser of the account's webhooks. Absent if the provider sends none, or if no secret is configured.
+    pub fn webhooks(&self) -> Option<&dyn WebhookParser> {
+        self.client.webhooks()
     }
 }

@@ -20,7 +20,7 @@ use super::Error;
 use super::error_text::{ErrorText, Secrets};
 use super::http::Reply;
 use crate::domain::outcome::{OutcomeOverride, OverrideKey};
-use crate::domain::{Provider, ProviderFault, RefusalReason, UnknownReason};
+use crate::domain::{Provider, ProviderFault, RefusalReason, ThrottleScope, UnknownReason};
 
 /// The table with the overrides of one account.
 #[derive(Clone, Debug)]
@@ -38,6 +38,10 @@ pub(super) struct ProviderErrorBody {
     pub(super) trace_id: Option<String>,
     /// The meaning of the code or the type, if it is known.
     pub(super) meaning: Option<RefusalReason>,
+    /// Whom the limit concerns, if the error is one.
+    pub(super) throttle_scope: ThrottleScope,
+    /// Whether the code reports a failure of Meta's servers, not a refusal.
+    pub(super) is_failure: bool,
     /// What the provider wrote about it.
     pub(super) text: ErrorText,
 }
@@ -56,7 +60,7 @@ impl ProviderErrorBody {
             kind: kind.and_then(token),
             trace_id: trace_id.and_then(token),
             meaning,
-            text: ErrorText::default(),
+            ..Self::default()
         }
     }
 
@@ -71,9 +75,6 @@ fn token(text: String) -> Option<String> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
     (text.len() <= 64 && text.bytes().all(allowed)).then_some(text)
 }
-
-/// Graph codes that report a failure of Meta, not a refusal.
-const GRAPH_FAILURES: [&str; 5] = ["1", "2", "131000", "131016", "131057"];
 
 impl Table {
     pub(super) fn new(
@@ -121,7 +122,7 @@ impl Table {
         if let Some(&outcome) = self.overrides.get(&OverrideKey::Status(status)) {
             return outcome;
         }
-        if self.provider == Provider::ConnectBy && code.is_some_and(|code| GRAPH_FAILURES.contains(&code)) {
+        if error.is_some_and(|error| error.is_failure) {
             return OutcomeOverride::Unknown;
         }
         match status {
@@ -157,8 +158,9 @@ impl Table {
             refusal: meaning.or(status_reason).unwrap_or(RefusalReason::Other),
             http_status: Some(reply.status),
             code: error.code,
-            kind: error.kind,
-            trace_id: error.trace_id,
+            kind: error.kind.map(String::into_boxed_str),
+            trace_id: error.trace_id.map(String::into_boxed_str),
+            throttle_scope: error.throttle_scope,
             retry_after: reply.retry_after,
             route: None,
             text: self.secrets.text(text),
@@ -172,7 +174,7 @@ mod tests {
 
     #[test]
     fn specific_status_overrides_the_generic_invalid_request_code() {
-        let table = Table::new(Provider::Connectly, BTreeMap::new(), Secrets::default());
+        let table = Table::new(Provider::CONNECTLY, BTreeMap::new(), Secrets::default());
         let refusal = |status, meaning| {
             let reply = Reply { status, retry_after: None, body: Ok(bytes::Bytes::new()) };
             match table.classify(&reply, Some(ProviderErrorBody::new(None, None, None, Some(meaning)))) {

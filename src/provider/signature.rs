@@ -47,7 +47,7 @@ pub enum Rejection {
 impl Scheme {
     /// Base64 of the HMAC-SHA256 over the raw body, in a header. `None` without secrets, because then no signature can
     /// be valid.
-    pub(super) fn hmac_sha256_base64(header: &'static str, secrets: &[SecretString]) -> Option<Self> {
+    pub fn hmac_sha256_base64(header: &'static str, secrets: &[SecretString]) -> Option<Self> {
         (!secrets.is_empty()).then(|| Self { header, secrets: secrets.to_vec() })
     }
 

@@ -9,7 +9,12 @@ use crate::domain::{Provider, ProviderFault, RefusalReason, UnixMillis};
 
 /// The error for a template that is not in the account's list.
 pub fn not_found(provider: Provider) -> Error {
-    Error::Refused(ProviderFault::new(provider, RefusalReason::TemplateNotFound))
+    Error::Refused(not_found_fault(provider))
+}
+
+/// The fault of a template that is not in the account's list.
+pub(super) fn not_found_fault(provider: Provider) -> ProviderFault {
+    ProviderFault::new(provider, RefusalReason::TemplateNotFound)
 }
 
 /// The JSON texts of an array's items. An absent or null array counts as empty; any other value is `None`.

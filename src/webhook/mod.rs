@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::config;
 use crate::domain::AccountId;
 use crate::journal::Journal;
-use crate::provider::signature::{Scheme, Unverified};
+use crate::provider::signature::Unverified;
 use crate::provider::{Account, Accounts};
 use crate::store::{Append, OpResult};
 use crate::telemetry::log_throttle::LogThrottle;
@@ -66,7 +66,7 @@ impl Ingress {
     pub fn new(config: &config::Webhook, accounts: Accounts, journal: Journal) -> Self {
         // A secret that has signed no webhook must have a series too.
         for account in accounts.iter() {
-            for secret in 1..=account.webhook_scheme().map_or(0, Scheme::secret_count) {
+            for secret in 1..=account.webhooks().map_or(0, |webhooks| webhooks.scheme().secret_count()) {
                 count_signatures(account, secret, 0);
             }
         }
@@ -86,10 +86,11 @@ impl Ingress {
     }
 
     async fn ingest(&self, account: Option<&Arc<Account>>, headers: &HeaderMap, body: Body) -> IngestResult {
-        let Some((account, scheme)) = account.and_then(|account| Some((account, account.webhook_scheme()?)))
+        let Some((account, webhooks)) = account.and_then(|account| Some((account, account.webhooks()?)))
         else {
             return IngestResult::NoAccount;
         };
+        let scheme = webhooks.scheme();
         let (body, _permit) = match self.read_body(body).await {
             Ok(read) => read,
             Err(result) => return result,
@@ -105,8 +106,8 @@ impl Ingress {
             }
         };
         count_signatures(account, webhook.secret_number(), 1);
-        let events: Vec<Append> = account
-            .read_webhook(&webhook)
+        let events: Vec<Append> = webhooks
+            .parse(account.id(), &webhook)
             .into_iter()
             .map(|incoming| Append {
                 event: incoming.event,

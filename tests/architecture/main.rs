@@ -102,6 +102,17 @@ const SECRET_LOCATIONS: &[&str] = &["src/config/secret.rs", "src/provider/"];
 /// Files and folders in which SQL may be written.
 const SQL_LOCATIONS: &[&str] = &["src/store/sqlite/"];
 
+/// Files and folders that may name a provider. All other code knows the traits of `provider` only, so a new provider
+/// does not change it.
+const PROVIDER_LOCATIONS: &[&str] = &[
+    "src/api/sandbox.rs",
+    "src/config/",
+    "src/demo.rs",
+    "src/domain/account.rs",
+    "src/provider/",
+    "src/sandbox/",
+];
+
 fn allowed_imports(module: &str) -> &'static [&'static str] {
     ALLOWED_IMPORTS.iter().find(|(name, _)| *name == module).map_or(&[], |(_, imports)| imports)
 }
@@ -189,7 +200,23 @@ fn every_permission_is_used() {
     for location in sources.unused(SQL_LOCATIONS, |file| !file.sql.is_empty()) {
         unused.push(format!("{location} contains no SQL (SQL_LOCATIONS)"));
     }
+    for location in sources.unused(PROVIDER_LOCATIONS, |file| !file.providers.is_empty()) {
+        unused.push(format!("{location} names no provider (PROVIDER_LOCATIONS)"));
+    }
     assert_no_violations(&unused);
+}
+
+#[test]
+fn providers_are_named_only_where_allowed() {
+    let sources = Sources::read();
+    let violations = sources.outside(
+        PROVIDER_LOCATIONS,
+        |file| &file.providers,
+        |location, name: &Reference| {
+            format!("{location}: `{}` names a provider, allowed only in {PROVIDER_LOCATIONS:?}", name.name)
+        },
+    );
+    assert_no_violations(&violations);
 }
 
 #[test]

@@ -40,6 +40,7 @@ mod subscription_requests;
 mod subscriptions;
 mod support;
 mod templates;
+mod third_provider;
 mod verify_webhook;
 mod webhook_ingest;
 mod webhook_listener;

@@ -76,8 +76,8 @@ impl ErrorResponse {
         for (key, value) in [
             ("http_status", fault.http_status.map(|status| status.to_string())),
             ("provider_code", fault.code.clone()),
-            ("provider_type", fault.kind.clone()),
-            ("provider_trace_id", fault.trace_id.clone()),
+            ("provider_type", fault.kind.as_deref().map(str::to_owned)),
+            ("provider_trace_id", fault.trace_id.as_deref().map(str::to_owned)),
             ("route", fault.route.as_deref().map(str::to_owned)),
         ] {
             if let Some(value) = value {
@@ -122,13 +122,13 @@ impl From<ErrorResponse> for v1::Failure {
         let mut take = |key| metadata.remove(key).unwrap_or_default();
         let (provider_code, provider_type, provider_trace_id) =
             (take("provider_code"), take("provider_type"), take("provider_trace_id"));
-        let provider = convert::provider_named(&take("provider"));
+        let provider_name = take("provider");
         Self {
             reason: reason_text(reason).to_owned(),
             code: code.into(),
             message: message.into_string(),
-            provider_name: convert::provider_name(provider).to_owned(),
-            provider: provider.into(),
+            provider: convert::provider_named(&provider_name).into(),
+            provider_name,
             provider_code,
             provider_type,
             provider_trace_id,

@@ -13,7 +13,7 @@ use crate::api::{Api, request::idempotency, request::parse, response::convert};
 use crate::dispatch::SendOptions;
 use crate::domain::{Address, UploadLimits};
 use crate::pb::v1;
-use crate::provider::{Account, Parts, connectby};
+use crate::provider::{Account, Parts, Uploads};
 
 /// `MessageService.SendMedia`.
 pub(in crate::api) async fn send_media(
@@ -91,7 +91,7 @@ pub(in crate::api) async fn upload_template_media(
     };
     let completed = api
         .dispatch
-        .write_once(account, "upload_template_media", request, deadline, write)
+        .write(account, "upload_template_media", request, deadline, write)
         .await
         .map_err(|cause| status::write_failed(account, &cause))?;
     Ok(Response::new(v1::UploadTemplateMediaResponse {
@@ -100,7 +100,7 @@ pub(in crate::api) async fn upload_template_media(
     }))
 }
 
-fn client(account: &Account) -> &connectby::Client {
+fn client(account: &Account) -> &dyn Uploads {
     account.uploads().expect("validation rejects accounts without uploads")
 }
 

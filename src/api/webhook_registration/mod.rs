@@ -5,6 +5,7 @@ mod verify;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use prost::Message as _;
 use prost_types::FieldMask;
 use tokio::time::{Instant, timeout};
@@ -30,7 +31,7 @@ use crate::pb::v1::{
     WebhookRegistration, WebhookRegistrationConfiguration, WebhookRegistrationFilter,
     WebhookRegistrationTopic,
 };
-use crate::provider::{Account, Accounts, Error, PreconditionFailed, connectly};
+use crate::provider::{Account, Accounts, Error, PreconditionFailed, WebhookRegistrations};
 
 const LIST: &str = "WebhookRegistrationService.ListWebhookRegistrations";
 
@@ -90,7 +91,7 @@ impl WebhookRegistrationService for Api {
         };
         let completed = self
             .dispatch
-            .write_once(account, "create_webhook_registration", idempotent, deadline, write)
+            .write(account, "create_webhook_registration", idempotent, deadline, write)
             .await
             .map_err(|failure| status::write_failed(account, &failure))?;
         Ok(Response::new(CreateWebhookRegistrationResponse {
@@ -168,9 +169,9 @@ impl WebhookRegistrationService for Api {
         let (Some(account), Some(id)) = (account, id) else { unreachable!("{CHECKED}") };
         let write = self
             .dispatch
-            .write(account, "delete_webhook_registration", deadline, move |account| {
+            .write(account, "delete_webhook_registration", None, deadline, move |account| {
                 let id = id.clone();
-                async move { client(&account).delete_webhook(&id).await }
+                async move { client(&account).delete_webhook(&id).await.map(|()| Bytes::new()) }
             })
             .await;
         write.map_err(|cause| status::write_failed(account, &cause))?;
@@ -201,12 +202,12 @@ impl Api {
     ) -> Result<(), Status> {
         let write = self
             .dispatch
-            .write(account, "update_webhook_registration", deadline, move |account| {
+            .write(account, "update_webhook_registration", None, deadline, move |account| {
                 let (id, change) = (id.clone(), change.clone());
-                async move { client(&account).update_webhook(&id, &change).await }
+                async move { client(&account).update_webhook(&id, &change).await.map(|()| Bytes::new()) }
             })
             .await;
-        write.map_err(|failure| status::write_failed(account, &failure))
+        write.map(drop).map_err(|failure| status::write_failed(account, &failure))
     }
 }
 
@@ -277,8 +278,8 @@ fn read_failed_error(cause: UnknownReason, fault: Option<ProviderFault>) -> Erro
     Error::PreconditionFailed(PreconditionFailed::NotRead(Box::new(Error::Unknown { cause, fault })))
 }
 
-fn client(account: &Account) -> &connectly::Client {
-    account.webhooks().expect("validation rejects accounts without webhooks")
+fn client(account: &Account) -> &dyn WebhookRegistrations {
+    account.registrations().expect("validation rejects accounts without webhooks")
 }
 
 /// Finds the account that a request names. A violation if its provider registers no webhooks.
@@ -289,7 +290,7 @@ fn supported_account<'a>(
 ) -> Result<Option<&'a Arc<Account>>, Status> {
     let account = parse::account("account", id, accounts, violations)?;
     Ok(account.filter(|account| {
-        let supported = account.webhooks().is_some();
+        let supported = account.registrations().is_some();
         if !supported {
             let problem =
                 format!("must be an account of a provider with webhooks: {} sends none", account.provider());

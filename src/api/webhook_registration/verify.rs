@@ -13,9 +13,10 @@ pub(in crate::api) fn webhook(
     body: Bytes,
     signature: Option<&str>,
 ) -> VerifyWebhookSignatureResponse {
-    let Some(scheme) = account.webhook_scheme() else {
+    let Some(webhooks) = account.webhooks() else {
         return failed(WebhookSignatureCheck::AccountHasWebhooks, no_webhooks(account));
     };
+    let scheme = webhooks.scheme();
     if body.len() > max_body_bytes {
         let problem = format!(
             "The body is larger than {max_body_bytes} bytes, the limit that `max_body_bytes` in [webhook] of the \
@@ -28,8 +29,8 @@ pub(in crate::api) fn webhook(
             valid: true,
             failed_check: WebhookSignatureCheck::Unspecified.into(),
             problem: String::new(),
-            event_types: account
-                .read_webhook(&webhook)
+            event_types: webhooks
+                .parse(account.id(), &webhook)
                 .iter()
                 .map(|incoming| incoming.event.event_type().as_str().to_owned())
                 .collect(),

@@ -266,7 +266,7 @@ fn secret_is_read_from_variable_file_or_text() {
         ACME.replace("'acme-key-s3cr3t'", &format!("{{ file = '{}' }}", file.display()))
     };
     let config = parse(&from_file("filed-s3cr3t\r\n"));
-    let Upstream::ConnectBy(connectby) = &config.accounts[0].upstream else { panic!("ConnectBy") };
+    let connectby = config.accounts[0].upstream.get::<ConnectBy>().expect("its settings");
     assert_eq!(connectby.secret_key.expose_secret(), "filed-s3cr3t");
 
     let path = file.display().to_string();

@@ -92,7 +92,7 @@ fn defaults_and_one_account_are_a_configuration() {
     assert_eq!(config.log.format, Format::Text);
     assert_eq!(config.log.filter, "info,h2=error");
     let [account] = &config.accounts[..] else { panic!("one account") };
-    assert_eq!(account.provider(), Provider::ConnectBy);
+    assert_eq!(account.provider, Provider::CONNECTBY);
     assert_eq!(account.limits.text_characters, Some(1024));
     let upload = UploadLimits { image_bytes: 5 << 20, video_bytes: 16 << 20, document_bytes: 16 << 20 };
     assert_eq!(account.limits.upload, Some(upload));
@@ -107,7 +107,7 @@ fn defaults_and_one_account_are_a_configuration() {
     assert_eq!(account.connect_timeout.as_secs(), 5);
     assert_eq!(account.request_timeout.as_secs(), 30);
     assert!(account.outcomes.is_empty());
-    let Upstream::ConnectBy(connectby) = &account.upstream else { panic!("ConnectBy") };
+    let connectby = account.upstream.get::<ConnectBy>().expect("its settings");
     assert_eq!(connectby.base_url.as_str(), "https://api.connectby.io/");
     assert_eq!(connectby.secret_key.expose_secret(), "acme-key-s3cr3t");
     assert_eq!(connectby.routes, Routes::default());
@@ -168,11 +168,11 @@ fn file_and_environment_override_the_defaults() {
     assert_eq!(globex.limits.upload, None);
     assert_eq!(acme.outcomes.get(&OverrideKey::Status(503)), Some(&OutcomeOverride::Refused));
     assert_eq!(acme.outcomes.get(&OverrideKey::Code("a=b".to_owned())), Some(&OutcomeOverride::Unknown));
-    let Upstream::ConnectBy(connectby) = &acme.upstream else { panic!("ConnectBy") };
+    let connectby = acme.upstream.get::<ConnectBy>().expect("its settings");
     assert_eq!(connectby.base_url.as_str(), "http://127.0.0.1:4010/");
     assert_eq!(connectby.secret_key.expose_secret(), "other-s3cr3t");
     assert_eq!(connectby.routes.send_text.to_string(), "PATCH /send?to=1");
-    let Upstream::Connectly(connectly) = &globex.upstream else { panic!("Connectly") };
+    let connectly = globex.upstream.get::<Connectly>().expect("its settings");
     assert_eq!(globex.limits.text_characters, None);
     let secrets: Vec<&str> = connectly.webhook_secrets.iter().map(ExposeSecret::expose_secret).collect();
     assert_eq!(secrets, ["one", "two"]);

@@ -41,7 +41,7 @@ fn reference_has_every_key_with_its_default() {
     let defaults = DeTable::parse(REFERENCE).expect("TOML");
     let file = DeTable::parse(&whole).expect("TOML");
     let reader = TableReader::new(&whole, &source);
-    let _ = Config::read(&mut Table::root(&reader, file.get_ref(), defaults.get_ref()));
+    let _ = Config::read(&mut Table::root(&reader, file.get_ref(), defaults.get_ref()), PROVIDERS);
     let known: Vec<String> =
         reader.known_variables().into_iter().filter(|name| name.starts_with("SWITCHBOARD__")).collect();
     assert!(known.len() > 30, "{known:?}");

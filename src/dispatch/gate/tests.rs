@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{advance, sleep};
 
 use super::*;
-use crate::domain::{Provider, ProviderFault, RefusalReason, UnknownReason};
+use crate::domain::{Provider, ProviderFault, RefusalReason, ThrottleScope, UnknownReason};
 
 const LIMITS: RateLimits = RateLimits {
     calls_per_second: 10,
@@ -28,12 +28,13 @@ fn within(millis: u64) -> Instant {
 
 fn fault(status: u16, refusal: RefusalReason) -> ProviderFault {
     ProviderFault {
-        provider: Provider::Connectly,
+        provider: Provider::CONNECTLY,
         refusal,
         http_status: Some(status),
         code: None,
         kind: None,
         trace_id: None,
+        throttle_scope: ThrottleScope::Account,
         retry_after: None,
         route: None,
         text: None,
@@ -277,8 +278,8 @@ async fn pause_past_the_deadline_rejects_queued_calls_at_once() {
 #[tokio::test(start_paused = true)]
 async fn per_customer_throttling_does_not_pause_the_account() {
     let gate = gate(LIMITS);
-    let code = Some("131056".to_owned());
-    let pair = ProviderFault { code, ..fault(400, RefusalReason::Throttled) };
+    let throttle_scope = ThrottleScope::Customer;
+    let pair = ProviderFault { throttle_scope, ..fault(400, RefusalReason::Throttled) };
     call(&gate, Class::Send, Err(ProviderError::Refused(pair))).await;
     gate.acquire(Class::Send, within(110)).await.map(drop).expect("only the rate limit delays it");
 }

@@ -1,14 +1,13 @@
 //! Checks templates against the provider's list before they are sent.
 //!
 //! **Invariants.** A send is never refused because of a list that was read before the request arrived: the list is read
-//! again first. Connectly needs no definition to send, so at Connectly the list can only refuse what certainly does not
-//! match. There, an unavailable list, or a template that is not in it, refuses nothing.
+//! again first. If a provider needs no definition to send, the list can only refuse what certainly does not match.
+//! There, an unavailable list, or a template that is not in it, refuses nothing.
 //!
 //! There is no minimum interval between two reads that confirm a mismatch. An interval would delay the use of a
 //! template that was just approved. All sends that do not match while a page is being read share the next read, so at
 //! most one read is running and one is waiting.
 
-mod check;
 mod listing;
 
 use std::collections::HashMap;
@@ -21,7 +20,9 @@ use super::{Cause, Dispatch};
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::template::{Definition, Filled};
 use crate::domain::{AccountId, ProviderFault, RefusalReason, UnknownReason};
-use crate::provider::{Account, Accounts, Error as ProviderError, Prepared, template_not_found};
+use crate::provider::{
+    self, Account, Accounts, Error as ProviderError, PreparedSend, TemplateMismatch, template_not_found,
+};
 use listing::{CachedList, Freshness, Lookup, TemplateCache};
 
 /// How long the reads before a send may take if the client set no deadline.
@@ -32,15 +33,6 @@ const MAX_OPTIONAL_WAIT: Duration = Duration::from_secs(3);
 
 /// How long sends that do not need the list skip it after a failed read.
 const FAILED_READ_PAUSE: Duration = Duration::from_secs(10);
-
-/// A part of a send that does not match its template.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TemplateMismatch {
-    /// The field's path in the request, `template.body[1]`.
-    pub field: String,
-    /// What the template requires. Never quotes the request's values.
-    pub problem: String,
-}
 
 /// The cached templates of all accounts. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -78,27 +70,44 @@ impl Dispatch {
         message: Outgoing,
         skip_check: bool,
         deadline: Option<Instant>,
-    ) -> Result<Prepared, Cause> {
-        let Content::Template(filled) = &message.content else {
-            return Ok(account.prepare(message, None));
+    ) -> Result<Box<dyn PreparedSend>, Cause> {
+        let definition = match (&message.content, account.templates()) {
+            (Content::Template(filled), Some(templates)) => {
+                self.check_filled(account, templates, filled, skip_check, deadline).await?
+            }
+            _ => None,
         };
+        let prepared = account.prepare(message, definition);
+        prepared.map_err(|fault| Cause::NotPrepared(ProviderError::Refused(fault)))
+    }
+
+    /// Checks a template message, and finds the definition if the send needs it.
+    async fn check_filled(
+        &self,
+        account: &Arc<Account>,
+        templates: &dyn provider::Templates,
+        filled: &Filled,
+        skip_check: bool,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Arc<Definition>>, Cause> {
         let requested_at = Instant::now();
         let limit = requested_at + MAX_PREPARATION;
         let until = deadline.map_or(limit, |deadline| deadline.min(limit));
-        let definition = if account.needs_definition() {
-            let found = timeout_at(until, self.definition(account, filled, skip_check, requested_at, until));
+        if templates.needs_definition() {
+            let found = timeout_at(
+                until,
+                self.definition(account, templates, filled, skip_check, requested_at, until),
+            );
             let timed_out = |_| {
                 Cause::NotPrepared(ProviderError::Unknown { cause: UnknownReason::TimedOut, fault: None })
             };
-            Some(found.await.map_err(timed_out)??)
-        } else {
-            if !skip_check {
-                let wait = MAX_OPTIONAL_WAIT.min(until.saturating_duration_since(requested_at) / 2);
-                self.check_if_possible(account, filled, requested_at, requested_at + wait).await?;
-            }
-            None
-        };
-        Ok(account.prepare(message, definition))
+            return found.await.map_err(timed_out)?.map(Some);
+        }
+        if !skip_check {
+            let wait = MAX_OPTIONAL_WAIT.min(until.saturating_duration_since(requested_at) / 2);
+            self.check_if_possible(account, templates, filled, requested_at, requested_at + wait).await?;
+        }
+        Ok(None)
     }
 
     /// Invalidates the cached list if the provider's refusal of a send means that it may be outdated.
@@ -117,6 +126,7 @@ impl Dispatch {
     async fn definition(
         &self,
         account: &Arc<Account>,
+        templates: &dyn provider::Templates,
         filled: &Filled,
         skip_check: bool,
         requested_at: Instant,
@@ -125,16 +135,16 @@ impl Dispatch {
         let cache = self.templates.of(account);
         let mut list = cache.list(Freshness::WithinMaxAge);
         loop {
-            let checked = self.check_template(&list, account, filled, skip_check).await;
+            let checked = self.check_template(&list, account, templates, filled, skip_check).await;
             let is_new = list.started_at().is_some_and(|started_at| started_at >= requested_at);
             return match checked {
                 Ok(CheckResult::Matches(Some(definition))) => Ok(definition),
                 // The account has more templates than the cache holds.
                 Ok(CheckResult::Matches(None)) => {
-                    let find = || account.find_template(&filled.name, &filled.language);
+                    let find = || templates.find_template(&filled.name, &filled.language);
                     let found = self.read(account, "list_templates", Some(until), find).await;
                     let found = found.map_err(|cause| not_prepared(&Arc::new(cause)))?;
-                    match first_match(account, &[Arc::new(found)], filled, skip_check) {
+                    match first_match(templates, &[Arc::new(found)], filled, skip_check) {
                         Ok(definition) => Ok(definition),
                         Err(mismatches) => Err(Cause::TemplateMismatch(mismatches)),
                     }
@@ -154,6 +164,7 @@ impl Dispatch {
     async fn check_if_possible(
         &self,
         account: &Arc<Account>,
+        templates: &dyn provider::Templates,
         filled: &Filled,
         requested_at: Instant,
         until: Instant,
@@ -168,7 +179,7 @@ impl Dispatch {
             // A read that has already hung for this long is not waited for.
             let until =
                 list.started_at().map_or(until, |started_at| until.min(started_at + MAX_OPTIONAL_WAIT));
-            match timeout_at(until, self.check_template(&list, account, filled, false)).await {
+            match timeout_at(until, self.check_template(&list, account, templates, filled, false)).await {
                 Ok(Ok(CheckResult::Mismatch(mismatches))) => {
                     if list.started_at().is_some_and(|started_at| started_at >= requested_at) {
                         return Err(Cause::TemplateMismatch(mismatches));
@@ -184,11 +195,12 @@ impl Dispatch {
         &self,
         list: &Arc<CachedList>,
         account: &Arc<Account>,
+        templates: &dyn provider::Templates,
         filled: &Filled,
         skip_check: bool,
     ) -> Result<CheckResult, Arc<Cause>> {
         Ok(match list.find(self, account, &filled.name, &filled.language).await? {
-            Lookup::Found(found) => match first_match(account, &found, filled, skip_check) {
+            Lookup::Found(found) => match first_match(templates, &found, filled, skip_check) {
                 Ok(definition) => CheckResult::Matches(Some(definition)),
                 Err(mismatches) => CheckResult::Mismatch(mismatches),
             },
@@ -200,15 +212,14 @@ impl Dispatch {
 
 /// The first template that the send matches, or else the mismatches with the first template.
 fn first_match(
-    account: &Account,
+    templates: &dyn provider::Templates,
     found: &[Arc<Definition>],
     filled: &Filled,
     skip_check: bool,
 ) -> Result<Arc<Definition>, Vec<TemplateMismatch>> {
     let mut first_mismatches = Vec::new();
     for template in found {
-        let mismatches =
-            if skip_check { Vec::new() } else { check::mismatches(account.provider(), template, filled) };
+        let mismatches = if skip_check { Vec::new() } else { templates.mismatches(template, filled) };
         if mismatches.is_empty() {
             return Ok(Arc::clone(template));
         }

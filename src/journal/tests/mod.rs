@@ -38,7 +38,7 @@ pub(crate) fn event(bytes: usize) -> Append {
         event: Event {
             id: EventId::generate(),
             account: "acme".parse().expect("an id"),
-            provider: Provider::Connectly,
+            provider: Provider::CONNECTLY,
             occur_time: None,
             callback_data: None,
             payload: Payload::Unknown { topic: String::new(), problem: String::new() },

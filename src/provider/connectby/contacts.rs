@@ -2,35 +2,27 @@
 //!
 //! ConnectBy has no call that reads a single contact. It does not document what an update does to omitted fields.
 
+use async_trait::async_trait;
 use reqwest::RequestBuilder;
 use serde::Serialize;
 
-use super::super::Error;
 use super::super::http::{Reply, endpoint};
 use super::super::json::Object;
+use super::super::{Contacts, Error};
 use super::page::List;
 use super::{Client, Confirmation, json};
 use crate::config::Route;
 use crate::domain::contact::{ContactId, ContactUpdate, Created, Details, ListedContact, NewContact};
 use crate::domain::page::{Page, PagePosition};
 
-impl Client {
-    /// Lists a page of contacts.
-    ///
-    /// # Errors
-    ///
-    /// Fails if no page could be read.
-    pub async fn list_contacts(&self, position: Option<&PagePosition>) -> Result<Page<ListedContact>, Error> {
+#[async_trait]
+impl Contacts for Client {
+    async fn list_contacts(&self, position: Option<&PagePosition>) -> Result<Page<ListedContact>, Error> {
         let list = List { name: "list_contacts", route: &self.routes.list_contacts, keys: &["contacts"] };
         self.page(list, position, read_contact).await
     }
 
-    /// Creates a contact.
-    ///
-    /// # Errors
-    ///
-    /// Fails unless the provider accepts the write.
-    pub async fn create_contact(&self, contact: &NewContact) -> Result<Created, Error> {
+    async fn create_contact(&self, contact: &NewContact) -> Result<Created, Error> {
         let route = &self.routes.create_contact;
         let body = Body {
             country_code: Some(contact.country_code.as_str()),
@@ -47,12 +39,7 @@ impl Client {
         created.map_err(|error| error.at_route("create_contact", route))
     }
 
-    /// Changes a contact and returns the provider's message.
-    ///
-    /// # Errors
-    ///
-    /// Fails unless the provider accepts the write.
-    pub async fn update_contact(&self, contact: &ContactUpdate) -> Result<String, Error> {
+    async fn update_contact(&self, contact: &ContactUpdate) -> Result<String, Error> {
         let route = &self.routes.update_contact;
         let body = Body {
             name: &contact.name,
@@ -69,18 +56,15 @@ impl Client {
         message.map_err(|error| error.at_route("update_contact", route))
     }
 
-    /// Deletes a contact and returns the provider's message.
-    ///
-    /// # Errors
-    ///
-    /// Fails unless the provider accepts the write.
-    pub async fn delete_contact(&self, id: &ContactId) -> Result<String, Error> {
+    async fn delete_contact(&self, id: &ContactId) -> Result<String, Error> {
         let route = &self.routes.delete_contact;
         let reply = self.exchange_with_id(route, id, |request| request).await?;
         let message = self.confirmed(&reply, confirming_message);
         message.map_err(|error| error.at_route("delete_contact", route))
     }
+}
 
+impl Client {
     /// Calls a route that has an `{id}`. An id contains only characters that need no escaping in any part of a URL.
     async fn exchange_with_id(
         &self,

@@ -3,10 +3,13 @@
 use super::super::error_text::ErrorText;
 use super::super::json::Object;
 use super::super::outcome::ProviderErrorBody;
-use crate::domain::RefusalReason;
+use crate::domain::{RefusalReason, ThrottleScope};
 
-/// The error code for too many messages to one customer. It is no reason to slow down messages to other customers.
-pub(in super::super) const PER_CUSTOMER_RATE_LIMIT: &str = "131056";
+/// The Graph code for too many messages to one customer.
+const CUSTOMER_RATE_LIMIT: u32 = 131_056;
+
+/// Graph codes that report a failure of Meta, not a refusal.
+const GRAPH_FAILURES: [u32; 5] = [1, 2, 131_000, 131_016, 131_057];
 
 /// Finds the provider's error in a reply with this status.
 ///
@@ -43,7 +46,13 @@ fn graph_error(object: &Object<'_>) -> Option<ProviderErrorBody> {
     if code.is_none() && kind.is_none() && error.text(&["message"]).is_none() {
         return None;
     }
-    let meaning = code.as_deref().and_then(|code| code.parse().ok()).and_then(refusal_reason);
+    let number = code.as_deref().and_then(|code| code.parse().ok());
+    let meaning = number.and_then(refusal_reason);
+    let throttle_scope = match number {
+        Some(CUSTOMER_RATE_LIMIT) => ThrottleScope::Customer,
+        Some(_) | None => ThrottleScope::Account,
+    };
+    let is_failure = number.is_some_and(|code| GRAPH_FAILURES.contains(&code));
     let data = error.object(&["error_data"]);
     let text = ErrorText {
         parts: [
@@ -58,7 +67,8 @@ fn graph_error(object: &Object<'_>) -> Option<ProviderErrorBody> {
         details_json: None,
         raw_json: object.raw(&["error"]).map(str::to_owned),
     };
-    Some(ProviderErrorBody::new(code, kind, error.text(&["fbtrace_id"]), meaning).with_text(text))
+    let body = ProviderErrorBody::new(code, kind, error.text(&["fbtrace_id"]), meaning).with_text(text);
+    Some(ProviderErrorBody { throttle_scope, is_failure, ..body })
 }
 
 /// Maps a Graph code to its meaning. The codes are stable; the titles are not.
@@ -66,7 +76,7 @@ fn refusal_reason(code: u32) -> Option<RefusalReason> {
     Some(match code {
         0 | 190 => RefusalReason::CredentialsRejected,
         3 | 10 | 200..=299 | 131_005 => RefusalReason::PermissionDenied,
-        4 | 80_007 | 80_008 | 130_429 | 131_056 => RefusalReason::Throttled,
+        4 | 80_007 | 80_008 | 130_429 | CUSTOMER_RATE_LIMIT => RefusalReason::Throttled,
         131_048 | 131_049 | 132_069 => RefusalReason::Capped,
         33 => RefusalReason::SenderInvalid,
         100 | 131_008 | 131_009 | 131_051..=131_053 | 132_007 | 135_000 => RefusalReason::ContentRejected,
@@ -85,6 +95,16 @@ fn refusal_reason(code: u32) -> Option<RefusalReason> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rate_limit_per_customer_does_not_concern_the_account() {
+        for (code, scope) in [(131_056, ThrottleScope::Customer), (130_429, ThrottleScope::Account)] {
+            let body = format!(r#"{{"error":{{"code":{code}}}}}"#);
+            let reply = Object::parse(body.as_bytes()).expect("an object");
+            let error = find(400, &reply).expect("an error");
+            assert_eq!((error.meaning, error.throttle_scope), (Some(RefusalReason::Throttled), scope));
+        }
+    }
 
     #[test]
     fn texts_of_an_error_are_read_in_their_order() {

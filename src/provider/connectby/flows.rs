@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use serde_json::value::RawValue;
 
-use super::super::Error;
 use super::super::json::{Object, StrayBackslash, repair};
+use super::super::{Error, Flows};
 use super::Client;
 use super::page::List;
 use crate::domain::event::Party;
@@ -16,13 +17,9 @@ use crate::domain::flow::{Answers, FlowResponse};
 use crate::domain::page::{Page, PagePosition};
 use crate::domain::{Channel, PhoneNumber, UnixMillis};
 
-impl Client {
-    /// Lists a page of flow responses.
-    ///
-    /// # Errors
-    ///
-    /// Fails if no page could be read.
-    pub async fn list_flow_responses(
+#[async_trait]
+impl Flows for Client {
+    async fn list_flow_responses(
         &self,
         position: Option<&PagePosition>,
     ) -> Result<Page<FlowResponse>, Error> {

@@ -3,40 +3,34 @@
 //! The length prevents the provider from accepting a partial file as complete. If the body ends early, it does not
 //! match its `content-length`.
 
+use async_trait::async_trait;
 use reqwest::Body;
 use reqwest::multipart::{Form, Part};
 
 use super::super::http::Reply;
-use super::super::{AcceptedMessage, Error, Upload};
-use super::{Client, Confirmation};
+use super::super::{AcceptedMessage, Error, Upload, Uploads};
+use super::{Client, Confirmation, phone_number};
 use crate::domain::Address;
 
-impl Client {
-    /// Sends a file to a customer. ConnectBy has no field for a caption.
-    ///
-    /// # Errors
-    ///
-    /// Fails unless the provider accepts the message.
-    pub async fn send_media(&self, to: &Address, file: Upload) -> Result<AcceptedMessage, Error> {
-        let Address::Phone(to) = to else { unreachable!("`validate` rejects user ids at ConnectBy") };
+#[async_trait]
+impl Uploads for Client {
+    async fn send_media(&self, to: &Address, file: Upload) -> Result<AcceptedMessage, Error> {
+        let to = phone_number(to).map_err(Error::Refused)?;
         let form = Form::new().text("to_number", to.digits().to_owned()).part("file", part(file));
         let route = &self.routes.send_media;
         let reply = self.exchange(route, |request| request.multipart(form)).await?;
         self.accepted(&reply).map_err(|error| error.at_route("send_media", route))
     }
 
-    /// Uploads a file for a template's header and returns its URL.
-    ///
-    /// # Errors
-    ///
-    /// Fails unless the provider accepts the file.
-    pub async fn upload_template_media(&self, file: Upload) -> Result<String, Error> {
+    async fn upload_template_media(&self, file: Upload) -> Result<String, Error> {
         let form = Form::new().part("file", part(file));
         let route = &self.routes.upload_template_media;
         let reply = self.exchange(route, |request| request.multipart(form)).await?;
         self.uploaded(&reply).map_err(|error| error.at_route("upload_template_media", route))
     }
+}
 
+impl Client {
     /// Finds the provider's confirmation in a reply to an upload: a 2xx with `success` and a `fileUrl`.
     fn uploaded(&self, reply: &Reply) -> Result<String, Error> {
         self.confirmed(reply, |object| {

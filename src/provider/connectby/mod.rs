@@ -7,32 +7,52 @@ mod error;
 mod flows;
 mod media;
 mod page;
+mod template_rules;
 mod template_send;
 mod templates;
 mod wire;
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
 use reqwest::RequestBuilder;
 use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret as _;
 use url::Url;
 
+use super::error_text::Secrets;
 use super::http::{Http, Reply, endpoint};
 use super::json::Object;
 use super::outcome::Table;
-use super::{AcceptedMessage, Capabilities, Error};
+use super::{
+    AcceptedMessage, Capabilities, ConnectError, Contacts, Descriptor, Error, Flows, Messaging, PreparedSend,
+    Templates, Uploads, template,
+};
 use crate::config::{self, Route, Routes};
 use crate::domain::message::{Content, Outgoing};
-use crate::domain::template::Definition;
-use crate::domain::{Address, Channel};
+use crate::domain::template::{Definition, TemplateListStart};
+use crate::domain::{Address, AttemptId, Channel, PhoneNumber, Provider, ProviderFault, RefusalReason};
 
-pub(super) use error::PER_CUSTOMER_RATE_LIMIT;
-pub(super) use template_send::validate as template_issues;
+pub(super) use template_rules::ConnectByRules;
 
 const SECRET_KEY: HeaderName = HeaderName::from_static("secret_key");
 
+/// ConnectBy.
+pub(super) const DESCRIPTOR: &Descriptor = &Descriptor { section: config::ConnectBy::SECTION, connect };
+
+fn connect(account: &config::Account) -> Result<Arc<dyn super::Client>, ConnectError> {
+    let settings =
+        account.upstream.get::<config::ConnectBy>().ok_or("the settings are those of another provider")?;
+    let http = Http::new(account.connect_timeout, account.request_timeout)?;
+    let secrets = Secrets::new([settings.secret_key.clone()]);
+    let table = Table::new(Provider::CONNECTBY, account.outcomes.clone(), secrets);
+    Ok(Arc::new(Client::new(settings, http, table)))
+}
+
 /// One account at ConnectBy.
 #[derive(Debug)]
-pub struct Client {
+pub(super) struct Client {
     http: Http,
     table: Table,
     base_url: Url,
@@ -46,61 +66,6 @@ impl Client {
             .expect("the configuration accepts only visible ASCII");
         secret_key.set_sensitive(true);
         Self { http, table, base_url: config.base_url.clone(), secret_key, routes: config.routes.clone() }
-    }
-
-    pub(super) fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            rpcs: &[
-                "MessageService.SendMessage",
-                "MessageService.SendMedia",
-                "MessageService.SendMessages",
-                "MessageService.GetMessage",
-                "MessageService.ListMessages",
-                "MessageService.WatchMessage",
-                "ConversationService.GetConversation",
-                "ContactService.ListContacts",
-                "ContactService.CreateContact",
-                "ContactService.UpdateContact",
-                "ContactService.DeleteContact",
-                "FlowService.ListFlowResponses",
-                "TemplateService.ListTemplates",
-                "TemplateService.GetTemplate",
-                "TemplateService.UploadTemplateMedia",
-            ],
-            contents: &["text", "template"],
-            channels: &[Channel::WhatsApp],
-            reports_statuses: false,
-            receives_messages: false,
-            chooses_sender: false,
-            reaches_user_ids: false,
-            partial_contact_updates: false,
-            accepts_campaign_name: false,
-            accepts_recipient_name: false,
-            accepts_template_components: true,
-        }
-    }
-
-    pub(super) async fn send(
-        &self,
-        message: &Outgoing,
-        template: Option<&Definition>,
-    ) -> Result<AcceptedMessage, Error> {
-        let Address::Phone(to) = &message.to else {
-            unreachable!("`validate` rejects user ids at ConnectBy")
-        };
-        let body = match &message.content {
-            Content::Text(body) => body,
-            Content::Template(filled) => {
-                let template = template.expect("`needs_definition` is true for ConnectBy");
-                return self.send_template(to, filled, template).await;
-            }
-            Content::Media(_) | Content::Location(_) => {
-                unreachable!("`validate` rejects content that is not in `contents`")
-            }
-        };
-        let reply =
-            self.exchange(&self.routes.send_text, |request| json(request, wire::send_text(to, body))).await?;
-        self.accepted(&reply).map_err(|error| error.at_route("send_text", &self.routes.send_text))
     }
 
     /// Calls a route that has no `{id}`.
@@ -157,6 +122,121 @@ impl Client {
     }
 }
 
+#[async_trait]
+impl super::Client for Client {
+    fn provider(&self) -> Provider {
+        Provider::CONNECTBY
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            rpcs: &[
+                "MessageService.SendMessage",
+                "MessageService.SendMedia",
+                "MessageService.SendMessages",
+                "MessageService.GetMessage",
+                "MessageService.ListMessages",
+                "MessageService.WatchMessage",
+                "ConversationService.GetConversation",
+                "ContactService.ListContacts",
+                "ContactService.CreateContact",
+                "ContactService.UpdateContact",
+                "ContactService.DeleteContact",
+                "FlowService.ListFlowResponses",
+                "TemplateService.ListTemplates",
+                "TemplateService.GetTemplate",
+                "TemplateService.UploadTemplateMedia",
+            ],
+            contents: &["text", "template"],
+            channels: &[Channel::WhatsApp],
+            reports_statuses: false,
+            receives_messages: false,
+            chooses_sender: false,
+            reaches_user_ids: false,
+            partial_contact_updates: false,
+            accepts_campaign_name: false,
+            accepts_recipient_name: false,
+            accepts_template_components: true,
+        }
+    }
+
+    /// Reads the templates: this is the only route whose path is certain.
+    async fn probe(&self) -> Result<(), Error> {
+        self.list_templates(&TemplateListStart::First).await.map(drop)
+    }
+
+    fn templates(&self) -> Option<&dyn Templates> {
+        Some(self)
+    }
+
+    fn contacts(&self) -> Option<&dyn Contacts> {
+        Some(self)
+    }
+
+    fn flows(&self) -> Option<&dyn Flows> {
+        Some(self)
+    }
+
+    fn uploads(&self) -> Option<&dyn Uploads> {
+        Some(self)
+    }
+}
+
+impl Messaging for Client {
+    fn prepare(
+        self: Arc<Self>,
+        message: Outgoing,
+        template: Option<Arc<Definition>>,
+    ) -> Result<Box<dyn PreparedSend>, ProviderFault> {
+        let to = phone_number(&message.to)?;
+        let (route, body) = match &message.content {
+            Content::Text(text) => (SendRoute::Text, wire::send_text(to, text)),
+            Content::Template(filled) => {
+                let template = template.ok_or_else(|| template::not_found_fault(Provider::CONNECTBY))?;
+                (SendRoute::Template, template_send::body(to, filled, &template))
+            }
+            Content::Media(_) | Content::Location(_) => {
+                return Err(ProviderFault::new(Provider::CONNECTBY, RefusalReason::ContentRejected));
+            }
+        };
+        Ok(Box::new(Prepared { client: self, route, body: body.into() }))
+    }
+}
+
+/// A message as ConnectBy accepts it. ConnectBy returns no data with events, so the body has no attempt id.
+struct Prepared {
+    client: Arc<Client>,
+    route: SendRoute,
+    body: Bytes,
+}
+
+#[derive(Clone, Copy)]
+enum SendRoute {
+    Text,
+    Template,
+}
+
+#[async_trait]
+impl PreparedSend for Prepared {
+    async fn send(&self, _: AttemptId) -> Result<AcceptedMessage, Error> {
+        let Self { client, route, body } = self;
+        let (name, route) = match route {
+            SendRoute::Text => ("send_text", &client.routes.send_text),
+            SendRoute::Template => ("send_template", &client.routes.send_template),
+        };
+        let reply = client.exchange(route, |request| json(request, body.clone())).await?;
+        client.accepted(&reply).map_err(|error| error.at_route(name, route))
+    }
+}
+
+/// The phone number of a recipient. ConnectBy refuses other addresses.
+fn phone_number(to: &Address) -> Result<&PhoneNumber, ProviderFault> {
+    match to {
+        Address::Phone(number) => Ok(number),
+        Address::User(_) => Err(ProviderFault::new(Provider::CONNECTBY, RefusalReason::RecipientInvalid)),
+    }
+}
+
 /// What a reply contains that confirms a write.
 #[derive(Debug)]
 enum Confirmation<T> {
@@ -169,6 +249,19 @@ enum Confirmation<T> {
 }
 
 /// Gives a request a JSON body.
-fn json(request: RequestBuilder, body: Vec<u8>) -> RequestBuilder {
+fn json(request: RequestBuilder, body: impl Into<reqwest::Body>) -> RequestBuilder {
     request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_id_is_refused_as_a_recipient() {
+        let fault = phone_number(&"bsuid:US.123".parse().expect("an address")).expect_err("refused");
+        assert_eq!((fault.provider, fault.refusal), (Provider::CONNECTBY, RefusalReason::RecipientInvalid));
+        let phone = "+15550100001".parse().expect("an address");
+        assert_eq!(phone_number(&phone).map(PhoneNumber::as_str), Ok("+15550100001"));
+    }
 }

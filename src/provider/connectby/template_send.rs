@@ -7,30 +7,15 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 
-use super::super::{AcceptedMessage, Error, IssueKind, ValidationIssue};
-use super::{Client, json as with_json};
+use super::super::{IssueKind, ValidationIssue};
 use crate::domain::Location;
 use crate::domain::PhoneNumber;
 use crate::domain::template::{
     Button, ButtonValue, Definition, Filled, Header, HeaderMedia, Parameter, Value,
 };
 
-impl Client {
-    /// Sends a template message together with the listed template.
-    pub(super) async fn send_template(
-        &self,
-        to: &PhoneNumber,
-        filled: &Filled,
-        template: &Definition,
-    ) -> Result<AcceptedMessage, Error> {
-        let route = &self.routes.send_template;
-        let reply = self.exchange(route, |request| with_json(request, body(to, filled, template))).await?;
-        self.accepted(&reply).map_err(|error| error.at_route("send_template", route))
-    }
-}
-
 /// The issues that keep ConnectBy from sending this template message.
-pub(in super::super) fn validate(filled: &Filled) -> Vec<ValidationIssue> {
+pub(super) fn validate(filled: &Filled) -> Vec<ValidationIssue> {
     let missing_language = filled.language.is_empty().then(|| ValidationIssue {
         field: Cow::Borrowed("template.language"),
         kind: IssueKind::Missing,
@@ -40,7 +25,7 @@ pub(in super::super) fn validate(filled: &Filled) -> Vec<ValidationIssue> {
 }
 
 /// The body of "send template". `components` is omitted if there are neither values nor the client's own components.
-fn body(to: &PhoneNumber, filled: &Filled, template: &Definition) -> Vec<u8> {
+pub(super) fn body(to: &PhoneNumber, filled: &Filled, template: &Definition) -> Vec<u8> {
     #[derive(Serialize)]
     struct Body<'a> {
         to_number: &'a str,

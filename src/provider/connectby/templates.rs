@@ -1,20 +1,21 @@
 //! ConnectBy's list of templates, which is Meta's list, read page by page.
 
+use async_trait::async_trait;
 use serde_json::value::RawValue;
 use url::form_urlencoded;
 
-use super::super::Error;
 use super::super::http::{Reply, endpoint};
 use super::super::json::Object;
 use super::super::pagination::{NextPage, PageCursor};
 use super::super::template;
-use super::{Client, error};
-use crate::domain::template::{Definition, Page, TemplateListStart};
-use crate::domain::{Provider, UnknownReason};
+use super::super::{Error, TemplateMismatch, Templates, ValidationIssue, template_check};
+use super::{Client, ConnectByRules, error, template_send};
+use crate::domain::template::{Definition, Filled, Page, TemplateListStart};
+use crate::domain::{Channel, Provider, UnknownReason};
 
-impl Client {
-    /// Reads one page.
-    pub(in super::super) async fn list_templates(&self, start: &TemplateListStart) -> Result<Page, Error> {
+#[async_trait]
+impl Templates for Client {
+    async fn list_templates(&self, start: &TemplateListStart) -> Result<Page, Error> {
         let route = &self.routes.list_templates;
         let mut url = endpoint(&self.base_url, &route.path);
         match start {
@@ -26,12 +27,7 @@ impl Client {
         self.templates_from(&reply, start).map_err(|error| error.at_route("list_templates", route))
     }
 
-    /// Finds the template with this name and language. Reads pages until it is found.
-    pub(in super::super) async fn find_template(
-        &self,
-        name: &str,
-        language: &str,
-    ) -> Result<Definition, Error> {
+    async fn find_template(&self, name: &str, language: &str) -> Result<Definition, Error> {
         let mut pages = PageCursor::default();
         let mut start = TemplateListStart::First;
         loop {
@@ -42,7 +38,7 @@ impl Client {
             }
             start = match pages.step(page.after) {
                 NextPage::After(cursor) => TemplateListStart::After(cursor),
-                NextPage::End => return Err(template::not_found(Provider::ConnectBy)),
+                NextPage::End => return Err(template::not_found(Provider::CONNECTBY)),
                 NextPage::TooManyPages => {
                     return Err(Error::Unknown { cause: UnknownReason::ReplyTooLarge, fault: None });
                 }
@@ -50,6 +46,20 @@ impl Client {
         }
     }
 
+    fn needs_definition(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, filled: &Filled, _: Option<Channel>) -> Vec<ValidationIssue> {
+        template_send::validate(filled)
+    }
+
+    fn mismatches(&self, template: &Definition, filled: &Filled) -> Vec<TemplateMismatch> {
+        template_check::mismatches(&ConnectByRules, template, filled)
+    }
+}
+
+impl Client {
     fn templates_from(&self, reply: &Reply, start: &TemplateListStart) -> Result<Page, Error> {
         let object = reply.object();
         let error_body = object.as_ref().and_then(|object| error::find(reply.status, object));

@@ -5,6 +5,7 @@
 //! JSON without an error. A 2xx with any other body is not proof. An HTML page, for example, comes from a proxy in
 //! front of the provider, and the request may not have reached the provider.
 
+use async_trait::async_trait;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, RequestBuilder};
 use serde::Serialize;
@@ -12,30 +13,21 @@ use serde_json::value::RawValue;
 
 use super::super::http::{Reply, endpoint};
 use super::super::json::Object;
-use super::{API_KEY, Client, Error, error};
+use super::{API_KEY, Client, Error, WebhookRegistrations, error};
 use crate::domain::webhook::{
     Change, Configuration, ConfigurationChange, Filter, NewRegistration, Registration, RegistrationId, Topic,
 };
 
-impl Client {
-    /// Lists the registered webhooks.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the provider returns no list.
-    pub async fn list_webhooks(&self) -> Result<Vec<Registration>, Error> {
+#[async_trait]
+impl WebhookRegistrations for Client {
+    async fn list_webhooks(&self) -> Result<Vec<Registration>, Error> {
         let reply = self.http.exchange(self.request(Method::GET, "/webhooks")).await?;
         let object = reply.object();
         let listed = object.as_ref().filter(|_| reply.is_success()).and_then(list);
         listed.ok_or_else(|| self.error(&reply, object.as_ref()))
     }
 
-    /// Registers a URL for a topic.
-    ///
-    /// # Errors
-    ///
-    /// Fails unless the provider accepts the write.
-    pub async fn create_webhook(&self, new: &NewRegistration) -> Result<Registration, Error> {
+    async fn create_webhook(&self, new: &NewRegistration) -> Result<Registration, Error> {
         let set = new.configuration.clone().set_fields();
         let body = Body {
             topic: Some(topic_name(new.topic)),
@@ -59,12 +51,7 @@ impl Client {
         })
     }
 
-    /// Changes a registration.
-    ///
-    /// # Errors
-    ///
-    /// Fails unless the provider accepts the write.
-    pub async fn update_webhook(&self, id: &RegistrationId, change: &Change) -> Result<(), Error> {
+    async fn update_webhook(&self, id: &RegistrationId, change: &Change) -> Result<(), Error> {
         let body = Body {
             topic: None,
             address: change.address.as_ref().map(|address| address.as_str()),
@@ -74,16 +61,13 @@ impl Client {
         self.confirmed(&self.http.exchange(with_body(request, &body)).await?)
     }
 
-    /// Deletes a registration.
-    ///
-    /// # Errors
-    ///
-    /// Fails unless the provider accepts the write.
-    pub async fn delete_webhook(&self, id: &RegistrationId) -> Result<(), Error> {
+    async fn delete_webhook(&self, id: &RegistrationId) -> Result<(), Error> {
         let request = self.request(Method::DELETE, &format!("/delete/webhooks/{}", id.as_str()));
         self.confirmed(&self.http.exchange(request).await?)
     }
+}
 
+impl Client {
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http
             .request(method, endpoint(&self.business, path))

@@ -3,18 +3,20 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use serde_json::value::RawValue;
 
-use super::super::Error;
 use super::super::json::Object;
 use super::super::template;
-use super::Client;
-use crate::domain::Provider;
-use crate::domain::template::{Component, Definition, Page};
+use super::super::{Error, TemplateMismatch, Templates, ValidationIssue, template_check};
+use super::{Client, ConnectlyRules, template_send};
+use crate::domain::template::{Component, Definition, Filled, Page, TemplateListStart};
+use crate::domain::{Channel, Provider};
 
-impl Client {
-    /// Reads the list, which has a single page.
-    pub(in super::super) async fn list_templates(&self) -> Result<Page, Error> {
+#[async_trait]
+impl Templates for Client {
+    /// The list has a single page.
+    async fn list_templates(&self, _: &TemplateListStart) -> Result<Page, Error> {
         // Connectly uses POST for this read.
         let reply = self.post_json(&self.get_templates, b"{}".to_vec()).await?;
         let object = reply.object();
@@ -24,16 +26,23 @@ impl Client {
         }
     }
 
-    /// Finds the template with this name and language.
-    pub(in super::super) async fn find_template(
-        &self,
-        name: &str,
-        language: &str,
-    ) -> Result<Definition, Error> {
-        let mut listed = self.list_templates().await?.templates.into_iter();
+    async fn find_template(&self, name: &str, language: &str) -> Result<Definition, Error> {
+        let mut listed = self.list_templates(&TemplateListStart::First).await?.templates.into_iter();
         listed
             .find(|template| template.name == name && template.language == language)
-            .ok_or_else(|| template::not_found(Provider::Connectly))
+            .ok_or_else(|| template::not_found(Provider::CONNECTLY))
+    }
+
+    fn needs_definition(&self) -> bool {
+        false
+    }
+
+    fn validate(&self, filled: &Filled, channel: Option<Channel>) -> Vec<ValidationIssue> {
+        template_send::validate(filled, channel)
+    }
+
+    fn mismatches(&self, template: &Definition, filled: &Filled) -> Vec<TemplateMismatch> {
+        template_check::mismatches(&ConnectlyRules, template, filled)
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::domain::event::ReportedFault;
 use crate::domain::message::MessageProblem;
 use crate::domain::outcome::UnknownOutcome;
-use crate::domain::{Provider, ProviderFault, ProviderText, RefusalReason, UnknownReason};
+use crate::domain::{Provider, ProviderFault, ProviderText, RefusalReason, ThrottleScope, UnknownReason};
 
 /// A type that is stored as JSON text.
 pub(super) trait Column: Sized {
@@ -66,18 +66,21 @@ struct ReportedFaultRow {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "ProviderFault")]
 struct FaultRow {
-    #[serde(with = "name")]
+    #[serde(serialize_with = "serialize_provider", deserialize_with = "name::deserialize")]
     provider: Provider,
     #[serde(with = "name")]
     refusal: RefusalReason,
+    /// It matters while the call is in progress only.
+    #[serde(skip)]
+    throttle_scope: ThrottleScope,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     http_status: Option<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     code: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    kind: Option<String>,
+    kind: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    trace_id: Option<String>,
+    trace_id: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_after: Option<Duration>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,6 +115,11 @@ mod name {
         let name = String::deserialize(from)?;
         name.parse().map_err(|_| D::Error::custom("unknown name"))
     }
+}
+
+/// A provider, stored under its name.
+fn serialize_provider<S: Serializer>(provider: &Provider, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(provider.as_str())
 }
 
 /// An optional fault.
@@ -163,12 +171,13 @@ mod tests {
 
     fn fault() -> ProviderFault {
         ProviderFault {
-            provider: Provider::ConnectBy,
+            provider: Provider::CONNECTBY,
             refusal: RefusalReason::SessionWindowClosed,
             http_status: Some(400),
             code: Some("131047".to_owned()),
-            kind: Some("OAuthException".to_owned()),
-            trace_id: Some("T".to_owned()),
+            kind: Some("OAuthException".into()),
+            throttle_scope: ThrottleScope::Account,
+            trace_id: Some("T".into()),
             retry_after: Some(Duration::from_millis(1_500)),
             route: Some("send_text = \"POST /v1.0/message\"".into()),
             text: Some(Box::new(ProviderText {
@@ -180,7 +189,7 @@ mod tests {
 
     #[test]
     fn problem_is_read_back_as_written() {
-        let bare = ProviderFault::new(Provider::Connectly, RefusalReason::Other);
+        let bare = ProviderFault::new(Provider::CONNECTLY, RefusalReason::Other);
         for problem in [
             MessageProblem::Failed(ReportedFault { fault: fault(), raw_json: "{\"a\":1}".to_owned() }),
             MessageProblem::Failed(ReportedFault { fault: bare, raw_json: String::new() }),
@@ -273,7 +282,7 @@ mod tests {
              SERVER_FAILED RESTORED"
         );
         assert_eq!(
-            [Provider::ConnectBy, Provider::Connectly].map(Provider::as_str),
+            [Provider::CONNECTBY, Provider::CONNECTLY].map(|provider| provider.to_string()),
             ["connectby", "connectly"]
         );
     }

@@ -62,7 +62,7 @@ fn event(bytes: usize) -> Append {
     let event = Event {
         id: EventId::generate(),
         account: "acme".parse().expect("an id"),
-        provider: Provider::Connectly,
+        provider: Provider::CONNECTLY,
         occur_time: None,
         callback_data: None,
         payload: Payload::Unknown { topic: String::new(), problem: String::new() },

@@ -164,28 +164,15 @@ pub(in crate::api) fn account(account: &Account) -> v1::Account {
     }
 }
 
+/// The provider in the contract. Unspecified if the contract does not list it; its name is in the raw twin.
 pub(in crate::api) fn provider(provider: Provider) -> v1::Provider {
-    match provider {
-        Provider::ConnectBy => v1::Provider::Connectby,
-        Provider::Connectly => v1::Provider::Connectly,
-    }
+    provider_named(provider.as_str())
 }
 
 /// The provider of this name. Unspecified if there is none.
 pub(in crate::api) fn provider_named(name: &str) -> v1::Provider {
-    [Provider::ConnectBy, Provider::Connectly]
-        .into_iter()
-        .find(|provider| provider.as_str() == name)
-        .map_or(v1::Provider::Unspecified, self::provider)
-}
-
-/// The name of a provider. Empty if it is unspecified.
-pub(in crate::api) fn provider_name(provider: v1::Provider) -> &'static str {
-    match provider {
-        v1::Provider::Unspecified => "",
-        v1::Provider::Connectby => Provider::ConnectBy.as_str(),
-        v1::Provider::Connectly => Provider::Connectly.as_str(),
-    }
+    // `PROVIDER_CONNECTBY` is the provider `connectby`.
+    v1::Provider::from_str_name(&format!("PROVIDER_{}", name.to_ascii_uppercase())).unwrap_or_default()
 }
 
 pub(in crate::api) fn channel(channel: Channel) -> v1::Channel {

@@ -203,10 +203,15 @@ impl PageRead {
     async fn run(mut self, dispatch: Dispatch, account: Arc<Account>, start: TemplateListStart) {
         let page_lock = Arc::clone(&self.list.page_lock).lock_owned().await;
         lock(&self.list.pages).started_at.get_or_insert_with(Instant::now);
-        let read = || account.list_templates(&start);
-        let page = dispatch.read(&account, "list_templates", None, read);
-        // No client may be waiting for this read, so a stop does not wait for it either.
-        let page = dispatch.stopping.run_until_cancelled(page).await.unwrap_or(Err(Cause::Stopping));
+        let page = match account.templates() {
+            Some(templates) => {
+                let read = || templates.list_templates(&start);
+                let page = dispatch.read(&account, "list_templates", None, read);
+                // No client may be waiting for this read, so a stop does not wait for it either.
+                dispatch.stopping.run_until_cancelled(page).await.unwrap_or(Err(Cause::Stopping))
+            }
+            None => Ok(Page { templates: Vec::new(), after: None, before: None }),
+        };
         drop(page_lock);
         self.deliver(page);
     }
@@ -236,7 +241,7 @@ impl Pages {
     /// Caches the templates of a page, up to the limits, and returns what to read next.
     fn add(&mut self, page: Page) -> NextRead {
         for mut template in page.templates {
-            // The template's own JSON is kept, because ConnectBy requires it in a send. It includes the components'
+            // The template's own JSON is kept, because a provider may require it in a send. It includes the components'
             // JSON.
             for component in &mut template.components {
                 component.raw_json = String::new();

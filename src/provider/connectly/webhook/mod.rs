@@ -38,7 +38,7 @@ pub(super) fn read(
     let event = Event {
         id: EventId::generate(),
         account: account.clone(),
-        provider: Provider::Connectly,
+        provider: Provider::CONNECTLY,
         occur_time: object
             .as_ref()
             .and_then(|object| timestamp(object, &["timestamp"]))
@@ -138,15 +138,11 @@ fn state(value: &str) -> Option<MessageState> {
 
 fn fault(body: ProviderErrorBody, secrets: &Secrets) -> ProviderFault {
     ProviderFault {
-        provider: Provider::Connectly,
-        refusal: body.meaning.unwrap_or(RefusalReason::Other),
-        http_status: None,
         code: body.code,
-        kind: body.kind,
-        trace_id: body.trace_id,
-        retry_after: None,
-        route: None,
+        kind: body.kind.map(String::into_boxed_str),
+        trace_id: body.trace_id.map(String::into_boxed_str),
         text: secrets.text(body.text),
+        ..ProviderFault::new(Provider::CONNECTLY, body.meaning.unwrap_or(RefusalReason::Other))
     }
 }
 

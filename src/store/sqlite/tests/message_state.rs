@@ -20,7 +20,7 @@ async fn sent(opened: &Opened) -> Message {
 fn fault(code: &str) -> ReportedFault {
     let fault = ProviderFault {
         code: Some(code.to_owned()),
-        ..ProviderFault::new(Provider::Connectly, RefusalReason::RecipientNotReachable)
+        ..ProviderFault::new(Provider::CONNECTLY, RefusalReason::RecipientNotReachable)
     };
     ReportedFault { fault, raw_json: "{}".to_owned() }
 }
@@ -109,7 +109,7 @@ async fn unexplained_failure_has_reason_other() {
     let Some(MessageProblem::Failed(reported)) = message.problem else { panic!("{message:?}") };
     assert_eq!(
         (reported.fault.refusal, reported.fault.provider),
-        (RefusalReason::Other, Provider::Connectly)
+        (RefusalReason::Other, Provider::CONNECTLY)
     );
 }
 

@@ -112,7 +112,7 @@ fn append(account: &str, identity: Option<Identity>, raw: &str) -> Op {
         event: Event {
             id: EventId::generate(),
             account: account.parse().expect("an id"),
-            provider: Provider::Connectly,
+            provider: Provider::CONNECTLY,
             occur_time: None,
             callback_data: None,
             payload: Payload::Unknown { topic: String::new(), problem: String::new() },
@@ -134,7 +134,7 @@ fn draft() -> Message {
         id: MessageId::generate(),
         provider_ids: Vec::new(),
         account: account("acme"),
-        provider: Provider::Connectly,
+        provider: Provider::CONNECTLY,
         to: "+15550100001".parse().expect("an address"),
         sender: None,
         recipient_wa_id: None,

@@ -303,7 +303,7 @@ async fn message_is_found_by_each_key_in_its_account_only() {
 async fn message_is_read_back_as_written() {
     let opened = open();
     let message = Message {
-        provider: Provider::ConnectBy,
+        provider: Provider::CONNECTBY,
         to: "bsuid:US.778".parse().expect("an address"),
         channel: Channel::Sms,
         callback_data: None,

@@ -4,23 +4,26 @@
 //! a notation, every value that depends on it passes. All mismatches are reported together, and none quotes a value of
 //! the request.
 
-use super::TemplateMismatch;
-use crate::domain::Provider;
 use crate::domain::template::{
     Button, ButtonValue, Category, Component, ComponentButton, Definition, Filled, Header, ParameterFormat,
     Part, Status,
 };
 
+/// A part of a send that does not match its template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateMismatch {
+    /// The field's path in the request, `template.body[1]`.
+    pub field: String,
+    /// What the template requires. Never quotes the request's values.
+    pub problem: String,
+}
+
 /// The maximum number of bytes of parameter names in a problem.
 const MAX_NAMES_BYTES: usize = 200;
 
 /// Finds all mismatches.
-pub(super) fn mismatches(
-    provider: Provider,
-    template: &Definition,
-    filled: &Filled,
-) -> Vec<TemplateMismatch> {
-    let check = Check { provider, template, filled };
+pub(super) fn mismatches(rules: &dyn Rules, template: &Definition, filled: &Filled) -> Vec<TemplateMismatch> {
+    let check = Check { rules, template, filled };
     let mut found = Vec::new();
     check.approval(&mut found);
     // The content of components as JSON is not checked: the provider knows their format.
@@ -29,18 +32,43 @@ pub(super) fn mismatches(
         check.body(&mut found);
         check.buttons(&mut found);
     }
-    check.needed_components(&mut found);
+    rules.needed_components(&check, &mut found);
     found
 }
 
-struct Check<'a> {
-    provider: Provider,
-    template: &'a Definition,
-    filled: &'a Filled,
+/// Where providers differ in how a send fills a template.
+pub(super) trait Rules {
+    /// Checks the values for the body's parameters.
+    fn body(&self, check: &Check<'_>, variables: &Variables<'_>, found: &mut Vec<TemplateMismatch>);
+
+    /// Checks that the send has every component that the template needs and that has no typed field.
+    fn needed_components(&self, check: &Check<'_>, found: &mut Vec<TemplateMismatch>);
+
+    /// Whether a value for a named parameter in the header must have its name.
+    fn requires_header_name(&self) -> bool;
+
+    /// Whether it is known how the provider takes a location in the header.
+    fn takes_header_location(&self) -> bool;
+
+    /// Whether the provider may fill a one-time password's button itself, from the body.
+    fn may_fill_password_button(&self) -> bool;
+
+    /// Whether a button that copies a code must be filled.
+    fn requires_coupon_code(&self) -> bool;
+
+    /// Whether a body parameter whose name starts with this fills another part than the body.
+    fn fills_by_name(&self, filled: &Filled, prefix: &str) -> bool;
+}
+
+/// A send and its template.
+pub(super) struct Check<'a> {
+    rules: &'a dyn Rules,
+    pub(super) template: &'a Definition,
+    pub(super) filled: &'a Filled,
 }
 
 /// A part of a template.
-enum PartLookup<T> {
+pub(super) enum PartLookup<T> {
     /// The template has no such part.
     Absent,
     /// It has one.
@@ -51,7 +79,7 @@ enum PartLookup<T> {
 
 /// The parameters in a text.
 #[derive(Debug, PartialEq, Eq)]
-enum Variables<'a> {
+pub(super) enum Variables<'a> {
     /// `{{1}}` to `{{n}}`.
     Numbered(usize),
     /// `{{order_id}}`.
@@ -108,17 +136,16 @@ impl Check<'_> {
             }
             (Some(given), _) if component.format != format(given) => wrong(wanted),
             (Some(Header::Text(given)), Some(Variables::Named(names)))
-                if self.provider == Provider::ConnectBy && !names.contains(&given.name.as_str()) =>
+                if self.rules.requires_header_name() && !names.contains(&given.name.as_str()) =>
             {
                 let problem = "must be the name of the parameter in the template's header".to_owned();
                 Some(mismatch("template.header.text.name", problem))
             }
             (Some(_), _) | (None, Some(Variables::Numbered(0))) => None,
-            (None, _) if self.has_name_prefix("header_") => None,
+            (None, _) if self.rules.fills_by_name(self.filled, "header_") => None,
             // A text whose parameters are unknown may have none.
             (None, None) if is_text => None,
-            // Connectly does not document how it takes a location.
-            (None, _) if component.format == "LOCATION" && self.provider == Provider::Connectly => None,
+            (None, _) if component.format == "LOCATION" && !self.rules.takes_header_location() => None,
             (None, _) => wrong(wanted),
         }
     }
@@ -126,84 +153,7 @@ impl Check<'_> {
     fn body(&self, found: &mut Vec<TemplateMismatch>) {
         let PartLookup::Found(component) = self.part(Part::Body) else { return };
         let Some(variables) = self.variables(&component.text) else { return };
-        match self.provider {
-            Provider::ConnectBy => self.body_by_position_or_name(&variables, found),
-            Provider::Connectly => self.body_by_connectlys_names(&variables, found),
-        }
-    }
-
-    /// At ConnectBy, the template determines whether its parameters are positional or named.
-    fn body_by_position_or_name(&self, variables: &Variables<'_>, found: &mut Vec<TemplateMismatch>) {
-        let given = &self.filled.body;
-        match variables {
-            Variables::Numbered(count) => {
-                if given.len() != *count {
-                    found.push(wrong_count(*count));
-                }
-                if self.template.parameter_format == Some(ParameterFormat::Positional) {
-                    for (at, name) in given.iter().map(|given| given.name.as_str()).enumerate() {
-                        if !name.is_empty() && name != (at + 1).to_string() {
-                            let problem = "must be empty: the template's parameters have no names";
-                            found.push(mismatch(&format!("template.body[{at}].name"), problem.to_owned()));
-                        }
-                    }
-                }
-            }
-            Variables::Named(names) => {
-                for (at, given) in given.iter().enumerate() {
-                    if !names.contains(&given.name.as_str()) {
-                        found.push(unknown_parameter(at));
-                    }
-                }
-                let missing = names.iter().filter(|&&name| !given.iter().any(|given| given.name == name));
-                let missing: Vec<&str> = missing.copied().collect();
-                if !missing.is_empty() {
-                    found.push(missing_parameters(&missing));
-                }
-            }
-        }
-    }
-
-    /// At Connectly, parameters without a name become `body_1`, `body_2` and so on. Named ones are passed on unchanged.
-    /// It is not documented which other names Connectly takes, so a parameter with another name may fill any variable.
-    fn body_by_connectlys_names(&self, variables: &Variables<'_>, found: &mut Vec<TemplateMismatch>) {
-        let given = &self.filled.body;
-        // The body position that each parameter fills, if any.
-        let position = |at: usize, name: &str| match name.strip_prefix("body_") {
-            _ if name.is_empty() => Some(at + 1),
-            Some(position) => position.parse::<usize>().ok(),
-            None => None,
-        };
-        let positions: Vec<Option<usize>> =
-            given.iter().enumerate().map(|(at, given)| position(at, &given.name)).collect();
-        match variables {
-            Variables::Numbered(count) => {
-                let filled = 1..=*count;
-                let beyond = positions.iter().flatten().any(|position| !filled.contains(position));
-                let all_known = positions.iter().all(Option::is_some);
-                let missing = filled.clone().any(|position| !positions.contains(&Some(position)));
-                if beyond || (all_known && missing) {
-                    found.push(wrong_count(*count));
-                }
-            }
-            Variables::Named(names) => {
-                let unknown_name =
-                    |at: usize| positions[at].is_none() && !names.contains(&given[at].name.as_str());
-                // Connectly's names for other parts and for cards do not fill the body.
-                let other_part = |at: usize| {
-                    ["header_", "button_", "card", "carousel"]
-                        .iter()
-                        .any(|prefix| given[at].name.starts_with(prefix))
-                };
-                let wrong: Vec<usize> =
-                    (0..given.len()).filter(|&at| unknown_name(at) && !other_part(at)).collect();
-                found.extend(wrong.iter().map(|&at| unknown_parameter(at)));
-                let for_body = (0..given.len()).filter(|&at| !unknown_name(at)).count();
-                if wrong.is_empty() && for_body != names.len() {
-                    found.push(wrong_count(names.len()));
-                }
-            }
-        }
+        self.rules.body(self, &variables, found);
     }
 
     fn buttons(&self, found: &mut Vec<TemplateMismatch>) {
@@ -232,44 +182,11 @@ impl Check<'_> {
         }
         for (index, button) in (0_u32..).zip(buttons) {
             let filled = given.iter().any(|given| given.index == index)
-                || self.has_name_prefix(&format!("button_{}_", index + 1));
+                || self.rules.fills_by_name(self.filled, &format!("button_{}_", index + 1));
             if let Some(value) = self.required_value(button).filter(|_| !filled) {
                 let problem = format!("must fill the button at index {index}, with its `{value}`");
                 found.push(mismatch("template.buttons", problem));
             }
-        }
-    }
-
-    /// Checks that the send has every component that the template needs and that has no typed field.
-    ///
-    /// Without it, Meta refuses the send with error 131009. How Connectly takes such components is not documented, so
-    /// at Connectly none is needed. A catalog button needs none: Meta chooses a product itself.
-    fn needed_components(&self, found: &mut Vec<TemplateMismatch>) {
-        if self.provider == Provider::Connectly {
-            return;
-        }
-        let given = self.filled.components_json.as_ref();
-        let mut need = |is_given: bool, component: &str| {
-            if !is_given {
-                let problem = format!("must have a {component} component: the template needs one");
-                found.push(mismatch("template.components_json", problem));
-            }
-        };
-        for (word, kind) in [("CAROUSEL", "carousel"), ("LIMITED_TIME_OFFER", "limited_time_offer")] {
-            let mut components = self.template.components.iter();
-            if components.any(|component| component.provider_type.eq_ignore_ascii_case(word)) {
-                need(given.is_some_and(|given| given.has(kind)), &format!("`{kind}`"));
-            }
-        }
-        let PartLookup::Found(component) = self.part(Part::Buttons) else { return };
-        for (index, button) in (0_u32..).zip(&component.buttons) {
-            let sub_type = match button.kind.as_str() {
-                "FLOW" => "flow",
-                "MPM" => "mpm",
-                _ => continue,
-            };
-            let component = format!("`button` (`sub_type` `{sub_type}`, `index` \"{index}\")");
-            need(given.is_some_and(|given| given.has_button(sub_type, index)), &component);
         }
     }
 
@@ -314,21 +231,20 @@ impl Check<'_> {
     /// The kind of value that a button requires, if any.
     fn required_value(&self, button: &ComponentButton) -> Option<&'static str> {
         let is_code = self.template.category == Some(Category::Authentication);
-        match (button.kind.as_str(), self.provider) {
-            // Connectly may fill the button itself with the password from the body.
-            ("URL", Provider::Connectly) if is_code => None,
-            ("URL", _) => match self.variables(&button.url)? {
+        match button.kind.as_str() {
+            "URL" if is_code && self.rules.may_fill_password_button() => None,
+            "URL" => match self.variables(&button.url)? {
                 Variables::Numbered(0) => None,
                 Variables::Numbered(_) | Variables::Named(_) => Some("url_suffix"),
             },
-            ("COPY_CODE", Provider::ConnectBy) if !is_code => Some("coupon_code"),
+            "COPY_CODE" if !is_code && self.rules.requires_coupon_code() => Some("coupon_code"),
             _ => None,
         }
     }
 
     /// Finds the only part of a kind. A part that this version does not know may be of any kind, and a carousel's cards
     /// have their own parts.
-    fn part(&self, part: Part) -> PartLookup<&Component> {
+    pub(super) fn part(&self, part: Part) -> PartLookup<&Component> {
         let parts = &self.template.components;
         let mut found = parts.iter().filter(|component| component.part == Some(part));
         let is_known = |component: &Component| component.part.is_some_and(|part| part != Part::Carousel);
@@ -347,12 +263,6 @@ impl Check<'_> {
             (Variables::Numbered(1..), Some(ParameterFormat::Named)) => None,
             _ => Some(variables),
         }
-    }
-
-    /// Whether the request has a parameter with such a full Connectly name.
-    fn has_name_prefix(&self, prefix: &str) -> bool {
-        self.provider == Provider::Connectly
-            && self.filled.body.iter().any(|parameter| parameter.name.starts_with(prefix))
     }
 }
 
@@ -395,7 +305,7 @@ const fn format(header: &Header) -> &'static str {
     }
 }
 
-fn mismatch(field: &str, problem: String) -> TemplateMismatch {
+pub(super) fn mismatch(field: &str, problem: String) -> TemplateMismatch {
     TemplateMismatch { field: field.to_owned(), problem }
 }
 
@@ -403,12 +313,12 @@ fn index_mismatch(at: usize, problem: String) -> TemplateMismatch {
     mismatch(&format!("template.buttons[{at}].index"), problem)
 }
 
-fn unknown_parameter(at: usize) -> TemplateMismatch {
+pub(super) fn unknown_parameter(at: usize) -> TemplateMismatch {
     let problem = "must be the name of one of the parameters of the template's body";
     mismatch(&format!("template.body[{at}].name"), problem.to_owned())
 }
 
-fn wrong_count(count: usize) -> TemplateMismatch {
+pub(super) fn wrong_count(count: usize) -> TemplateMismatch {
     let problem = match count {
         0 => "must be empty: the template's body has no parameters".to_owned(),
         1 => "must have 1 parameter, as the template's body has".to_owned(),
@@ -418,7 +328,7 @@ fn wrong_count(count: usize) -> TemplateMismatch {
 }
 
 /// Names the missing parameters, up to [`MAX_NAMES_BYTES`]. The names come from the template, not from the request.
-fn missing_parameters(names: &[&str]) -> TemplateMismatch {
+pub(super) fn missing_parameters(names: &[&str]) -> TemplateMismatch {
     let mut list = names.join(", ");
     if list.len() > MAX_NAMES_BYTES {
         list.truncate(MAX_NAMES_BYTES);

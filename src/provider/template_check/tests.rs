@@ -1,8 +1,11 @@
+use super::super::connectby::ConnectByRules;
+use super::super::connectly::ConnectlyRules;
 use super::*;
 use crate::domain::Location;
 use crate::domain::template::{HeaderMedia, Parameter, Value};
 
-use Provider::{ConnectBy, Connectly};
+const CONNECTBY: &dyn Rules = &ConnectByRules;
+const CONNECTLY: &dyn Rules = &ConnectlyRules;
 
 fn component(part: Option<Part>, format: &str, text: &str) -> Component {
     Component {
@@ -98,8 +101,8 @@ fn coupon() -> ButtonValue {
 }
 
 /// The fields that do not match. No problem may quote the request's values.
-fn fields(provider: Provider, template: &Definition, filled: &Filled) -> Vec<String> {
-    let found = mismatches(provider, template, filled);
+fn fields(rules: &dyn Rules, template: &Definition, filled: &Filled) -> Vec<String> {
+    let found = mismatches(rules, template, filled);
     for TemplateMismatch { field, problem } in &found {
         assert!(problem.starts_with("must ") && !problem.contains("secret"), "{field}: {problem}");
     }
@@ -153,9 +156,9 @@ fn connectby_body_takes_positions_or_names_per_template() {
         (&bare, &[], &[]),
         (&bare, &[""], &["template.body"]),
     ] {
-        assert_eq!(fields(ConnectBy, template, &with_body(given)), expected, "{given:?}");
+        assert_eq!(fields(CONNECTBY, template, &with_body(given)), expected, "{given:?}");
     }
-    let found = mismatches(ConnectBy, &stated, &with_body(&["day"]));
+    let found = mismatches(&ConnectByRules, &stated, &with_body(&["day"]));
     assert!(found[0].problem.ends_with("also time"), "{found:?}");
 }
 
@@ -183,7 +186,7 @@ fn connectly_body_takes_known_names_and_passes_others() {
         (&named, &["", "", ""], &["template.body"]),
         (&named, &["var1", "var3"], &["template.body[1].name"]),
     ] {
-        assert_eq!(fields(Connectly, template, &with_body(given)), expected, "{given:?}");
+        assert_eq!(fields(CONNECTLY, template, &with_body(given)), expected, "{given:?}");
     }
 }
 
@@ -203,7 +206,7 @@ fn header_takes_its_kind_only_if_it_has_a_parameter() {
         ("DOCUMENT", Header::Document(media())),
         ("LOCATION", location),
     ];
-    for provider in [ConnectBy, Connectly] {
+    for (provider, optional_location) in [(CONNECTBY, false), (CONNECTLY, true)] {
         for (format, _) in &kinds {
             let template = template(vec![header(format, "{{1}}"), body("Hello")]);
             for (given, filled) in &kinds {
@@ -211,7 +214,7 @@ fn header_takes_its_kind_only_if_it_has_a_parameter() {
                 let found = fields(provider, &template, &with_header(filled.clone()));
                 assert_eq!(found, expected, "{format} filled as {given}");
             }
-            let may_be_left_out = provider == Connectly && *format == "LOCATION";
+            let may_be_left_out = optional_location && *format == "LOCATION";
             let expected = if may_be_left_out { &NONE[..] } else { &["template.header"] };
             assert_eq!(fields(provider, &template, &nothing()), expected, "{format} not filled");
         }
@@ -234,13 +237,13 @@ fn header_takes_its_kind_only_if_it_has_a_parameter() {
         }
     }
     let named = template(vec![header("TEXT", "{{first_name}}")]);
-    assert_eq!(fields(ConnectBy, &named, &with_header(text("first_name"))), NONE);
-    assert_eq!(fields(ConnectBy, &named, &with_header(text(""))), ["template.header.text.name"]);
-    assert_eq!(fields(Connectly, &named, &with_header(text(""))), NONE);
-    // Connectly also takes it by its full name among the parameters.
+    assert_eq!(fields(CONNECTBY, &named, &with_header(text("first_name"))), NONE);
+    assert_eq!(fields(CONNECTBY, &named, &with_header(text(""))), ["template.header.text.name"]);
+    assert_eq!(fields(CONNECTLY, &named, &with_header(text(""))), NONE);
+    // CONNECTLY also takes it by its full name among the parameters.
     let image = template(vec![header("IMAGE", "")]);
-    assert_eq!(fields(Connectly, &image, &with_body(&["header_image"])), NONE);
-    assert_eq!(fields(ConnectBy, &image, &with_body(&["header_image"])), ["template.header"]);
+    assert_eq!(fields(CONNECTLY, &image, &with_body(&["header_image"])), NONE);
+    assert_eq!(fields(CONNECTBY, &image, &with_body(&["header_image"])), ["template.header"]);
 }
 
 #[test]
@@ -257,10 +260,10 @@ fn button_takes_the_value_of_its_kind_at_an_existing_index() {
         ("SOMETHING_NEW", dynamic),
     ])]);
     let needed = [(1, url()), (3, coupon())];
-    assert_eq!(fields(ConnectBy, &all, &with_buttons(&needed)), NONE);
-    assert_eq!(fields(ConnectBy, &all, &nothing()), ["template.buttons", "template.buttons"]);
-    assert_eq!(fields(Connectly, &all, &nothing()), ["template.buttons"]);
-    assert_eq!(fields(Connectly, &all, &with_body(&["button_2_url"])), NONE);
+    assert_eq!(fields(CONNECTBY, &all, &with_buttons(&needed)), NONE);
+    assert_eq!(fields(CONNECTBY, &all, &nothing()), ["template.buttons", "template.buttons"]);
+    assert_eq!(fields(CONNECTLY, &all, &nothing()), ["template.buttons"]);
+    assert_eq!(fields(CONNECTLY, &all, &with_body(&["button_2_url"])), NONE);
     for (index, value, expected) in [
         (0, quick_reply(), None),
         (0, url(), Some("url_suffix")),
@@ -280,14 +283,14 @@ fn button_takes_the_value_of_its_kind_at_an_existing_index() {
         let given = [needed.as_slice(), &[(index, value.clone())]].concat();
         let expected: Vec<String> =
             expected.iter().map(|field| format!("template.buttons[2].{field}")).collect();
-        assert_eq!(fields(ConnectBy, &all, &with_buttons(&given)), expected, "{index}");
+        assert_eq!(fields(CONNECTBY, &all, &with_buttons(&given)), expected, "{index}");
     }
     for (index, value, field) in [(1, quick_reply(), "quick_reply_payload"), (1, coupon(), "coupon_code")] {
         let given = with_buttons(&[(3, coupon()), (index, value)]);
-        assert_eq!(fields(ConnectBy, &all, &given), [format!("template.buttons[1].{field}")]);
+        assert_eq!(fields(CONNECTBY, &all, &given), [format!("template.buttons[1].{field}")]);
     }
     let given = with_buttons(&[(1, url()), (0, url())]);
-    assert_eq!(fields(Connectly, &all, &given), ["template.buttons[1].url_suffix"]);
+    assert_eq!(fields(CONNECTLY, &all, &given), ["template.buttons[1].url_suffix"]);
 
     let one = with_buttons(&[(0, url())]);
     for (components, expected) in [
@@ -298,7 +301,7 @@ fn button_takes_the_value_of_its_kind_at_an_existing_index() {
         (vec![buttons(&[("URL", "https://a.example")]), buttons(&[("URL", dynamic)])], &[]),
         (vec![], &[]),
     ] {
-        assert_eq!(fields(ConnectBy, &template(components), &one), expected);
+        assert_eq!(fields(CONNECTBY, &template(components), &one), expected);
     }
 }
 
@@ -334,23 +337,23 @@ fn needed_component_is_required_in_the_json() {
         let template = template(components);
         let expected = vec!["template.components_json"; missing];
         let with = with_components(&format!("[{given}]"));
-        assert_eq!(fields(ConnectBy, &template, &with), expected, "{template:?}");
-        assert_eq!(fields(Connectly, &template, &with), NONE);
+        assert_eq!(fields(CONNECTBY, &template, &with), expected, "{template:?}");
+        assert_eq!(fields(CONNECTLY, &template, &with), NONE);
         // Typed fields fill none of them.
-        let needed = fields(ConnectBy, &template, &with_components("[]")).len();
-        let without = fields(ConnectBy, &template, &nothing());
+        let needed = fields(CONNECTBY, &template, &with_components("[]")).len();
+        let without = fields(CONNECTBY, &template, &nothing());
         let reported = without.iter().filter(|field| *field == "template.components_json").count();
         assert_eq!(reported, needed, "{template:?}");
-        assert_eq!(fields(Connectly, &template, &nothing()), NONE);
+        assert_eq!(fields(CONNECTLY, &template, &nothing()), NONE);
     }
 }
 
 #[test]
 fn typed_value_for_a_flow_button_never_matches() {
     let listed = template(vec![buttons(&[("FLOW", "")])]);
-    let typed = fields(ConnectBy, &listed, &with_buttons(&[(0, url())]));
+    let typed = fields(CONNECTBY, &listed, &with_buttons(&[(0, url())]));
     assert_eq!(typed, ["template.buttons[0].url_suffix", "template.components_json"]);
-    let typed = fields(Connectly, &listed, &with_buttons(&[(0, url())]));
+    let typed = fields(CONNECTLY, &listed, &with_buttons(&[(0, url())]));
     assert_eq!(typed, ["template.buttons[0].url_suffix"]);
 }
 
@@ -361,9 +364,9 @@ fn components_as_json_replace_the_check_of_typed_fields() {
         body("{{1}}"),
         buttons(&[("URL", "https://a.example/{{1}}"), ("COPY_CODE", "")]),
     ]);
-    assert_eq!(fields(ConnectBy, &listed, &with_components(r#"[{"type": "secret"}]"#)), NONE);
+    assert_eq!(fields(CONNECTBY, &listed, &with_components(r#"[{"type": "secret"}]"#)), NONE);
     let paused = Definition { status: Some(Status::Paused), ..listed };
-    assert_eq!(fields(ConnectBy, &paused, &with_components("[]")), ["template.name"]);
+    assert_eq!(fields(CONNECTBY, &paused, &with_components("[]")), ["template.name"]);
 }
 
 #[test]
@@ -376,12 +379,12 @@ fn one_time_password_fills_its_button_whatever_its_kind() {
         };
         let without = with_body(&[""]);
         let with = Filled { body: without.body.clone(), ..with_buttons(&[(0, url())]) };
-        for provider in [ConnectBy, Connectly] {
+        for provider in [CONNECTBY, CONNECTLY] {
             assert_eq!(fields(provider, &template, &with), NONE, "{kind}");
         }
         let expected = if is_needed { &["template.buttons"][..] } else { &[] };
-        assert_eq!(fields(ConnectBy, &template, &without), expected, "{kind}");
-        assert_eq!(fields(Connectly, &template, &without), NONE, "Connectly may fill it from the body");
+        assert_eq!(fields(CONNECTBY, &template, &without), expected, "{kind}");
+        assert_eq!(fields(CONNECTLY, &template, &without), NONE, "CONNECTLY may fill it from the body");
     }
 }
 
@@ -405,7 +408,7 @@ fn only_approved_or_unknown_status_passes() {
             provider_status: provider_status.to_owned(),
             ..template(vec![body("Hello")])
         };
-        let found = mismatches(ConnectBy, &listed, &nothing());
+        let found = mismatches(&ConnectByRules, &listed, &nothing());
         assert_eq!(found.is_empty(), passes, "{provider_status}");
         if let Some(found) = found.first() {
             assert_eq!(found.field, "template.name");
@@ -418,7 +421,7 @@ fn only_approved_or_unknown_status_passes() {
         ..template(vec![])
     };
     assert_eq!(
-        mismatches(ConnectBy, &odd, &nothing())[0].problem,
+        mismatches(&ConnectByRules, &odd, &nothing())[0].problem,
         "must be the name of an approved template"
     );
 }
@@ -431,7 +434,7 @@ fn all_mismatches_are_reported_together() {
     };
     let given = Filled { header: Some(Header::Video(media())), ..with_buttons(&[(1, quick_reply())]) };
     assert_eq!(
-        fields(ConnectBy, &listed, &given),
+        fields(CONNECTBY, &listed, &given),
         [
             "template.name",
             "template.header",
@@ -450,7 +453,7 @@ fn contradictory_template_passes_dependent_values() {
     };
     let numbered =
         Definition { parameter_format: Some(ParameterFormat::Named), ..template(vec![body("{{1}}")]) };
-    for provider in [ConnectBy, Connectly] {
+    for provider in [CONNECTBY, CONNECTLY] {
         for given in [&[][..], &["", ""], &["x"]] {
             assert_eq!(fields(provider, &named, &with_body(given)), NONE);
             assert_eq!(fields(provider, &numbered, &with_body(given)), NONE);
