@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use prost::Message as _;
-use tonic::{Request, Response, Status, async_trait};
+use tonic::Status;
 
+use crate::api::call::Call;
 use crate::api::error::status;
-use crate::api::request::deadline::deadline;
 use crate::api::request::field_mask::Fields;
 use crate::api::request::paging::NumberedPageToken;
-use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
-use crate::api::served::v1::contact_service_server::ContactService;
+use crate::api::request::violations::{ViolationReason, Violations};
 use crate::api::{Api, request::idempotency, request::paging, request::parse};
 use crate::domain::contact::{
     ContactId, ContactUpdate, CountryCode, Created, DateChange, DateOfBirth, Details, ListedContact,
@@ -30,102 +29,100 @@ const FIELDS: Fields = Fields {
     ignored: &["contact_id", "raw_json"],
 };
 
-#[async_trait]
-impl ContactService for Api {
-    async fn list_contacts(
-        &self,
-        request: Request<v1::ListContactsRequest>,
-    ) -> Result<Response<v1::ListContactsResponse>, Status> {
-        let deadline = deadline(request.metadata());
-        let request = request.into_inner();
-        let mut violations = Violations::default();
-        let account = account(&request.account, self.dispatch.accounts(), &mut violations)?;
-        let size = paging::page_size(request.page_size, &mut violations);
-        violations.check()?;
-        let account = account.expect(CHECKED);
-        let start = NumberedPageToken::decode(LIST, account.id(), &request.page_token)?;
-        let page = self
-            .dispatch
-            .read(account, "list_contacts", deadline, || {
-                contacts(account).list_contacts(start.provider_page.as_ref())
-            })
-            .await
-            .map_err(|error| status::read_failed(account, &error))?;
-        let (contacts, next_page_token) = start.slice(LIST, account.id(), page, contact_from_list, size);
-        Ok(Response::new(v1::ListContactsResponse { contacts, next_page_token }))
-    }
+/// `ContactService.ListContacts`.
+pub(in crate::api) async fn list_contacts(
+    api: &Api,
+    call: Call<v1::ListContactsRequest>,
+) -> Result<v1::ListContactsResponse, Status> {
+    let Call { deadline, message: request, .. } = call;
+    let mut violations = Violations::default();
+    let account = account(&request.account, api.dispatch.accounts(), &mut violations)?;
+    let size = paging::page_size(request.page_size, &mut violations);
+    let account = violations.all(account)?;
+    let start = NumberedPageToken::decode(LIST, account.id(), &request.page_token)?;
+    let page = api
+        .dispatch
+        .read(account, "list_contacts", deadline, || {
+            contacts(account).list_contacts(start.provider_page.as_ref())
+        })
+        .await
+        .map_err(|error| status::read_failed(account, &error))?;
+    let (contacts, next_page_token) = start.slice(LIST, account.id(), page, contact_from_list, size);
+    Ok(v1::ListContactsResponse { contacts, next_page_token })
+}
 
-    async fn create_contact(
-        &self,
-        request: Request<v1::CreateContactRequest>,
-    ) -> Result<Response<v1::CreateContactResponse>, Status> {
-        let deadline = deadline(request.metadata());
-        let Creation { account, contact, request } =
-            creation(request.into_inner(), self.dispatch.accounts())?;
-        let write = move |account: Arc<Account>| {
-            let contact = contact.clone();
-            async move {
-                let Created { id, message } = contacts(&account).create_contact(&contact).await?;
-                let response = v1::CreateContactResponse {
-                    contact: Some(contact_from_creation(id, contact)),
-                    provider_message: message,
-                    replayed: false,
-                };
-                Ok(response.encode_to_vec().into())
-            }
-        };
-        let completed = self
-            .dispatch
-            .write(&account, "create_contact", request, deadline, write)
-            .await
-            .map_err(|error| status::write_failed(&account, &error))?;
-        let response =
-            v1::CreateContactResponse { replayed: completed.replayed, ..idempotency::reply(&completed)? };
-        Ok(Response::new(response))
-    }
+/// `ContactService.CreateContact`.
+pub(in crate::api) async fn create_contact(
+    api: &Api,
+    call: Call<v1::CreateContactRequest>,
+) -> Result<v1::CreateContactResponse, Status> {
+    let deadline = call.deadline;
+    let Creation { account, contact, request } = creation(call.message, api.dispatch.accounts())?;
+    let write = move |account: Arc<Account>| {
+        let contact = contact.clone();
+        async move {
+            let Created { id, message } = contacts(&account).create_contact(&contact).await?;
+            let response = v1::CreateContactResponse {
+                contact: Some(contact_from_creation(id, contact)),
+                provider_message: message,
+                replayed: false,
+            };
+            Ok(response.encode_to_vec().into())
+        }
+    };
+    let completed = api
+        .dispatch
+        .write(&account, "create_contact", request, deadline, write)
+        .await
+        .map_err(|error| status::write_failed(&account, &error))?;
+    let response =
+        v1::CreateContactResponse { replayed: completed.replayed, ..idempotency::reply(&completed)? };
+    Ok(response)
+}
 
-    async fn update_contact(
-        &self,
-        request: Request<v1::UpdateContactRequest>,
-    ) -> Result<Response<v1::UpdateContactResponse>, Status> {
-        let deadline = deadline(request.metadata());
-        let (account, contact) = update(request.into_inner(), self.dispatch.accounts())?;
-        let write = move |account: Arc<Account>| {
-            let contact = contact.clone();
-            async move {
-                let provider_message = contacts(&account).update_contact(&contact).await?;
-                let contact = Some(contact_from_update(contact));
-                Ok(v1::UpdateContactResponse { contact, provider_message }.encode_to_vec().into())
-            }
-        };
-        let completed = self
-            .dispatch
-            .write(&account, "update_contact", None, deadline, write)
-            .await
-            .map_err(|error| status::write_failed(&account, &error))?;
-        Ok(Response::new(idempotency::reply(&completed)?))
-    }
+/// `ContactService.UpdateContact`.
+pub(in crate::api) async fn update_contact(
+    api: &Api,
+    call: Call<v1::UpdateContactRequest>,
+) -> Result<v1::UpdateContactResponse, Status> {
+    let deadline = call.deadline;
+    let (account, contact) = update(call.message, api.dispatch.accounts())?;
+    let write = move |account: Arc<Account>| {
+        let contact = contact.clone();
+        async move {
+            let provider_message = contacts(&account).update_contact(&contact).await?;
+            let contact = Some(contact_from_update(contact));
+            Ok(v1::UpdateContactResponse { contact, provider_message }.encode_to_vec().into())
+        }
+    };
+    let completed = api
+        .dispatch
+        .write(&account, "update_contact", None, deadline, write)
+        .await
+        .map_err(|error| status::write_failed(&account, &error))?;
+    idempotency::reply(&completed)
+}
 
-    async fn delete_contact(
-        &self,
-        request: Request<v1::DeleteContactRequest>,
-    ) -> Result<Response<v1::DeleteContactResponse>, Status> {
-        let deadline = deadline(request.metadata());
-        let (account, id) = deletion(&request.into_inner(), self.dispatch.accounts())?;
-        let write = move |account: Arc<Account>| {
-            let id = id.clone();
-            async move {
-                let provider_message = contacts(&account).delete_contact(&id).await?;
-                Ok(v1::DeleteContactResponse { provider_message }.encode_to_vec().into())
-            }
-        };
-        let completed = self
-            .dispatch
-            .write(&account, "delete_contact", None, deadline, write)
-            .await
-            .map_err(|error| status::write_failed(&account, &error))?;
-        Ok(Response::new(idempotency::reply(&completed)?))
-    }
+/// `ContactService.DeleteContact`.
+pub(in crate::api) async fn delete_contact(
+    api: &Api,
+    call: Call<v1::DeleteContactRequest>,
+) -> Result<v1::DeleteContactResponse, Status> {
+    let deadline = call.deadline;
+    let (account, id) = deletion(&call.message, api.dispatch.accounts())?;
+    let write = move |account: Arc<Account>| {
+        let id = id.clone();
+        async move {
+            let provider_message = contacts(&account).delete_contact(&id).await?;
+            Ok(v1::DeleteContactResponse { provider_message }.encode_to_vec().into())
+        }
+    };
+    let completed = api
+        .dispatch
+        .write(&account, "delete_contact", None, deadline, write)
+        .await
+        .map_err(|error| status::write_failed(&account, &error))?;
+    idempotency::reply(&completed)
 }
 
 fn contacts(account: &Account) -> &dyn Contacts {
@@ -175,12 +172,8 @@ fn creation(request: v1::CreateContactRequest, accounts: &Accounts) -> Result<Cr
     }
     let details = details(contact, &mut violations);
 
-    violations.check()?;
-    let (Some(account), Some(name), Some(country_code), Some(phone_number)) =
-        (account, name, country_code, phone_number)
-    else {
-        unreachable!("{CHECKED}")
-    };
+    let (account, name, country_code, phone_number) =
+        violations.all((account, name, country_code, phone_number))?;
     let contact = NewContact { name, country_code, phone_number, details };
     Ok(Creation { account: Arc::clone(account), contact, request: idempotent })
 }
@@ -231,8 +224,7 @@ fn update(
         None
     };
 
-    violations.check()?;
-    let (Some(account), Some(id), Some(name)) = (account, id, name) else { unreachable!("{CHECKED}") };
+    let (account, id, name) = violations.all((account, id, name))?;
     Ok((Arc::clone(account), ContactUpdate { id, name, email, gender, date_of_birth, note }))
 }
 
@@ -243,8 +235,7 @@ fn deletion(
     let mut violations = Violations::default();
     let account = account(&request.account, accounts, &mut violations)?;
     let id = parse::required("contact_id", &request.contact_id, &mut violations);
-    violations.check()?;
-    let (Some(account), Some(id)) = (account, id) else { unreachable!("{CHECKED}") };
+    let (account, id) = violations.all((account, id))?;
     Ok((Arc::clone(account), id))
 }
 

@@ -1,40 +1,30 @@
 //! `ConversationService`: whether the 24-hour session window of a customer is open.
 
-use tonic::{Request, Response, Status, async_trait};
+use tonic::Status;
 
 use crate::api::Api;
+use crate::api::call::Call;
 use crate::api::error::status;
 use crate::api::request::parse;
-use crate::api::request::violations::{CHECKED, Violations};
+use crate::api::request::violations::Violations;
 use crate::api::response::convert;
-use crate::api::served::v1::conversation_service_server::ConversationService;
 use crate::domain::message::SESSION_WINDOW;
 use crate::domain::{Address, PhoneNumber, UnixMillis};
 use crate::pb::v1;
 
-#[async_trait]
-impl ConversationService for Api {
-    async fn get_conversation(
-        &self,
-        request: Request<v1::GetConversationRequest>,
-    ) -> Result<Response<v1::GetConversationResponse>, Status> {
-        conversation(self, request.into_inner()).await.map(Response::new)
-    }
-}
-
 /// `ConversationService.GetConversation`.
-async fn conversation(
+pub(in crate::api) async fn get_conversation(
     api: &Api,
-    request: v1::GetConversationRequest,
+    call: Call<v1::GetConversationRequest>,
 ) -> Result<v1::GetConversationResponse, Status> {
+    let request = call.message;
     let mut violations = Violations::default();
     let account = parse::account("account", &request.account, api.dispatch.accounts(), &mut violations)?;
     let customer = parse::required::<Address>("customer", &request.customer, &mut violations);
     let sender = request.sender.as_deref();
     let sender = sender.map(|sender| parse::required::<PhoneNumber>("sender", sender, &mut violations));
-    violations.check()?;
+    let (account, customer) = violations.all((account, customer))?;
     let sender = sender.flatten();
-    let (account, customer) = (account.expect(CHECKED), customer.expect(CHECKED));
     let last = api
         .messages
         .last_received(account.id(), &customer, sender.as_ref())

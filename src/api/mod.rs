@@ -1,12 +1,13 @@
 //! The gRPC API, with one module per service.
 //!
 //! It parses requests into `domain`, calls `dispatch`, `messages` and `journal`, and converts their results into the
-//! contract's messages. It contains no business rules.
+//! contract's messages. It contains no business rules. `service` maps each RPC to its handler.
 //!
 //! **Invariants.** Only `error/status` makes a `Status` from an error. Each event is encoded once, by
 //! [`encode_event`], in the transaction that appends it to the journal.
 
 mod account;
+mod call;
 mod contact;
 mod conversation;
 mod error;
@@ -16,6 +17,7 @@ mod message;
 mod request;
 mod response;
 mod sandbox;
+mod service;
 mod subscription;
 mod template;
 mod transport;

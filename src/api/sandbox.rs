@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tonic::{Request, Response, Status, async_trait};
+use tonic::Status;
 
+use crate::api::call::Call;
 use crate::api::error::status;
 use crate::api::request::paging::{self, Bound, Slice};
-use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
+use crate::api::request::violations::{ViolationReason, Violations};
 use crate::api::request::{page_token, parse};
-use crate::api::served::sandbox::v1::sandbox_service_server::SandboxService;
 use crate::domain::{Address, Provider, UserId};
 use crate::pb::sandbox::v1 as pb;
 use crate::provider::{Account, Accounts};
@@ -67,126 +67,127 @@ impl SandboxApi {
     }
 }
 
-#[async_trait]
-impl SandboxService for SandboxApi {
-    async fn inject_message(
-        &self,
-        request: Request<pb::InjectMessageRequest>,
-    ) -> Result<Response<pb::InjectMessageResponse>, Status> {
-        let request = request.into_inner();
-        let mut violations = Violations::default();
-        let connectly = self.webhook_sender(&request.account, &mut violations)?;
-        let sender = parse::required::<Address>("sender", &request.sender, &mut violations);
-        if !request.user_id.is_empty() && request.sender.starts_with("bsuid:") {
-            violations.add("user_id", ViolationReason::Mismatch, "must be empty if `sender` is a user id");
-        }
-        let user_id = optional_user_id("user_id", request.user_id, &mut violations);
-        let parent_user_id = optional_user_id("parent_user_id", request.parent_user_id, &mut violations);
-        if request.text.is_empty() {
-            violations.add("text", ViolationReason::Required, "must be given");
-        }
-        violations.check()?;
-        let address = match &sender {
-            Some(Address::Phone(number)) => number.as_str(),
-            Some(Address::User(id)) => id.as_str(),
-            None => "",
-        };
-        let username = Some(request.username).filter(|username| !username.is_empty());
-        let sender = Sender { address: address.to_owned(), user_id, parent_user_id, username };
-        let delivery = connectly.inject_message_from(&sender, &request.text).await;
-        Ok(Response::new(pb::InjectMessageResponse {
-            provider_message_id: delivery.message_id.unwrap_or_default(),
-            webhook_status: delivery.status.map_or(0, u32::from),
-        }))
+/// `SandboxService.InjectMessage`.
+pub(in crate::api) async fn inject_message(
+    api: &SandboxApi,
+    call: Call<pb::InjectMessageRequest>,
+) -> Result<pb::InjectMessageResponse, Status> {
+    let request = call.message;
+    let mut violations = Violations::default();
+    let connectly = api.webhook_sender(&request.account, &mut violations)?;
+    let sender = parse::required::<Address>("sender", &request.sender, &mut violations);
+    if !request.user_id.is_empty() && request.sender.starts_with("bsuid:") {
+        violations.add("user_id", ViolationReason::Mismatch, "must be empty if `sender` is a user id");
     }
+    let user_id = optional_user_id("user_id", request.user_id, &mut violations);
+    let parent_user_id = optional_user_id("parent_user_id", request.parent_user_id, &mut violations);
+    if request.text.is_empty() {
+        violations.add("text", ViolationReason::Required, "must be given");
+    }
+    violations.check()?;
+    let address = match &sender {
+        Some(Address::Phone(number)) => number.as_str(),
+        Some(Address::User(id)) => id.as_str(),
+        None => "",
+    };
+    let username = Some(request.username).filter(|username| !username.is_empty());
+    let sender = Sender { address: address.to_owned(), user_id, parent_user_id, username };
+    let delivery = connectly.inject_message_from(&sender, &request.text).await;
+    Ok(pb::InjectMessageResponse {
+        provider_message_id: delivery.message_id.unwrap_or_default(),
+        webhook_status: delivery.status.map_or(0, u32::from),
+    })
+}
 
-    async fn inject_webhook(
-        &self,
-        request: Request<pb::InjectWebhookRequest>,
-    ) -> Result<Response<pb::InjectWebhookResponse>, Status> {
-        let request = request.into_inner();
-        let mut violations = Violations::default();
-        let connectly = self.webhook_sender(&request.account, &mut violations)?;
-        let signature = match pb::WebhookSignature::try_from(request.signature) {
-            Ok(pb::WebhookSignature::Unspecified | pb::WebhookSignature::Valid) => Signature::Right,
-            Ok(pb::WebhookSignature::Invalid) => Signature::Wrong,
-            Ok(pb::WebhookSignature::Missing) => Signature::Missing,
-            Err(_) => {
-                violations.add(
-                    "signature",
-                    ViolationReason::UnknownValue,
-                    "must be `WEBHOOK_SIGNATURE_VALID`, `WEBHOOK_SIGNATURE_INVALID` or `WEBHOOK_SIGNATURE_MISSING`",
-                );
-                Signature::Missing
-            }
-        };
-        violations.check()?;
-        let delivery = connectly.inject_webhook(request.body, signature).await;
-        Ok(Response::new(pb::InjectWebhookResponse { webhook_status: delivery.status.map_or(0, u32::from) }))
-    }
-
-    async fn set_fault(
-        &self,
-        request: Request<pb::SetFaultRequest>,
-    ) -> Result<Response<pb::SetFaultResponse>, Status> {
-        let request = request.into_inner();
-        let mut violations = Violations::default();
-        let provider = self.provider(&request.account, &mut violations)?;
-        let rule = fault_rule(&request, &mut violations);
-        violations.check()?;
-        if let (Some(provider), Some(rule)) = (provider, rule) {
-            provider.set_fault(rule).await;
+/// `SandboxService.InjectWebhook`.
+pub(in crate::api) async fn inject_webhook(
+    api: &SandboxApi,
+    call: Call<pb::InjectWebhookRequest>,
+) -> Result<pb::InjectWebhookResponse, Status> {
+    let request = call.message;
+    let mut violations = Violations::default();
+    let connectly = api.webhook_sender(&request.account, &mut violations)?;
+    let signature = match pb::WebhookSignature::try_from(request.signature) {
+        Ok(pb::WebhookSignature::Unspecified | pb::WebhookSignature::Valid) => Signature::Right,
+        Ok(pb::WebhookSignature::Invalid) => Signature::Wrong,
+        Ok(pb::WebhookSignature::Missing) => Signature::Missing,
+        Err(_) => {
+            violations.add(
+                "signature",
+                ViolationReason::UnknownValue,
+                "must be `WEBHOOK_SIGNATURE_VALID`, `WEBHOOK_SIGNATURE_INVALID` or `WEBHOOK_SIGNATURE_MISSING`",
+            );
+            Signature::Missing
         }
-        Ok(Response::new(pb::SetFaultResponse {}))
-    }
+    };
+    violations.check()?;
+    let delivery = connectly.inject_webhook(request.body, signature).await;
+    Ok(pb::InjectWebhookResponse { webhook_status: delivery.status.map_or(0, u32::from) })
+}
 
-    async fn clear_faults(
-        &self,
-        request: Request<pb::ClearFaultsRequest>,
-    ) -> Result<Response<pb::ClearFaultsResponse>, Status> {
-        let mut violations = Violations::default();
-        let provider = self.provider(&request.into_inner().account, &mut violations)?;
-        violations.check()?;
-        if let Some(provider) = provider {
-            provider.clear_faults().await.map_err(|_| status::sandbox_failed())?;
-        }
-        Ok(Response::new(pb::ClearFaultsResponse {}))
+/// `SandboxService.SetFault`.
+pub(in crate::api) async fn set_fault(
+    api: &SandboxApi,
+    call: Call<pb::SetFaultRequest>,
+) -> Result<pb::SetFaultResponse, Status> {
+    let request = call.message;
+    let mut violations = Violations::default();
+    let provider = api.provider(&request.account, &mut violations)?;
+    let rule = fault_rule(&request, &mut violations);
+    violations.check()?;
+    if let (Some(provider), Some(rule)) = (provider, rule) {
+        provider.set_fault(rule).await;
     }
+    Ok(pb::SetFaultResponse {})
+}
 
-    async fn list_calls(
-        &self,
-        request: Request<pb::ListCallsRequest>,
-    ) -> Result<Response<pb::ListCallsResponse>, Status> {
-        let request = request.into_inner();
-        let mut violations = Violations::default();
-        let account = parse::account("account", &request.account, &self.accounts, &mut violations)?;
-        let endpoint = account.and_then(|account| self.endpoint(account, &mut violations));
-        let size = paging::page_size(request.page_size, &mut violations);
-        violations.check()?;
-        let (account, endpoint) = account.zip(endpoint).expect(CHECKED);
-        let position: Option<u64> = page_token::decode(LIST, Some(account.id()), &request.page_token)?;
-        let after = position.unwrap_or(request.after_sequence);
-        // One more than the page has shows whether there is a next page.
-        let calls = endpoint.calls().into_iter().filter(|call| call.sequence > after).take(size + 1);
-        let calls = calls
-            .map(|call| pb::Call {
-                sequence: call.sequence,
-                operation: call.operation.map(Operation::as_str).unwrap_or_default().to_owned(),
-                method: call.method,
-                path: call.path,
-                body: String::from_utf8_lossy(&call.body[..call.body.len().min(MAX_CALL_BODY_BYTES)])
-                    .into_owned(),
-                http_status: call.status.map(u32::from).unwrap_or_default(),
-                body_size_bytes: call.body.len() as u64,
-            })
-            .collect();
-        let Slice { items: calls, end, .. } = paging::slice(calls, Bound::default(), size);
-        let next_page_token = match calls.last() {
-            Some(last) if end.is_some() => page_token::encode(LIST, Some(account.id()), &last.sequence),
-            _ => String::new(),
-        };
-        Ok(Response::new(pb::ListCallsResponse { calls, next_page_token }))
+/// `SandboxService.ClearFaults`.
+pub(in crate::api) async fn clear_faults(
+    api: &SandboxApi,
+    call: Call<pb::ClearFaultsRequest>,
+) -> Result<pb::ClearFaultsResponse, Status> {
+    let mut violations = Violations::default();
+    let provider = api.provider(&call.message.account, &mut violations)?;
+    violations.check()?;
+    if let Some(provider) = provider {
+        provider.clear_faults().await.map_err(|_| status::sandbox_failed())?;
     }
+    Ok(pb::ClearFaultsResponse {})
+}
+
+/// `SandboxService.ListCalls`.
+pub(in crate::api) async fn list_calls(
+    api: &SandboxApi,
+    call: Call<pb::ListCallsRequest>,
+) -> Result<pb::ListCallsResponse, Status> {
+    let request = call.message;
+    let mut violations = Violations::default();
+    let account = parse::account("account", &request.account, &api.accounts, &mut violations)?;
+    let endpoint = account.and_then(|account| api.endpoint(account, &mut violations));
+    let size = paging::page_size(request.page_size, &mut violations);
+    let (account, endpoint) = violations.all((account, endpoint))?;
+    let position: Option<u64> = page_token::decode(LIST, Some(account.id()), &request.page_token)?;
+    let after = position.unwrap_or(request.after_sequence);
+    // One more than the page has shows whether there is a next page.
+    let calls = endpoint.calls().into_iter().filter(|call| call.sequence > after).take(size + 1);
+    let calls = calls
+        .map(|call| pb::Call {
+            sequence: call.sequence,
+            operation: call.operation.map(Operation::as_str).unwrap_or_default().to_owned(),
+            method: call.method,
+            path: call.path,
+            body: String::from_utf8_lossy(&call.body[..call.body.len().min(MAX_CALL_BODY_BYTES)])
+                .into_owned(),
+            http_status: call.status.map(u32::from).unwrap_or_default(),
+            body_size_bytes: call.body.len() as u64,
+        })
+        .collect();
+    let Slice { items: calls, end, .. } = paging::slice(calls, Bound::default(), size);
+    let next_page_token = match calls.last() {
+        Some(last) if end.is_some() => page_token::encode(LIST, Some(account.id()), &last.sequence),
+        _ => String::new(),
+    };
+    Ok(pb::ListCallsResponse { calls, next_page_token })
 }
 
 /// Parses a user id without a prefix. An empty text is none.

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tonic::{Request, Response, Status, async_trait};
+use tonic::Status;
 
+use crate::api::call::Call;
 use crate::api::error::status;
 use crate::api::request::position::{Position, cursor, position, since};
-use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
-use crate::api::served::v1::subscription_service_server::SubscriptionService;
+use crate::api::request::violations::{ViolationReason, Violations};
 use crate::api::{
     Api, request::filter, request::page_token, request::paging, request::parse, response::convert,
 };
@@ -38,63 +38,12 @@ const IGNORED_IN_MASK: [&str; 9] = [
     "expired",
 ];
 
-#[async_trait]
-impl SubscriptionService for Api {
-    async fn create_subscription(
-        &self,
-        request: Request<v1::CreateSubscriptionRequest>,
-    ) -> Result<Response<v1::CreateSubscriptionResponse>, Status> {
-        create(self, request.into_inner()).await.map(Response::new)
-    }
-
-    async fn get_subscription(
-        &self,
-        request: Request<v1::GetSubscriptionRequest>,
-    ) -> Result<Response<v1::GetSubscriptionResponse>, Status> {
-        get(self, request.into_inner()).await.map(Response::new)
-    }
-
-    async fn list_subscriptions(
-        &self,
-        request: Request<v1::ListSubscriptionsRequest>,
-    ) -> Result<Response<v1::ListSubscriptionsResponse>, Status> {
-        list(self, request.into_inner()).await.map(Response::new)
-    }
-
-    async fn update_subscription(
-        &self,
-        request: Request<v1::UpdateSubscriptionRequest>,
-    ) -> Result<Response<v1::UpdateSubscriptionResponse>, Status> {
-        update(self, request.into_inner()).await.map(Response::new)
-    }
-
-    async fn seek_subscription(
-        &self,
-        request: Request<v1::SeekSubscriptionRequest>,
-    ) -> Result<Response<v1::SeekSubscriptionResponse>, Status> {
-        seek(self, request.into_inner()).await.map(Response::new)
-    }
-
-    async fn delete_subscription(
-        &self,
-        request: Request<v1::DeleteSubscriptionRequest>,
-    ) -> Result<Response<v1::DeleteSubscriptionResponse>, Status> {
-        delete(self, request.into_inner()).await.map(Response::new)
-    }
-
-    async fn acknowledge(
-        &self,
-        request: Request<v1::AcknowledgeRequest>,
-    ) -> Result<Response<v1::AcknowledgeResponse>, Status> {
-        acknowledge(self, request.into_inner()).await.map(Response::new)
-    }
-}
-
 /// `SubscriptionService.CreateSubscription`.
-async fn create(
+pub(in crate::api) async fn create(
     api: &Api,
-    request: v1::CreateSubscriptionRequest,
+    call: Call<v1::CreateSubscriptionRequest>,
 ) -> Result<v1::CreateSubscriptionResponse, Status> {
+    let request = call.message;
     use v1::create_subscription_request::Start as RequestedStart;
     let mut violations = Violations::default();
     let id = id(&request.subscription_id, &mut violations);
@@ -110,9 +59,7 @@ async fn create(
         Some(RequestedStart::AfterCursor(text)) => cursor("after_cursor", &text).map(Start::After),
         Some(RequestedStart::Since(moment)) => Ok(Start::Since(since(moment, &mut violations))),
     };
-    violations.check()?;
-
-    let id = id.expect(CHECKED);
+    let id = violations.all(id)?;
     let created = api.journal.create_subscription(id.clone(), filter, labels, start?).await;
     let subscription =
         to_proto(&api.journal, created.map_err(|error| status::subscription_error(&id, error))?);
@@ -120,7 +67,11 @@ async fn create(
 }
 
 /// `SubscriptionService.GetSubscription`.
-async fn get(api: &Api, request: v1::GetSubscriptionRequest) -> Result<v1::GetSubscriptionResponse, Status> {
+pub(in crate::api) async fn get(
+    api: &Api,
+    call: Call<v1::GetSubscriptionRequest>,
+) -> Result<v1::GetSubscriptionResponse, Status> {
+    let request = call.message;
     let id = only_id(&request.subscription_id)?;
     let progress =
         api.journal.subscription(&id).await.map_err(|error| status::subscription_error(&id, error))?;
@@ -128,10 +79,11 @@ async fn get(api: &Api, request: v1::GetSubscriptionRequest) -> Result<v1::GetSu
 }
 
 /// `SubscriptionService.ListSubscriptions`.
-async fn list(
+pub(in crate::api) async fn list(
     api: &Api,
-    request: v1::ListSubscriptionsRequest,
+    call: Call<v1::ListSubscriptionsRequest>,
 ) -> Result<v1::ListSubscriptionsResponse, Status> {
+    let request = call.message;
     let mut violations = Violations::default();
     let size = paging::page_size(request.page_size, &mut violations);
     violations.check()?;
@@ -174,10 +126,11 @@ async fn page(
 }
 
 /// `SubscriptionService.UpdateSubscription`.
-async fn update(
+pub(in crate::api) async fn update(
     api: &Api,
-    request: v1::UpdateSubscriptionRequest,
+    call: Call<v1::UpdateSubscriptionRequest>,
 ) -> Result<v1::UpdateSubscriptionResponse, Status> {
+    let request = call.message;
     let mut violations = Violations::default();
     let v1::Subscription { subscription_id, filter, labels, .. } = request.subscription.unwrap_or_default();
     let id = parse::required("subscription.subscription_id", &subscription_id, &mut violations);
@@ -194,9 +147,7 @@ async fn update(
         None
     };
     let labels = mask.labels.then(|| read_labels(labels, &mut violations));
-    violations.check()?;
-
-    let id: SubscriptionId = id.expect(CHECKED);
+    let id: SubscriptionId = violations.all(id)?;
     let changed = api.journal.update_subscription(id.clone(), filter, labels).await;
     let subscription =
         to_proto(&api.journal, changed.map_err(|error| status::subscription_error(&id, error))?);
@@ -214,10 +165,11 @@ async fn stored_filter(api: &Api, id: Option<&SubscriptionId>) -> Result<Filter,
 }
 
 /// `SubscriptionService.SeekSubscription`.
-async fn seek(
+pub(in crate::api) async fn seek(
     api: &Api,
-    request: v1::SeekSubscriptionRequest,
+    call: Call<v1::SeekSubscriptionRequest>,
 ) -> Result<v1::SeekSubscriptionResponse, Status> {
+    let request = call.message;
     use v1::seek_subscription_request::Target as RequestedStart;
     let mut violations = Violations::default();
     let id = id(&request.subscription_id, &mut violations);
@@ -241,20 +193,20 @@ async fn seek(
         }
         Some(RequestedStart::Since(moment)) => Ok(Some(Start::Since(since(moment, &mut violations)))),
     };
-    violations.check()?;
+    let (id, start) = violations.all((id, start.transpose()))?;
 
-    let (id, start) = (id.expect(CHECKED), start?.expect(CHECKED));
-    let changed = api.journal.seek_subscription(id.clone(), start).await;
+    let changed = api.journal.seek_subscription(id.clone(), start?).await;
     let subscription =
         to_proto(&api.journal, changed.map_err(|error| status::subscription_error(&id, error))?);
     Ok(v1::SeekSubscriptionResponse { subscription: Some(subscription) })
 }
 
 /// `SubscriptionService.DeleteSubscription`.
-async fn delete(
+pub(in crate::api) async fn delete(
     api: &Api,
-    request: v1::DeleteSubscriptionRequest,
+    call: Call<v1::DeleteSubscriptionRequest>,
 ) -> Result<v1::DeleteSubscriptionResponse, Status> {
+    let request = call.message;
     let id = only_id(&request.subscription_id)?;
     let deleted = api.journal.delete_subscription(id.clone()).await;
     deleted.map_err(|error| status::subscription_error(&id, error))?;
@@ -262,15 +214,17 @@ async fn delete(
 }
 
 /// `SubscriptionService.Acknowledge`.
-async fn acknowledge(api: &Api, request: v1::AcknowledgeRequest) -> Result<v1::AcknowledgeResponse, Status> {
+pub(in crate::api) async fn acknowledge(
+    api: &Api,
+    call: Call<v1::AcknowledgeRequest>,
+) -> Result<v1::AcknowledgeResponse, Status> {
+    let request = call.message;
     let mut violations = Violations::default();
     let id = id(&request.subscription_id, &mut violations);
     if request.cursor.is_empty() {
         violations.add("cursor", ViolationReason::Required, "must be given");
     }
-    violations.check()?;
-
-    let id = id.expect(CHECKED);
+    let id = violations.all(id)?;
     let up_to = cursor("cursor", &request.cursor)?;
     let generation = Some(request.generation).filter(|&generation| generation > 0);
     let acknowledged = api.journal.acknowledge(id.clone(), up_to, generation).await;
@@ -368,8 +322,7 @@ pub(in crate::api) fn id(text: &str, violations: &mut Violations) -> Option<Subs
 fn only_id(text: &str) -> Result<SubscriptionId, Status> {
     let mut violations = Violations::default();
     let id = id(text, &mut violations);
-    violations.check()?;
-    Ok(id.expect(CHECKED))
+    Ok(violations.all(id)?)
 }
 
 fn to_proto(journal: &Journal, progress: Progress) -> v1::Subscription {

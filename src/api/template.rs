@@ -1,19 +1,15 @@
 //! `TemplateService`.
 
 use serde::{Deserialize, Serialize};
-use tonic::{Request, Response, Status, Streaming, async_trait};
+use tonic::Status;
 
-use crate::api::request::deadline::deadline;
+use crate::api::call::Call;
 use crate::api::request::paging::{Bound, Slice};
-use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
+use crate::api::request::violations::{ViolationReason, Violations};
 use crate::api::request::{page_token, paging, parse};
-use crate::api::served::v1::template_service_server::TemplateService;
-use crate::api::{Api, error::status, message::media, response::convert};
+use crate::api::{Api, error::status, response::convert};
 use crate::domain::template::{Page, TemplateListStart};
-use crate::pb::v1::{
-    GetTemplateRequest, GetTemplateResponse, ListTemplatesRequest, ListTemplatesResponse,
-    UploadTemplateMediaRequest, UploadTemplateMediaResponse,
-};
+use crate::pb::v1::{GetTemplateRequest, GetTemplateResponse, ListTemplatesRequest, ListTemplatesResponse};
 use crate::provider::{Account, Templates};
 
 const LIST: &str = "TemplateService.ListTemplates";
@@ -43,80 +39,68 @@ impl From<ProviderCursor> for TemplateListStart {
     }
 }
 
-#[async_trait]
-impl TemplateService for Api {
-    async fn list_templates(
-        &self,
-        request: Request<ListTemplatesRequest>,
-    ) -> Result<Response<ListTemplatesResponse>, Status> {
-        let deadline = deadline(request.metadata());
-        let request = request.into_inner();
-        let mut violations = Violations::default();
-        let account = parse::account("account", &request.account, self.dispatch.accounts(), &mut violations)?;
-        let listed = account.and_then(|account| templates(account, &mut violations));
-        let size = paging::page_size(request.page_size, &mut violations);
-        violations.check()?;
-        let (account, listed) = account.zip(listed).expect(CHECKED);
-        let token: Option<TemplatePageToken> =
-            page_token::decode(LIST, Some(account.id()), &request.page_token)?;
-        let TemplatePageToken { provider_page, bound } = token.unwrap_or_default();
-        let start = provider_page.clone().map(TemplateListStart::from).unwrap_or_default();
-        let Page { templates, after, before } = self
-            .dispatch
-            .read(account, "list_templates", deadline, || listed.list_templates(&start))
-            .await
-            .map_err(|error| status::read_failed(account, &error))?;
-        let templates = templates.into_iter().map(convert::template::definition).collect();
-        let Slice { items: templates, start, end } = paging::slice(templates, bound, size);
-        let same_page = |bound| TemplatePageToken { provider_page: provider_page.clone(), bound };
-        let other_page = |cursor, bound| TemplatePageToken { provider_page: Some(cursor), bound };
-        let next = match end {
-            Some(end) => Some(same_page(Bound::From(end))),
-            None => after.map(|after| other_page(ProviderCursor::After(after), Bound::From(0))),
-        };
-        let previous = match start {
-            0 => before.map(|before| other_page(ProviderCursor::Before(before), Bound::Last)),
-            start => Some(same_page(Bound::Before(start))),
-        };
-        let encode = |token: Option<TemplatePageToken>| {
-            token.map(|token| page_token::encode(LIST, Some(account.id()), &token)).unwrap_or_default()
-        };
-        Ok(Response::new(ListTemplatesResponse {
-            templates,
-            next_page_token: encode(next),
-            previous_page_token: encode(previous),
-        }))
-    }
+/// `TemplateService.ListTemplates`.
+pub(in crate::api) async fn list_templates(
+    api: &Api,
+    call: Call<ListTemplatesRequest>,
+) -> Result<ListTemplatesResponse, Status> {
+    let Call { deadline, message: request, .. } = call;
+    let mut violations = Violations::default();
+    let account = parse::account("account", &request.account, api.dispatch.accounts(), &mut violations)?;
+    let listed = account.and_then(|account| templates(account, &mut violations));
+    let size = paging::page_size(request.page_size, &mut violations);
+    let (account, listed) = violations.all((account, listed))?;
+    let token: Option<TemplatePageToken> = page_token::decode(LIST, Some(account.id()), &request.page_token)?;
+    let TemplatePageToken { provider_page, bound } = token.unwrap_or_default();
+    let start = provider_page.clone().map(TemplateListStart::from).unwrap_or_default();
+    let Page { templates, after, before } = api
+        .dispatch
+        .read(account, "list_templates", deadline, || listed.list_templates(&start))
+        .await
+        .map_err(|error| status::read_failed(account, &error))?;
+    let templates = templates.into_iter().map(convert::template::definition).collect();
+    let Slice { items: templates, start, end } = paging::slice(templates, bound, size);
+    let same_page = |bound| TemplatePageToken { provider_page: provider_page.clone(), bound };
+    let other_page = |cursor, bound| TemplatePageToken { provider_page: Some(cursor), bound };
+    let next = match end {
+        Some(end) => Some(same_page(Bound::From(end))),
+        None => after.map(|after| other_page(ProviderCursor::After(after), Bound::From(0))),
+    };
+    let previous = match start {
+        0 => before.map(|before| other_page(ProviderCursor::Before(before), Bound::Last)),
+        start => Some(same_page(Bound::Before(start))),
+    };
+    let encode = |token: Option<TemplatePageToken>| {
+        token.map(|token| page_token::encode(LIST, Some(account.id()), &token)).unwrap_or_default()
+    };
+    Ok(ListTemplatesResponse {
+        templates,
+        next_page_token: encode(next),
+        previous_page_token: encode(previous),
+    })
+}
 
-    async fn get_template(
-        &self,
-        request: Request<GetTemplateRequest>,
-    ) -> Result<Response<GetTemplateResponse>, Status> {
-        let deadline = deadline(request.metadata());
-        let GetTemplateRequest { account, name, language } = request.into_inner();
-        let mut violations = Violations::default();
-        let account = parse::account("account", &account, self.dispatch.accounts(), &mut violations)?;
-        let listed = account.and_then(|account| templates(account, &mut violations));
-        parse::template::name("name", &name, &mut violations);
-        if language.is_empty() {
-            violations.add("language", ViolationReason::Required, "must be given");
-        }
-        violations.check()?;
-        let (account, listed) = account.zip(listed).expect(CHECKED);
-        let found = self
-            .dispatch
-            .read(account, "get_template", deadline, || listed.find_template(&name, &language))
-            .await
-            .map_err(|error| status::read_failed(account, &error))?;
-        Ok(Response::new(GetTemplateResponse { template: Some(convert::template::definition(found)) }))
+/// `TemplateService.GetTemplate`.
+pub(in crate::api) async fn get_template(
+    api: &Api,
+    call: Call<GetTemplateRequest>,
+) -> Result<GetTemplateResponse, Status> {
+    let deadline = call.deadline;
+    let GetTemplateRequest { account, name, language } = call.message;
+    let mut violations = Violations::default();
+    let account = parse::account("account", &account, api.dispatch.accounts(), &mut violations)?;
+    let listed = account.and_then(|account| templates(account, &mut violations));
+    parse::template::name("name", &name, &mut violations);
+    if language.is_empty() {
+        violations.add("language", ViolationReason::Required, "must be given");
     }
-
-    async fn upload_template_media(
-        &self,
-        request: Request<Streaming<UploadTemplateMediaRequest>>,
-    ) -> Result<Response<UploadTemplateMediaResponse>, Status> {
-        media::upload_template_media(self, request).await
-    }
+    let (account, listed) = violations.all((account, listed))?;
+    let found = api
+        .dispatch
+        .read(account, "get_template", deadline, || listed.find_template(&name, &language))
+        .await
+        .map_err(|error| status::read_failed(account, &error))?;
+    Ok(GetTemplateResponse { template: Some(convert::template::definition(found)) })
 }
 
 /// The account's templates. A violation if its provider has none.

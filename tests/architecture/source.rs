@@ -318,11 +318,11 @@ fn reference(token: &TokenTree) -> Reference {
     Reference { name: token.to_string(), line: token.span().start().line }
 }
 
-fn is_punct(token: &TokenTree, expected: char) -> bool {
+pub(crate) fn is_punct(token: &TokenTree, expected: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == expected)
 }
 
-fn is_ident(token: Option<&TokenTree>, expected: &str) -> bool {
+pub(crate) fn is_ident(token: Option<&TokenTree>, expected: &str) -> bool {
     matches!(token, Some(TokenTree::Ident(ident)) if ident == expected)
 }
 

@@ -5,6 +5,7 @@ use sha2::{Digest as _, Sha256};
 use tonic::Status;
 
 use crate::api::Api;
+use crate::api::call::Call;
 use crate::api::error::status;
 use crate::api::request::violations::{ViolationReason, Violations};
 use crate::api::request::{page_token, paging, parse, position};
@@ -21,11 +22,11 @@ const MAX_NAME_CHARACTERS: usize = 512;
 /// What a page token holds: the last message examined, and the filter that the list belongs to.
 type TokenPosition = (i64, String, String);
 
-pub(in crate::api) async fn list(
+pub(in crate::api) async fn list_messages(
     api: &Api,
-    request: v1::ListMessagesRequest,
+    call: Call<v1::ListMessagesRequest>,
 ) -> Result<v1::ListMessagesResponse, Status> {
-    let v1::ListMessagesRequest { account, filter, page_size, page_token } = request;
+    let v1::ListMessagesRequest { account, filter, page_size, page_token } = call.message;
     let mut violations = Violations::default();
     let account = parse::account("account", &account, api.dispatch.accounts(), &mut violations)?;
     let size = paging::page_size(page_size, &mut violations);
@@ -47,8 +48,7 @@ pub(in crate::api) async fn list(
             "must not be before `filter.start_time`",
         );
     }
-    violations.check()?;
-    let account = account.expect("a missing account is a violation");
+    let account = violations.all(account)?;
     let token: Option<TokenPosition> = page_token::decode(RPC, Some(account.id()), &page_token)?;
     let after = token.map(|(create_ms, id, of)| {
         let id = id.parse().ok().filter(|_| of == fingerprint);

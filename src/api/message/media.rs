@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use prost::Message as _;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Status, Streaming};
 
+use crate::api::call::Call;
 use crate::api::error::status;
-use crate::api::request::deadline::deadline;
 use crate::api::request::upload::{UploadReader, file_name};
-use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
+use crate::api::request::violations::{ViolationReason, Violations};
 use crate::api::{Api, request::idempotency, request::parse, response::convert};
 use crate::dispatch::SendOptions;
 use crate::domain::{Address, UploadLimits};
@@ -18,10 +18,10 @@ use crate::provider::{Account, Parts, Uploads};
 /// `MessageService.SendMedia`.
 pub(in crate::api) async fn send_media(
     api: &Api,
-    request: Request<Streaming<v1::SendMediaRequest>>,
-) -> Result<Response<v1::SendMediaResponse>, Status> {
-    let deadline = deadline(request.metadata());
-    let mut upload = UploadReader::new(request.into_inner(), api.stopping.clone());
+    call: Call<Streaming<v1::SendMediaRequest>>,
+) -> Result<v1::SendMediaResponse, Status> {
+    let Call { deadline, message: messages, .. } = call;
+    let mut upload = UploadReader::new(messages, api.stopping.clone());
     let (header, first) = upload.header().await?;
     let mut violations = Violations::default();
     let account =
@@ -38,12 +38,7 @@ pub(in crate::api) async fn send_media(
         let parts = Parts { to: to.as_ref(), channel, ..Parts::default() };
         parse::validate("header.", account, parts, &mut violations);
     }
-    violations.check()?;
-    let (Some(account), Some(to), Some(channel), Some(name), Some(limits)) =
-        (account, to, channel, name, limits)
-    else {
-        unreachable!("{CHECKED}")
-    };
+    let (account, to, channel, name, limits) = violations.all((account, to, channel, name, limits))?;
     let spool = api.dispatch.spool().ok_or_else(status::uploads_exhausted)?;
     let file = upload.file(first, spool, limits, name).await?;
     let request = key.map(|key| key.request(idempotency::of_media(header, &to, channel, &file.digest)));
@@ -53,19 +48,16 @@ pub(in crate::api) async fn send_media(
         .send_media(Arc::clone(account), to, channel, callback_data, file, options)
         .await
         .map_err(|failure| status::send_failed(account, &failure))?;
-    Ok(Response::new(v1::SendMediaResponse {
-        message: Some(convert::message(message.value)),
-        replayed: message.replayed,
-    }))
+    Ok(v1::SendMediaResponse { message: Some(convert::message(message.value)), replayed: message.replayed })
 }
 
 /// `TemplateService.UploadTemplateMedia`.
 pub(in crate::api) async fn upload_template_media(
     api: &Api,
-    request: Request<Streaming<v1::UploadTemplateMediaRequest>>,
-) -> Result<Response<v1::UploadTemplateMediaResponse>, Status> {
-    let deadline = deadline(request.metadata());
-    let mut upload = UploadReader::new(request.into_inner(), api.stopping.clone());
+    call: Call<Streaming<v1::UploadTemplateMediaRequest>>,
+) -> Result<v1::UploadTemplateMediaResponse, Status> {
+    let Call { deadline, message: messages, .. } = call;
+    let mut upload = UploadReader::new(messages, api.stopping.clone());
     let (header, first) = upload.header().await?;
     let mut violations = Violations::default();
     let account =
@@ -74,10 +66,7 @@ pub(in crate::api) async fn upload_template_media(
     let key = idempotency::read("header.", &header.request_id, header.resend_after_attempt, &mut violations);
     let alternative = "send the file's URL in the header of the template message";
     let limits = account.and_then(|account| limits(account, alternative, &mut violations));
-    violations.check()?;
-    let (Some(account), Some(name), Some(limits)) = (account, name, limits) else {
-        unreachable!("{CHECKED}")
-    };
+    let (account, name, limits) = violations.all((account, name, limits))?;
     let spool = api.dispatch.spool().ok_or_else(status::uploads_exhausted)?;
     let file = upload.file(first, spool, limits, name).await?;
     let request = key.map(|key| key.request(idempotency::of_template_media(header, &file.digest)));
@@ -94,10 +83,7 @@ pub(in crate::api) async fn upload_template_media(
         .write(account, "upload_template_media", request, deadline, write)
         .await
         .map_err(|cause| status::write_failed(account, &cause))?;
-    Ok(Response::new(v1::UploadTemplateMediaResponse {
-        replayed: completed.replayed,
-        ..idempotency::reply(&completed)?
-    }))
+    Ok(v1::UploadTemplateMediaResponse { replayed: completed.replayed, ..idempotency::reply(&completed)? })
 }
 
 fn client(account: &Account) -> &dyn Uploads {

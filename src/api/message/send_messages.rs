@@ -16,8 +16,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 
+use crate::api::call::Call;
 use crate::api::error::status;
 use crate::api::request::violations::{ViolationReason, Violations};
 use crate::api::{Api, request::parse, response::convert};
@@ -39,14 +40,15 @@ pub struct ResponseStream {
     driver: JoinSet<Result<(), Status>>,
 }
 
-/// Sends the message of each request, and returns the stream of responses.
-pub(in crate::api) fn send_messages<R>(api: &Api, requests: R, deadline: Option<Instant>) -> ResponseStream
-where
-    R: Stream<Item = Result<v1::SendMessagesRequest, Status>> + Send + Unpin + 'static,
-{
+/// `MessageService.SendMessages`.
+pub(in crate::api) async fn send_messages(
+    api: &Api,
+    call: Call<Streaming<v1::SendMessagesRequest>>,
+) -> Result<ResponseStream, Status> {
+    let Call { deadline, message: requests, .. } = call;
     let api = api.clone();
     let stopping = api.stopping.clone();
-    ResponseStream::new(requests, stopping, move |request| respond(api.clone(), request, deadline))
+    Ok(ResponseStream::new(requests, stopping, move |request| respond(api.clone(), request, deadline)))
 }
 
 impl ResponseStream {

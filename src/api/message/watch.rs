@@ -5,8 +5,9 @@ use std::sync::Arc;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tonic::Status;
 
+use crate::api::call::Call;
 use crate::api::error::status;
-use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
+use crate::api::request::violations::{ViolationReason, Violations};
 use crate::api::{Api, request::parse, response::convert};
 use crate::dispatch::Cause;
 use crate::domain::MessageId;
@@ -20,11 +21,12 @@ use crate::store::MessageKey;
 const MAX_PROVIDER_ID_CHARACTERS: usize = 512;
 
 /// `MessageService.GetMessage`.
-pub(in crate::api) async fn get(
+pub(in crate::api) async fn get_message(
     api: &Api,
-    request: v1::GetMessageRequest,
+    call: Call<v1::GetMessageRequest>,
 ) -> Result<v1::GetMessageResponse, Status> {
     use v1::get_message_request::Key;
+    let request = call.message;
     let key = request.key.map(|key| match key {
         Key::MessageId(id) => RequestedKey::Message(id),
         Key::ProviderMessageId(id) => RequestedKey::Provider(id),
@@ -37,11 +39,12 @@ pub(in crate::api) async fn get(
 }
 
 /// `MessageService.WatchMessage`.
-pub(in crate::api) async fn watch(
+pub(in crate::api) async fn watch_message(
     api: &Api,
-    request: v1::WatchMessageRequest,
+    call: Call<v1::WatchMessageRequest>,
 ) -> Result<BoxStream<'static, Result<v1::WatchMessageResponse, Status>>, Status> {
     use v1::watch_message_request::Key;
+    let request = call.message;
     let key = request.key.map(|key| match key {
         Key::MessageId(id) => RequestedKey::Message(id),
         Key::ProviderMessageId(id) => RequestedKey::Provider(id),
@@ -108,8 +111,7 @@ fn parse_key<'a>(
             None
         }
     };
-    violations.check()?;
-    Ok((account.expect(CHECKED), key.expect(CHECKED)))
+    Ok(violations.all((account, key))?)
 }
 
 fn ended(account: &Account, end: WatchEnd) -> v1::WatchEnded {

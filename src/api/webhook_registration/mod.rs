@@ -9,13 +9,12 @@ use bytes::Bytes;
 use prost::Message as _;
 use prost_types::FieldMask;
 use tokio::time::{Instant, timeout};
-use tonic::{Request, Response, Status, async_trait};
+use tonic::Status;
 
+use crate::api::call::Call;
 use crate::api::error::status;
-use crate::api::request::deadline::deadline;
 use crate::api::request::field_mask::Fields;
-use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
-use crate::api::served::v1::webhook_registration_service_server::WebhookRegistrationService;
+use crate::api::request::violations::{ViolationReason, Violations};
 use crate::api::{Api, request::idempotency, request::page_token, request::paging, request::parse};
 use crate::config;
 use crate::domain::webhook::{
@@ -58,138 +57,127 @@ const READ_BACK_LIMIT: Duration = Duration::from_secs(5);
 /// The maximum length of a text in a configuration, in characters.
 const MAX_TEXT_CHARACTERS: usize = 256;
 
-#[async_trait]
-impl WebhookRegistrationService for Api {
-    async fn create_webhook_registration(
-        &self,
-        request: Request<CreateWebhookRegistrationRequest>,
-    ) -> Result<Response<CreateWebhookRegistrationResponse>, Status> {
-        let deadline = deadline(request.metadata());
-        let request = request.into_inner();
-        let mut violations = Violations::default();
-        let account = supported_account(&request.account, self.dispatch.accounts(), &mut violations)?;
-        let v1::WebhookRegistration { topic, address, configuration, .. } =
-            request.webhook_registration.clone().unwrap_or_default();
-        let topic = read_topic(topic, &mut violations);
-        let address = if address.is_empty() {
-            account.and_then(|account| default_address(&self.webhook, account, &mut violations))
-        } else {
-            parse::required("webhook_registration.address", &address, &mut violations)
-        };
-        let configuration = read_configuration(configuration, &mut violations);
-        let replace = read_on_conflict(request.on_conflict, &mut violations);
-        let key = idempotency::read("", &request.request_id, request.resend_after_attempt, &mut violations);
-        let idempotent = key.map(|key| key.request(idempotency::of_webhook_registration(&request)));
-        violations.check()?;
-        let (Some(account), Some(topic), Some(address)) = (account, topic, address) else {
-            unreachable!("{CHECKED}")
-        };
-        let new = NewRegistration { topic, address, configuration };
-        let write = move |account: Arc<Account>| {
-            let new = new.clone();
-            async move { Ok(create_or_replace(&account, new, replace).await?.encode_to_vec().into()) }
-        };
-        let completed = self
-            .dispatch
-            .write(account, "create_webhook_registration", idempotent, deadline, write)
-            .await
-            .map_err(|failure| status::write_failed(account, &failure))?;
-        Ok(Response::new(CreateWebhookRegistrationResponse {
-            replayed: completed.replayed,
-            ..idempotency::reply(&completed)?
-        }))
-    }
+/// `WebhookRegistrationService.CreateWebhookRegistration`.
+pub(in crate::api) async fn create_webhook_registration(
+    api: &Api,
+    call: Call<CreateWebhookRegistrationRequest>,
+) -> Result<CreateWebhookRegistrationResponse, Status> {
+    let Call { deadline, message: request, .. } = call;
+    let mut violations = Violations::default();
+    let account = supported_account(&request.account, api.dispatch.accounts(), &mut violations)?;
+    let v1::WebhookRegistration { topic, address, configuration, .. } =
+        request.webhook_registration.clone().unwrap_or_default();
+    let topic = read_topic(topic, &mut violations);
+    let address = if address.is_empty() {
+        account.and_then(|account| default_address(&api.webhook, account, &mut violations))
+    } else {
+        parse::required("webhook_registration.address", &address, &mut violations)
+    };
+    let configuration = read_configuration(configuration, &mut violations);
+    let replace = read_on_conflict(request.on_conflict, &mut violations);
+    let key = idempotency::read("", &request.request_id, request.resend_after_attempt, &mut violations);
+    let idempotent = key.map(|key| key.request(idempotency::of_webhook_registration(&request)));
+    let (account, topic, address) = violations.all((account, topic, address))?;
+    let new = NewRegistration { topic, address, configuration };
+    let write = move |account: Arc<Account>| {
+        let new = new.clone();
+        async move { Ok(create_or_replace(&account, new, replace).await?.encode_to_vec().into()) }
+    };
+    let completed = api
+        .dispatch
+        .write(account, "create_webhook_registration", idempotent, deadline, write)
+        .await
+        .map_err(|failure| status::write_failed(account, &failure))?;
+    Ok(CreateWebhookRegistrationResponse { replayed: completed.replayed, ..idempotency::reply(&completed)? })
+}
 
-    async fn list_webhook_registrations(
-        &self,
-        request: Request<ListWebhookRegistrationsRequest>,
-    ) -> Result<Response<ListWebhookRegistrationsResponse>, Status> {
-        let deadline = deadline(request.metadata());
-        let request = request.into_inner();
-        let mut violations = Violations::default();
-        let account = supported_account(&request.account, self.dispatch.accounts(), &mut violations)?;
-        let size = paging::page_size(request.page_size, &mut violations);
-        violations.check()?;
-        let account = account.expect(CHECKED);
-        let offset = page_token::decode(LIST, Some(account.id()), &request.page_token)?;
-        let listed = self
-            .dispatch
-            .read(account, "list_webhook_registrations", deadline, || client(account).list_webhooks())
-            .await
-            .map_err(|error| status::read_failed(account, &error))?;
-        let listed = listed.into_iter().map(to_proto).collect();
-        let (webhook_registrations, next_page_token) =
-            paging::whole_list(LIST, Some(account.id()), listed, offset, size);
-        Ok(Response::new(ListWebhookRegistrationsResponse { webhook_registrations, next_page_token }))
-    }
+/// `WebhookRegistrationService.ListWebhookRegistrations`.
+pub(in crate::api) async fn list_webhook_registrations(
+    api: &Api,
+    call: Call<ListWebhookRegistrationsRequest>,
+) -> Result<ListWebhookRegistrationsResponse, Status> {
+    let Call { deadline, message: request, .. } = call;
+    let mut violations = Violations::default();
+    let account = supported_account(&request.account, api.dispatch.accounts(), &mut violations)?;
+    let size = paging::page_size(request.page_size, &mut violations);
+    let account = violations.all(account)?;
+    let offset = page_token::decode(LIST, Some(account.id()), &request.page_token)?;
+    let listed = api
+        .dispatch
+        .read(account, "list_webhook_registrations", deadline, || client(account).list_webhooks())
+        .await
+        .map_err(|error| status::read_failed(account, &error))?;
+    let listed = listed.into_iter().map(to_proto).collect();
+    let (webhook_registrations, next_page_token) =
+        paging::whole_list(LIST, Some(account.id()), listed, offset, size);
+    Ok(ListWebhookRegistrationsResponse { webhook_registrations, next_page_token })
+}
 
-    async fn update_webhook_registration(
-        &self,
-        request: Request<UpdateWebhookRegistrationRequest>,
-    ) -> Result<Response<UpdateWebhookRegistrationResponse>, Status> {
-        let deadline = deadline(request.metadata());
-        let UpdateWebhookRegistrationRequest { account, webhook_registration, update_mask } =
-            request.into_inner();
-        let registration = webhook_registration.unwrap_or_default();
-        let mut violations = Violations::default();
-        let account = supported_account(&account, self.dispatch.accounts(), &mut violations)?;
-        let id = parse::required::<RegistrationId>(
-            "webhook_registration.webhook_registration_id",
-            &registration.webhook_registration_id,
-            &mut violations,
-        );
-        let change = read_change(registration, update_mask, &mut violations);
-        violations.check()?;
-        let (Some(account), Some(id)) = (account, id) else { unreachable!("{CHECKED}") };
-        self.update(account, id.clone(), change, deadline).await?;
-        // The change is done, so the outcome of this read does not matter, and it may not delay the success for long.
-        let read = self
-            .dispatch
-            .read(account, "list_webhook_registrations", deadline, || client(account).list_webhooks());
-        let listed = timeout(READ_BACK_LIMIT, read).await.ok().and_then(Result::ok);
-        let mut listed = listed.unwrap_or_default().into_iter();
-        let updated = listed.find(|registration| registration.id == id.as_str());
-        Ok(Response::new(UpdateWebhookRegistrationResponse { webhook_registration: updated.map(to_proto) }))
-    }
+/// `WebhookRegistrationService.UpdateWebhookRegistration`.
+pub(in crate::api) async fn update_webhook_registration(
+    api: &Api,
+    call: Call<UpdateWebhookRegistrationRequest>,
+) -> Result<UpdateWebhookRegistrationResponse, Status> {
+    let deadline = call.deadline;
+    let UpdateWebhookRegistrationRequest { account, webhook_registration, update_mask } = call.message;
+    let registration = webhook_registration.unwrap_or_default();
+    let mut violations = Violations::default();
+    let account = supported_account(&account, api.dispatch.accounts(), &mut violations)?;
+    let id = parse::required::<RegistrationId>(
+        "webhook_registration.webhook_registration_id",
+        &registration.webhook_registration_id,
+        &mut violations,
+    );
+    let change = read_change(registration, update_mask, &mut violations);
+    let (account, id) = violations.all((account, id))?;
+    api.update(account, id.clone(), change, deadline).await?;
+    // The change is done, so the outcome of this read does not matter, and it may not delay the success for long.
+    let read = api
+        .dispatch
+        .read(account, "list_webhook_registrations", deadline, || client(account).list_webhooks());
+    let listed = timeout(READ_BACK_LIMIT, read).await.ok().and_then(Result::ok);
+    let mut listed = listed.unwrap_or_default().into_iter();
+    let updated = listed.find(|registration| registration.id == id.as_str());
+    Ok(UpdateWebhookRegistrationResponse { webhook_registration: updated.map(to_proto) })
+}
 
-    async fn delete_webhook_registration(
-        &self,
-        request: Request<DeleteWebhookRegistrationRequest>,
-    ) -> Result<Response<DeleteWebhookRegistrationResponse>, Status> {
-        let deadline = deadline(request.metadata());
-        let DeleteWebhookRegistrationRequest { account, webhook_registration_id } = request.into_inner();
-        let mut violations = Violations::default();
-        let account = supported_account(&account, self.dispatch.accounts(), &mut violations)?;
-        let id = parse::required::<RegistrationId>(
-            "webhook_registration_id",
-            &webhook_registration_id,
-            &mut violations,
-        );
-        violations.check()?;
-        let (Some(account), Some(id)) = (account, id) else { unreachable!("{CHECKED}") };
-        let write = self
-            .dispatch
-            .write(account, "delete_webhook_registration", None, deadline, move |account| {
-                let id = id.clone();
-                async move { client(&account).delete_webhook(&id).await.map(|()| Bytes::new()) }
-            })
-            .await;
-        write.map_err(|cause| status::write_failed(account, &cause))?;
-        Ok(Response::new(DeleteWebhookRegistrationResponse {}))
-    }
+/// `WebhookRegistrationService.DeleteWebhookRegistration`.
+pub(in crate::api) async fn delete_webhook_registration(
+    api: &Api,
+    call: Call<DeleteWebhookRegistrationRequest>,
+) -> Result<DeleteWebhookRegistrationResponse, Status> {
+    let deadline = call.deadline;
+    let DeleteWebhookRegistrationRequest { account, webhook_registration_id } = call.message;
+    let mut violations = Violations::default();
+    let account = supported_account(&account, api.dispatch.accounts(), &mut violations)?;
+    let id = parse::required::<RegistrationId>(
+        "webhook_registration_id",
+        &webhook_registration_id,
+        &mut violations,
+    );
+    let (account, id) = violations.all((account, id))?;
+    let write = api
+        .dispatch
+        .write(account, "delete_webhook_registration", None, deadline, move |account| {
+            let id = id.clone();
+            async move { client(&account).delete_webhook(&id).await.map(|()| Bytes::new()) }
+        })
+        .await;
+    write.map_err(|cause| status::write_failed(account, &cause))?;
+    Ok(DeleteWebhookRegistrationResponse {})
+}
 
-    async fn verify_webhook_signature(
-        &self,
-        request: Request<VerifyWebhookSignatureRequest>,
-    ) -> Result<Response<VerifyWebhookSignatureResponse>, Status> {
-        let VerifyWebhookSignatureRequest { account, body, signature } = request.into_inner();
-        let mut violations = Violations::default();
-        let account = parse::account("account", &account, self.dispatch.accounts(), &mut violations)?;
-        violations.check()?;
-        let account = account.expect(CHECKED);
-        let signature = Some(signature.as_str()).filter(|signature| !signature.is_empty());
-        Ok(Response::new(verify::webhook(account, self.webhook.max_body_bytes, body, signature)))
-    }
+/// `WebhookRegistrationService.VerifyWebhookSignature`.
+pub(in crate::api) async fn verify_webhook_signature(
+    api: &Api,
+    call: Call<VerifyWebhookSignatureRequest>,
+) -> Result<VerifyWebhookSignatureResponse, Status> {
+    let VerifyWebhookSignatureRequest { account, body, signature } = call.message;
+    let mut violations = Violations::default();
+    let account = parse::account("account", &account, api.dispatch.accounts(), &mut violations)?;
+    let account = violations.all(account)?;
+    let signature = Some(signature.as_str()).filter(|signature| !signature.is_empty());
+    Ok(verify::webhook(account, api.webhook.max_body_bytes, body, signature))
 }
 
 impl Api {

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::api::error::error_response::ErrorResponse;
 use crate::api::error::status;
 use crate::api::request::idempotency;
-use crate::api::request::violations::{CHECKED, ViolationReason, Violations};
+use crate::api::request::violations::{ViolationReason, Violations};
 use crate::dispatch::SendOptions;
 use crate::domain::message::{CallbackData, CallbackDataMalformed, Content, Outgoing};
 use crate::domain::{AccountId, Address, Channel, PhoneNumber};
@@ -122,10 +122,7 @@ pub(in crate::api) fn send_message(
         };
         validate("", account, parts, &mut violations);
     }
-    violations.check()?;
-    let (Some(account), Some(to), Some(channel), Some(content)) = (account, to, channel, content) else {
-        unreachable!("{CHECKED}")
-    };
+    let (account, to, channel, content) = violations.all((account, to, channel, content))?;
     let sender = sender.flatten();
     let message = Outgoing { to, channel, sender, recipient_name, campaign_name, content, callback_data };
     let request = key.zip(fingerprint).map(|(key, fingerprint)| key.request(fingerprint));
