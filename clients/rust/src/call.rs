@@ -19,6 +19,9 @@ const MIN_BACKOFF: Duration = Duration::from_millis(100);
 /// The upper bound of a retry delay before jitter. Jitter adds at most as much again.
 const MAX_BACKOFF_BEFORE_JITTER: Duration = Duration::from_millis(2_500);
 
+/// How long a call without a timeout is retried.
+const DEFAULT_RETRY_TIME: Duration = Duration::from_secs(60);
+
 /// The longest delay requested by the server that this crate waits for.
 pub(crate) const MAX_SERVER_DELAY: Duration = Duration::from_secs(30);
 
@@ -119,8 +122,8 @@ impl Client {
     ///
     /// The client retries a call only after UNAVAILABLE. It always retries reads. It retries a write only if the write
     /// carries a `request_id`, and every attempt carries the same one. The delay between two attempts is a growing
-    /// backoff with jitter, plus the delay that the server requests. If the server requests more than 30 seconds, the call
-    /// fails at once.
+    /// backoff with jitter, plus the delay that the server requests. The client retries until the timeout, or for 60 seconds
+    /// without one. If the server requests more than 30 seconds, the call fails at once.
     ///
     /// # Errors
     ///
@@ -153,6 +156,8 @@ pub(crate) fn ensure_request_id(id: Option<&mut String>) -> Option<String> {
 pub(crate) struct RetryState {
     retries_left: u32,
     deadline: Option<Instant>,
+    /// No retry starts after this time.
+    retry_until: Instant,
     backoff: ExponentialBackoff,
     request_id: Option<String>,
 }
@@ -160,8 +165,10 @@ pub(crate) struct RetryState {
 impl RetryState {
     pub(crate) fn new(client: &Client, request_id: Option<String>) -> Self {
         let retries_left = client.max_attempts.saturating_sub(1);
-        let deadline = client.timeout.map(|timeout| Instant::now() + timeout);
-        Self { retries_left, deadline, backoff: backoff(), request_id }
+        let now = Instant::now();
+        let deadline = client.timeout.map(|timeout| now + timeout);
+        let retry_until = deadline.unwrap_or(now + DEFAULT_RETRY_TIME);
+        Self { retries_left, deadline, retry_until, backoff: backoff(), request_id }
     }
 
     /// A request that carries the time left until the deadline.
@@ -203,7 +210,7 @@ impl RetryState {
         self.retries_left -= 1;
         // The backoff has jitter, so clients that the server gave the same delay do not all return at once.
         let delay = requested + self.backoff.next().unwrap_or(MAX_BACKOFF_BEFORE_JITTER);
-        if self.deadline.is_some_and(|deadline| Instant::now() + delay >= deadline) {
+        if Instant::now() + delay >= self.retry_until {
             return Err(error);
         }
         tokio::time::sleep(delay).await;

@@ -33,9 +33,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the server sees in the header `user-agent`, before the name of the transport.
 const USER_AGENT: &str = concat!("switchboard-client/", env!("CARGO_PKG_VERSION"));
 
-/// How often a call is attempted at most unless [`Builder::attempts`] says otherwise.
-const DEFAULT_MAX_ATTEMPTS: u32 = 4;
-
 /// The options of a [`Client`]. [`Client::builder`] makes one.
 #[derive(Clone, Debug)]
 pub struct Builder {
@@ -112,15 +109,16 @@ impl Builder {
         self
     }
 
-    /// Sets how often a call is attempted at most, including the first attempt. The default is 4; 0 means 1.
+    /// Sets how often a call is attempted at most, including the first attempt. By default only time limits the attempts:
+    /// the [`timeout`](Self::timeout), or 60 seconds without one. 0 means 1.
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts.max(1);
         self
     }
 
-    /// Sets how long a call may take, including all attempts. By default the client sets no limit; the server has its
-    /// own.
+    /// Sets how long a call may take, including all attempts. By default the client sets no limit, and
+    /// retries for 60 seconds; the server has its own limit.
     ///
     /// This applies to [`Client::call`] and to uploads. It does not apply to the generated clients or to event streams.
     #[must_use]
@@ -258,13 +256,7 @@ impl Client {
     /// (`localhost`, `127.0.0.0/8`, `::1`) means plaintext, and any other address means TLS. Without a port, the port is 80
     /// for plaintext and 443 for TLS.
     pub fn builder(address: impl Into<String>) -> Builder {
-        Builder {
-            address: address.into(),
-            tls: None,
-            token: None,
-            max_attempts: DEFAULT_MAX_ATTEMPTS,
-            timeout: None,
-        }
+        Builder { address: address.into(), tls: None, token: None, max_attempts: u32::MAX, timeout: None }
     }
 
     /// Connects to the server at `address` with the default options. [`builder`](Self::builder) describes addresses.
