@@ -47,9 +47,13 @@ async fn read_is_retried_after_unavailable_only() {
             .expect_err("not retried");
         assert_eq!((failed.code(), server.calls().len()), (code, 1));
     }
+    // Only time limits the attempts, unless the program does.
+    let server = FakeServer::start(std::iter::repeat_n(Status::unavailable("down"), 5)).await;
+    within(server.client().await.call(ListAccountsRequest::default())).await.expect("the sixth succeeds");
+    assert_eq!(server.calls().len(), 6);
     let server = FakeServer::start(std::iter::repeat_n(Status::unavailable("down"), 9)).await;
-    let failed =
-        within(server.client().await.call(ListAccountsRequest::default())).await.expect_err("four attempts");
+    let client = Client::builder(server.address()).attempts(4).connect().await.expect("connects");
+    let failed = within(client.call(ListAccountsRequest::default())).await.expect_err("four attempts");
     assert_eq!((failed.code(), server.calls().len()), (Code::Unavailable, 4));
 }
 
