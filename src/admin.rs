@@ -48,8 +48,8 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
 }
 
 fn page(metrics: &PrometheusHandle) -> impl IntoResponse + use<> {
-    let content_type = "text/plain; version=0.0.4; charset=utf-8";
-    ([(CONTENT_TYPE, content_type)], crate::telemetry::metrics::render(metrics))
+    metrics.run_upkeep();
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
 }
 
 /// Always 200. If only a restart helps, the process ends by itself.

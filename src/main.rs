@@ -121,25 +121,15 @@ fn print_error(error: &dyn Error) {
     }
 }
 
-/// Prints to standard error what does not keep the server from starting.
-fn print_warning(warning: &dyn Error) {
-    let _ = writeln!(std::io::stderr().lock(), "switchboard: warning: {warning}");
-}
-
 fn check(config: PathBuf) -> Result<(), Box<dyn Error>> {
     let config = Config::load(Some(&config), &Environment)?;
-    if let Err(too_few) = app::raise_open_files_limit(&config) {
-        print_warning(&too_few);
-    }
-    let accounts = config.accounts.len();
-    let noun = if accounts == 1 { "account" } else { "accounts" };
-    cli::say(format_args!("configuration is valid: {accounts} {noun}"))?;
+    cli::say(format_args!("configuration is valid: {} accounts", config.accounts.len()))?;
     Ok(())
 }
 
 async fn serve(config: PathBuf) -> Result<(), Box<dyn Error>> {
     let config = Config::load(Some(&config), &Environment)?;
-    let _log = telemetry::log_to_stderr(&config.log);
+    telemetry::log_to_stderr(&config.log);
     let listeners = Listeners::bind(&config)?;
     let serving = |at: Addresses| {
         tracing::info!(grpc = %at.grpc, webhook = %at.webhook, admin = %at.admin, "serving");
@@ -152,7 +142,7 @@ async fn sandbox(store: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let store = store.unwrap_or_else(|| folder.path().join("switchboard.db"));
     let demo = demo::start(&store, Options::default(), &Environment).await?;
-    let _log = telemetry::log_to_stderr(&demo.config.log);
+    telemetry::log_to_stderr(&demo.config.log);
     let sandbox = Arc::new(demo.sandbox);
     let serving = |at| {
         let _ = cli::say(demo::welcome(at));
@@ -165,17 +155,9 @@ async fn sandbox(store: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns a token that SIGINT or SIGTERM cancels. A second signal ends the process at once. SIGHUP is only logged: a
-/// closed terminal or a log rotation must not end the server.
+/// Returns a token that SIGINT or SIGTERM cancels. A second signal ends the process at once.
 fn shutdown_on_signal() -> std::io::Result<CancellationToken> {
     let stop = CancellationToken::new();
-    let mut hung_up = signal(SignalKind::hangup())?;
-    #[expect(clippy::disallowed_methods, reason = "runs as long as the process")]
-    tokio::spawn(async move {
-        while hung_up.recv().await.is_some() {
-            tracing::warn!("SIGHUP ignored: restart the server to apply a changed configuration");
-        }
-    });
     let (mut interrupted, mut terminated) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let stopping = stop.clone();

@@ -14,7 +14,7 @@ use switchboard::journal::{Journal, SubscriptionChanges, Tail};
 use switchboard::messages::{MessageWatchers, Messages};
 use switchboard::provider::Accounts;
 use switchboard::store::{self, ReplicaId, Store};
-use switchboard::telemetry::{self, LogGuard};
+use switchboard::telemetry;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -34,7 +34,6 @@ pub(crate) struct Gateway {
     stop: CancellationToken,
     running: JoinHandle<Result<(), app::Error>>,
     _journal: TempDir,
-    _log: LogGuard,
 }
 
 impl Gateway {
@@ -43,14 +42,14 @@ impl Gateway {
         let journal = tempfile::tempdir_in(folder)?;
         let no_provider = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let config = config(journal.path(), upstream.unwrap_or(no_provider))?;
-        let log = telemetry::log_to_stderr(&config.log);
+        telemetry::log_to_stderr(&config.log);
         let _entered = runtime.enter();
         let listeners = Listeners::bind(&config)?;
         let app = App::build(&config, listeners, None)?;
         let addresses = app.addresses();
         let stop = CancellationToken::new();
         let running = runtime.spawn(app.run(stop.clone()));
-        Ok(Self { addresses, stop, running, _journal: journal, _log: log })
+        Ok(Self { addresses, stop, running, _journal: journal })
     }
 }
 
@@ -77,7 +76,6 @@ pub(crate) struct Streams {
     journal: Journal,
     stop: CancellationToken,
     _folder: TempDir,
-    _log: LogGuard,
 }
 
 /// The number of events in each commit, the same as a group commit with this many webhooks in flight.
@@ -87,7 +85,7 @@ impl Streams {
     pub(crate) fn start(runtime: &Runtime, folder: &Path) -> Result<Self> {
         let folder = tempfile::tempdir_in(folder)?;
         let config = config(folder.path(), SocketAddr::from((Ipv4Addr::LOCALHOST, 1)))?;
-        let log = telemetry::log_to_stderr(&config.log);
+        telemetry::log_to_stderr(&config.log);
         let _ = telemetry::metrics::install();
         let _entered = runtime.enter();
         let tail = Arc::new(Tail::new());
@@ -129,7 +127,7 @@ impl Streams {
             .add_routes(routes)
             .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
         runtime.spawn(server);
-        Ok(Self { address, journal, stop, _folder: folder, _log: log })
+        Ok(Self { address, journal, stop, _folder: folder })
     }
 }
 

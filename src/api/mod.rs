@@ -26,8 +26,7 @@ mod webhook_registration;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use tonic::service::{LayerExt as _, Routes};
-use tower::util::{MapRequestLayer, MapResponseLayer};
+use tonic::service::Routes;
 
 pub use response::convert::encode_event;
 pub use response::encoded::{Encoded, EncodedList};
@@ -95,16 +94,9 @@ impl Api {
         use served::v1::template_service_server::TemplateServiceServer;
         use served::v1::webhook_registration_service_server::WebhookRegistrationServiceServer;
 
-        let statuses_final = CancellationToken::new();
         let (health, update_health) =
-            transport::health::service(self.journal.health(), self.stopping.clone(), statuses_final.clone());
+            transport::health::service(self.journal.health(), self.stopping.clone());
         let (reflection, reflection_alpha) = transport::reflection::services(self.sandbox.is_some());
-        // Reflection ends at once. Health's streams first report that the services are no longer served.
-        let end_reflection = (
-            MapResponseLayer::new(transport::end_at_stop(self.stopping.clone())),
-            MapRequestLayer::new(transport::end_requests_at_stop(self.stopping.clone())),
-        );
-        let end_health = MapResponseLayer::new(transport::end_at_stop(statuses_final));
         let sandbox_service = self.sandbox.clone().map(|sandbox| {
             let accounts = self.dispatch.accounts().clone();
             SandboxServiceServer::new(sandbox::SandboxApi { accounts, sandbox })
@@ -120,9 +112,9 @@ impl Api {
             .add_service(TemplateServiceServer::new(self.clone()))
             .add_service(WebhookRegistrationServiceServer::new(self.clone()))
             .add_service(EventServiceServer::new(self))
-            .add_service(end_health.named_layer(health))
-            .add_service(end_reflection.named_layer(reflection))
-            .add_service(end_reflection.named_layer(reflection_alpha));
+            .add_service(health)
+            .add_service(reflection)
+            .add_service(reflection_alpha);
         if let Some(sandbox_service) = sandbox_service {
             routes.add_service(sandbox_service);
         }

@@ -3,8 +3,6 @@
 //! The listeners are bound before the server is built, and a token stops the server. So the code that starts a server
 //! knows its addresses at once and never polls until it is up.
 
-mod grpc_server;
-mod open_files;
 mod reopen;
 
 use std::net::SocketAddr;
@@ -19,6 +17,9 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tower::util::MapRequestLayer;
 
 use crate::admin::Admin;
 use crate::api::{self, Api};
@@ -35,14 +36,20 @@ use crate::store::{self, Health, ReplicaId, Store};
 use crate::telemetry::metrics::{STORE_WRITABLE, install};
 use crate::webhook::Ingress;
 
-pub use open_files::{TooFewOpenFiles, raise_open_files_limit};
 pub use reopen::serve;
+
+/// How long a subscriber's connection may be silent before the server pings it, and then how long the reply may take.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The maximum number of connections that wait to be accepted.
 const BACKLOG: u32 = 4_096;
 
 /// The minimum time that the store has for closing.
 const STORE_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The maximum number of calls and streams on one connection.
+const MAX_STREAMS: u32 = 2_048;
 
 /// The limits of the operator's listener. A scraper's idle connection must survive the time between two scrapes.
 const ADMIN_LIMITS: Limits = Limits {
@@ -82,7 +89,6 @@ pub struct App {
     routes: Routes,
     /// Whether web pages may call. The listener then accepts HTTP/1.1 too.
     grpc_web: bool,
-    max_grpc_connections: usize,
     ingress: Router,
     webhook_limits: Limits,
     admin: Router,
@@ -316,19 +322,11 @@ impl App {
         background.spawn(health_task);
         background.spawn(run_until_stopped(stopping.clone(), update_writable_gauge(health)));
         let grace = config.shutdown.grace;
-        let max_grpc_connections = match raise_open_files_limit(config) {
-            Ok(()) => config.grpc.max_connections,
-            Err(too_few) => {
-                tracing::warn!("{too_few}");
-                too_few.grpc_connections
-            }
-        };
         Ok(Self {
             listeners,
             addresses,
             routes,
             grpc_web,
-            max_grpc_connections,
             ingress,
             webhook_limits,
             admin,
@@ -357,7 +355,6 @@ impl App {
             listeners,
             routes,
             grpc_web,
-            max_grpc_connections,
             ingress,
             webhook_limits,
             admin,
@@ -369,9 +366,7 @@ impl App {
             ..
         } = self;
         let mut servers = JoinSet::new();
-        let grpc =
-            grpc_server::serve(listeners.grpc, routes, grpc_web, max_grpc_connections, stopping.clone());
-        servers.spawn(grpc);
+        servers.spawn(serve_grpc(listeners.grpc, routes, grpc_web, stopping.clone()));
         let webhooks = listener::serve(listeners.webhook, ingress, webhook_limits, stopping.clone());
         servers.spawn(async {
             webhooks.await;
@@ -426,6 +421,27 @@ impl App {
             Some(failure) => Err(failure),
         }
     }
+}
+
+async fn serve_grpc(
+    listener: TcpListener,
+    routes: Routes,
+    grpc_web: bool,
+    stopping: CancellationToken,
+) -> Result<(), ServeError> {
+    Server::builder()
+        .accept_http1(grpc_web)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(Some(MAX_STREAMS))
+        .layer(MapRequestLayer::new(api::reject_truncated_bodies))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            stopping.cancelled_owned(),
+        )
+        .await
+        .map_err(Into::into)
 }
 
 type ServeError = Box<dyn std::error::Error + Send + Sync>;

@@ -16,17 +16,13 @@ pub struct Grpc {
     pub listen: SocketAddr,
     /// The origins of web pages whose scripts may call over gRPC-Web. Default: none, and then gRPC-Web is off.
     pub web_origins: Vec<HeaderValue>,
-    /// The maximum number of open connections; 16 to 65536. Default 8192. At the maximum, a new connection is closed at
-    /// once.
-    pub max_connections: usize,
 }
 
 impl Grpc {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let listen = table.required("listen", value::loopback_address);
         let web_origins = table.list("web_origins", origin);
-        let max_connections = table.required("max_connections", value::integer(16..=65_536));
-        Some(Self { listen: listen?, web_origins, max_connections: usize::try_from(max_connections?).ok()? })
+        Some(Self { listen: listen?, web_origins })
     }
 }
 

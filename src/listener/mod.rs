@@ -1,5 +1,4 @@
-//! An HTTP/1 listener that limits what its peers can hold: time, connections and header bytes. The connections of the
-//! gRPC listener are in `grpc`.
+//! An HTTP/1 listener that limits what its peers can hold: time, connections and header bytes.
 //!
 //! **Invariants.** A connection waits for its peer only for a bounded time. If all connections are in use, a new one
 //! replaces the one that has waited for its peer the longest. So a peer that holds many connections evicts its own. A
@@ -8,7 +7,6 @@
 
 mod connection;
 mod connection_state;
-mod grpc;
 mod idle_queue;
 
 use std::io;
@@ -21,8 +19,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::log_throttle::LogThrottle;
-pub use grpc::{GrpcConnection, connections as grpc_connections};
-
 use connection_state::ConnectionState;
 use idle_queue::IdleQueue;
 

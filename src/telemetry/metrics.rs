@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use metrics::{counter, describe_counter, describe_gauge};
+use metrics::{describe_counter, describe_gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 /// Sends by `account` and `outcome`.
@@ -50,9 +50,6 @@ pub const STORE_WRITABLE: &str = "switchboard_store_writable";
 
 /// How often the store was opened again after a disk failure: 0 or 1, because the second failure ends the process.
 pub const STORE_REOPENED: &str = "switchboard_store_reopened_total";
-
-/// Log lines that were dropped because standard error was not read fast enough.
-pub const LOG_LINES_DROPPED: &str = "switchboard_log_lines_dropped_total";
 
 /// Values of the label `outcome` of [`SENDS`] and [`WRITES`].
 pub mod outcome {
@@ -159,14 +156,6 @@ pub fn install() -> &'static PrometheusHandle {
         );
         describe_gauge!(STORE_WRITABLE, "Whether the store can write");
         describe_counter!(STORE_REOPENED, "How often the store was opened again after a disk failure");
-        describe_counter!(LOG_LINES_DROPPED, "Log lines dropped because standard error was not read fast enough");
         handle
     })
-}
-
-/// Renders the metrics page.
-pub fn render(metrics: &PrometheusHandle) -> String {
-    counter!(LOG_LINES_DROPPED).absolute(super::log::dropped_lines());
-    metrics.run_upkeep();
-    metrics.render()
 }

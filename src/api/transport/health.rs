@@ -25,12 +25,10 @@ const WITHOUT_STORE: [&str; 7] = [
 /// The services that need a store that can write.
 const WITH_STORE: [&str; 2] = ["switchboard.v1.EventService", "switchboard.v1.SubscriptionService"];
 
-/// Returns the service, and the task that updates it until the server stops. The task cancels `statuses_final` after its
-/// last update.
+/// Returns the service, and the task that updates it until the server stops.
 pub(in crate::api) fn service(
     mut store: watch::Receiver<Health>,
     stopping: CancellationToken,
-    statuses_final: CancellationToken,
 ) -> (HealthServer<impl HealthService>, impl Future<Output = ()> + Send + use<>) {
     let (reporter, service) = health_reporter();
     let update = async move {
@@ -53,7 +51,6 @@ pub(in crate::api) fn service(
         for name in [""].into_iter().chain(WITHOUT_STORE).chain(WITH_STORE) {
             reporter.set_service_status(name, ServingStatus::NotServing).await;
         }
-        statuses_final.cancel();
     };
     (service, update)
 }

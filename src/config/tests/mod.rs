@@ -74,7 +74,6 @@ fn assert_error(text: &str, parts: &[&str]) {
 fn defaults_and_one_account_are_a_configuration() {
     let config = parse(ACME);
     assert_eq!(config.grpc.listen.to_string(), "127.0.0.1:50051");
-    assert_eq!(config.grpc.max_connections, 8192);
     assert_eq!(config.webhook.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.webhook.public_url, None);
     assert_eq!(config.webhook.max_body_bytes, 1 << 20);
@@ -90,7 +89,7 @@ fn defaults_and_one_account_are_a_configuration() {
     assert_eq!(config.sends.retention.as_secs(), 30 * 24 * 3600);
     assert_eq!(config.shutdown.grace.as_secs(), 10);
     assert_eq!(config.log.format, Format::Text);
-    assert_eq!(config.log.filter, "info,h2=error");
+    assert_eq!(config.log.filter, "info");
     let [account] = &config.accounts[..] else { panic!("one account") };
     assert_eq!(account.provider, Provider::CONNECTBY);
     assert_eq!(account.limits.text_characters, Some(1024));

@@ -30,8 +30,6 @@ pub(crate) struct Server {
     collecting: Option<std::thread::JoinHandle<()>>,
     /// Whether the thread keeps reading the log.
     keep_reading: Arc<AtomicBool>,
-    /// Whether the thread waits, with the pipe open.
-    paused: Arc<AtomicBool>,
     pub(crate) grpc: SocketAddr,
     pub(crate) webhook: SocketAddr,
     pub(crate) admin: SocketAddr,
@@ -110,21 +108,16 @@ impl Server {
         let kept = Arc::clone(&log);
         let keep_reading = Arc::new(AtomicBool::new(true));
         let is_wanted = Arc::clone(&keep_reading);
-        let paused = Arc::new(AtomicBool::new(false));
-        let is_paused = Arc::clone(&paused);
         let collecting = std::thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
                 kept.lock().expect("unpoisoned").push_str(&line);
                 if !is_wanted.load(Ordering::SeqCst) {
                     return;
                 }
-                while is_paused.load(Ordering::SeqCst) {
-                    std::thread::park();
-                }
             }
         });
         let (grpc, webhook, admin) = (at["grpc"], at["webhook"], at["admin"]);
-        Self { collecting: Some(collecting), keep_reading, paused, child, grpc, webhook, admin, log }
+        Self { collecting: Some(collecting), keep_reading, child, grpc, webhook, admin, log }
     }
 
     pub(crate) async fn channel(&self) -> Channel {
@@ -144,20 +137,6 @@ impl Server {
     #[cfg(target_os = "linux")]
     pub(crate) fn close_log(&self) {
         self.keep_reading.store(false, Ordering::SeqCst);
-    }
-
-    /// Reads one more line of the log and then none, with the pipe open, until the process has exited.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn pause_log(&self) {
-        self.paused.store(true, Ordering::SeqCst);
-    }
-
-    /// Reads the log to its end. The process must have exited.
-    fn collect_log(&mut self) {
-        self.paused.store(false, Ordering::SeqCst);
-        let collecting = self.collecting.take().expect("once");
-        collecting.thread().unpark();
-        collecting.join().expect("reads to the end");
     }
 
     /// Waits until the pipe is closed.
@@ -186,7 +165,7 @@ impl Server {
             }
         });
         let status = ended.await;
-        self.collect_log();
+        self.collecting.take().expect("once").join().expect("reads to the end");
         let log = self.log.lock().expect("unpoisoned").clone();
         (status, log)
     }
@@ -200,7 +179,7 @@ impl Server {
         loop {
             match self.child.try_wait().expect("waitable") {
                 Some(status) => {
-                    self.collect_log();
+                    self.collecting.take().expect("once").join().expect("reads to the end");
                     return status.success();
                 }
                 None if began.elapsed() > TIMEOUT => panic!("the server does not stop"),
