@@ -80,7 +80,10 @@ const LIMITED_IMPORTS: &[(&str, &str, &[&str])] = &[
 /// Files in which libraries may be used: libraries, and files or folders. A folder ends with `/`.
 const LIBRARY_LOCATIONS: &[(&[&str], &[&str])] = &[
     // gRPC. The generated code that `pb` includes is not checked.
-    (&["tonic", "tonic_health", "tonic_prost", "tonic_reflection", "tonic_types"], &["src/api/", "src/app/"]),
+    (
+        &["tonic", "tonic_health", "tonic_prost", "tonic_reflection", "tonic_types"],
+        &["src/api/", "src/app/", "src/listener/incoming.rs"],
+    ),
     (&["prost", "prost_types"], &["src/api/"]),
     // HTTP clients and servers, and classification of their connection errors.
     (&["reqwest"], &["src/provider/", "src/sandbox/"]),
