@@ -93,7 +93,13 @@ const LIBRARY_LOCATIONS: &[(&[&str], &[&str])] = &[
     ),
     (
         &["hyper", "hyper_util"],
-        &["src/api/transport/truncated_body.rs", "src/listener/", "src/provider/", "src/sandbox/"],
+        &[
+            "src/api/transport/end_at_stop.rs",
+            "src/api/transport/truncated_body.rs",
+            "src/listener/",
+            "src/provider/",
+            "src/sandbox/",
+        ],
     ),
     // SQLite. The store's error has the SQLite error as its source.
     (&["rusqlite"], &["src/store/error.rs", "src/store/sqlite/"]),

@@ -10,8 +10,15 @@ use http::Request;
 use switchboard::pb::v1::{SendMessagesRequest, SubscribeRequest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_stream::StreamExt as _;
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
-use crate::support::gateway::{CONNECTLY, Gateway, Start, connect, received, text, text_of, within};
+use crate::support::gateway::{CONNECTLY, Gateway, Start, connect, reason, received, text, text_of, within};
 
 /// The first bytes that an HTTP/2 client sends.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -170,4 +177,42 @@ async fn connection_above_the_limit_is_closed_at_once() {
     for subscriber in &mut subscribers {
         assert_eq!(text_of(&subscriber.event().await), "here");
     }
+}
+
+#[tokio::test]
+async fn stop_does_not_wait_for_watches_reflection_or_silence() {
+    let gateway: Gateway = Start::quiet().with("SHUTDOWN__GRACE", "15s").start().await;
+    let mut watch = HealthClient::new(gateway.channel.clone())
+        .watch(HealthCheckRequest::default())
+        .await
+        .expect("opens")
+        .into_inner();
+    watch.next().await.expect("a status").expect("open");
+    let list = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut reflection = ServerReflectionClient::new(gateway.channel.clone())
+        .server_reflection_info(tokio_stream::iter([list]).chain(tokio_stream::pending()))
+        .await
+        .expect("opens")
+        .into_inner();
+    reflection.next().await.expect("an answer").expect("open");
+    let _silent = silent(gateway.at.grpc, b"").await;
+
+    gateway.begin_shutdown();
+    let started = Instant::now();
+    let ended = async {
+        let last = watch.next().await.expect("a last status").expect("NOT_SERVING");
+        assert_eq!(last.status(), tonic_health::ServingStatus::NotServing.into());
+        for status in [
+            watch.next().await.expect("an end").expect_err("the server stops"),
+            reflection.next().await.expect("an end").expect_err("the server stops"),
+        ] {
+            assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "SERVER_STOPPING"));
+        }
+    };
+    within(ended).await;
+    gateway.stop().await;
+    assert!(started.elapsed() < Duration::from_secs(5), "stopped after {:?}", started.elapsed());
 }
