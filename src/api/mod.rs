@@ -38,6 +38,7 @@ use crate::dispatch::Dispatch;
 use crate::journal::Journal;
 use crate::messages::Messages;
 use crate::sandbox::Sandbox;
+use transport::end_at_stop::EndAtStop;
 
 /// The generated service traits. Their messages are those of `pb`.
 mod served {
@@ -94,9 +95,13 @@ impl Api {
         use served::v1::template_service_server::TemplateServiceServer;
         use served::v1::webhook_registration_service_server::WebhookRegistrationServiceServer;
 
+        let not_serving = CancellationToken::new();
         let (health, update_health) =
-            transport::health::service(self.journal.health(), self.stopping.clone());
+            transport::health::service(self.journal.health(), self.stopping.clone(), not_serving.clone());
+        let health = EndAtStop { service: health, stopping: not_serving };
         let (reflection, reflection_alpha) = transport::reflection::services(self.sandbox.is_some());
+        let reflection = EndAtStop { service: reflection, stopping: self.stopping.clone() };
+        let reflection_alpha = EndAtStop { service: reflection_alpha, stopping: self.stopping.clone() };
         let sandbox_service = self.sandbox.clone().map(|sandbox| {
             let accounts = self.dispatch.accounts().clone();
             SandboxServiceServer::new(sandbox::SandboxApi { accounts, sandbox })

@@ -3,6 +3,7 @@
 //! The listeners are bound before the server is built, and a token stops the server. So the code that starts a server
 //! knows its addresses at once and never polls until it is up.
 
+mod http2;
 mod reopen;
 
 use std::net::SocketAddr;
@@ -17,13 +18,10 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use tower::util::MapRequestLayer;
 
 use crate::admin::Admin;
 use crate::api::{self, Api};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::dispatch::{Dispatch, OnNotDone};
 use crate::domain::Cursor;
 use crate::journal::{Journal, SubscriptionChanges, Tail};
@@ -38,18 +36,11 @@ use crate::webhook::Ingress;
 
 pub use reopen::serve;
 
-/// How long a subscriber's connection may be silent before the server pings it, and then how long the reply may take.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// The maximum number of connections that wait to be accepted.
 const BACKLOG: u32 = 4_096;
 
 /// The minimum time that the store has for closing.
 const STORE_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The maximum number of calls and streams on one connection.
-const MAX_STREAMS: u32 = 2_048;
 
 /// The limits of the operator's listener. A scraper's idle connection must survive the time between two scrapes.
 const ADMIN_LIMITS: Limits = Limits {
@@ -87,8 +78,7 @@ pub struct App {
     listeners: Listeners,
     addresses: Addresses,
     routes: Routes,
-    /// Whether web pages may call. The listener then accepts HTTP/1.1 too.
-    grpc_web: bool,
+    grpc: config::Grpc,
     ingress: Router,
     webhook_limits: Limits,
     admin: Router,
@@ -313,8 +303,9 @@ impl App {
             sandbox,
         }
         .routes();
-        let grpc_web = !config.grpc.web_origins.is_empty();
-        let routes = if grpc_web { api::with_grpc_web(routes, &config.grpc.web_origins) } else { routes };
+        let grpc = config.grpc.clone();
+        let routes =
+            if grpc.web_origins.is_empty() { routes } else { api::with_grpc_web(routes, &grpc.web_origins) };
 
         let mut background = JoinSet::new();
         background.spawn(run_until_stopped(stopping.clone(), retention.run()));
@@ -326,7 +317,7 @@ impl App {
             listeners,
             addresses,
             routes,
-            grpc_web,
+            grpc,
             ingress,
             webhook_limits,
             admin,
@@ -354,7 +345,7 @@ impl App {
         let Self {
             listeners,
             routes,
-            grpc_web,
+            grpc,
             ingress,
             webhook_limits,
             admin,
@@ -366,7 +357,7 @@ impl App {
             ..
         } = self;
         let mut servers = JoinSet::new();
-        servers.spawn(serve_grpc(listeners.grpc, routes, grpc_web, stopping.clone()));
+        servers.spawn(http2::serve(listeners.grpc, routes, grpc, stopping.clone()));
         let webhooks = listener::serve(listeners.webhook, ingress, webhook_limits, stopping.clone());
         servers.spawn(async {
             webhooks.await;
@@ -421,27 +412,6 @@ impl App {
             Some(failure) => Err(failure),
         }
     }
-}
-
-async fn serve_grpc(
-    listener: TcpListener,
-    routes: Routes,
-    grpc_web: bool,
-    stopping: CancellationToken,
-) -> Result<(), ServeError> {
-    Server::builder()
-        .accept_http1(grpc_web)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_concurrent_streams(Some(MAX_STREAMS))
-        .layer(MapRequestLayer::new(api::reject_truncated_bodies))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            stopping.cancelled_owned(),
-        )
-        .await
-        .map_err(Into::into)
 }
 
 type ServeError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,6 +1,7 @@
-//! An HTTP/1 listener that limits what its peers can hold: time, connections and header bytes.
+//! Listeners that limit what their peers can hold: HTTP/1 for webhooks and the operator, and the connections of the gRPC
+//! listener ([`incoming`]).
 //!
-//! **Invariants.** A connection waits for its peer only for a bounded time. If all connections are in use, a new one
+//! **Invariants of HTTP/1.** A connection waits for its peer only for a bounded time. If all connections are in use, a new one
 //! replaces the one that has waited for its peer the longest. So a peer that holds many connections evicts its own. A
 //! connection whose request has arrived completely is never evicted. A connection without a request does not delay the
 //! shutdown.
@@ -8,6 +9,7 @@
 mod connection;
 mod connection_state;
 mod idle_queue;
+mod incoming;
 
 use std::io;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::telemetry::log_throttle::LogThrottle;
 use connection_state::ConnectionState;
 use idle_queue::IdleQueue;
+pub use incoming::{GrpcConnection, GrpcLimits, incoming};
 
 /// The pause after an `accept` that failed for lack of a resource, nearly always file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -83,7 +83,7 @@ const LIBRARY_LOCATIONS: &[(&[&str], &[&str])] = &[
     // gRPC. The generated code that `pb` includes is not checked.
     (
         &["tonic", "tonic_health", "tonic_prost", "tonic_reflection", "tonic_types"],
-        &["src/api/", "src/app/"],
+        &["src/api/", "src/app/", "src/listener/incoming.rs"],
     ),
     (&["prost", "prost_types"], &["src/api/"]),
     // HTTP clients and servers, and classification of their connection errors.
@@ -92,7 +92,16 @@ const LIBRARY_LOCATIONS: &[(&[&str], &[&str])] = &[
         &["axum"],
         &["src/admin.rs", "src/api/transport/grpc_web.rs", "src/app/", "src/listener/", "src/webhook/"],
     ),
-    (&["hyper", "hyper_util"], &["src/api/transport/truncated_body.rs", "src/listener/", "src/provider/", "src/sandbox/"]),
+    (
+        &["hyper", "hyper_util"],
+        &[
+            "src/api/transport/end_at_stop.rs",
+            "src/api/transport/truncated_body.rs",
+            "src/listener/",
+            "src/provider/",
+            "src/sandbox/",
+        ],
+    ),
     // SQLite. The store's error has the SQLite error as its source.
     (&["rusqlite"], &["src/store/error.rs", "src/store/sqlite/"]),
 ];

@@ -14,6 +14,7 @@ mod event_types;
 mod flow_responses;
 mod full_disk;
 mod gate;
+mod grpc_listener;
 mod grpc_web;
 mod idempotency;
 mod introspection;

@@ -25,10 +25,12 @@ const WITHOUT_STORE: [&str; 7] = [
 /// The services that need a store that can write.
 const WITH_STORE: [&str; 2] = ["switchboard.v1.EventService", "switchboard.v1.SubscriptionService"];
 
-/// Returns the service, and the task that updates it until the server stops.
+/// Returns the service, and the task that updates it until the server stops. The task cancels `not_serving` when it has
+/// reported the stop to all watches.
 pub(in crate::api) fn service(
     mut store: watch::Receiver<Health>,
     stopping: CancellationToken,
+    not_serving: CancellationToken,
 ) -> (HealthServer<impl HealthService>, impl Future<Output = ()> + Send + use<>) {
     let (reporter, service) = health_reporter();
     let update = async move {
@@ -51,6 +53,7 @@ pub(in crate::api) fn service(
         for name in [""].into_iter().chain(WITHOUT_STORE).chain(WITH_STORE) {
             reporter.set_service_status(name, ServingStatus::NotServing).await;
         }
+        not_serving.cancel();
     };
     (service, update)
 }
