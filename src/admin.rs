@@ -17,8 +17,8 @@ use crate::store::Health;
 pub struct Admin {
     /// Whether the store can write.
     pub store: watch::Receiver<Health>,
-    /// Cancelled when the server stops.
-    pub stopping: CancellationToken,
+    /// Cancelled when the server is going to stop. It may still serve.
+    pub leaving: CancellationToken,
     /// The metrics.
     pub metrics: &'static PrometheusHandle,
 }
@@ -61,7 +61,7 @@ async fn livez() -> (StatusCode, &'static str) {
 async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
     let store = *admin.store.borrow();
     match store {
-        _ if admin.stopping.is_cancelled() => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        _ if admin.leaving.is_cancelled() => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         Health::Writable => (StatusCode::OK, "ready\n"),
         Health::Failing | Health::Dead => (StatusCode::SERVICE_UNAVAILABLE, "the store cannot write\n"),
     }

@@ -70,6 +70,8 @@ pub struct Api {
     pub journal: Journal,
     /// The public address of webhooks, and the maximum size of their bodies.
     pub webhook: config::Webhook,
+    /// Cancelled when the server reports not ready because it is going to shut down. It still serves.
+    pub leaving: CancellationToken,
     /// Cancelled when the server shuts down; then all streams end.
     pub stopping: CancellationToken,
     /// The fake providers of the sandbox. If present, `SandboxService` is served too.
@@ -92,8 +94,7 @@ impl Api {
         use served::v1::template_service_server::TemplateServiceServer;
         use served::v1::webhook_registration_service_server::WebhookRegistrationServiceServer;
 
-        let (health, update_health) =
-            transport::health::service(self.journal.health(), self.stopping.clone());
+        let (health, update_health) = transport::health::service(self.journal.health(), self.leaving.clone());
         let (reflection, reflection_alpha) = transport::reflection::services(self.sandbox.is_some());
         let sandbox_service = self.sandbox.clone().map(|sandbox| {
             let accounts = self.dispatch.accounts().clone();

@@ -27,7 +27,7 @@ use crate::sandbox::Sandbox;
 use crate::telemetry::metrics::{STORE_REOPENED, STORE_WRITABLE, install};
 
 /// Builds the server and runs it until `stop` is cancelled. It recovers from the first failure of the store's disk.
-/// `serving` is called after the first build.
+/// `serving` is called after the first build, with the addresses and the sequence number of the newest event.
 ///
 /// # Errors
 ///
@@ -37,13 +37,13 @@ pub async fn serve(
     listeners: Listeners,
     sandbox: Option<Arc<Sandbox>>,
     stop: CancellationToken,
-    serving: impl FnOnce(Addresses),
+    serving: impl FnOnce(Addresses, u64),
 ) -> Result<(), Error> {
     install();
     counter!(STORE_REOPENED).absolute(0);
     let mut retained = Some(RetainedSockets::new(&listeners)?);
     let app = App::build(config, listeners, sandbox.clone())?;
-    serving(app.addresses());
+    serving(app.addresses(), app.store.log_range().newest);
     let mut running = Box::pin(app.run(stop.clone()));
     let result = tokio::select! {
         result = &mut running => result,

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use metrics::{describe_counter, describe_gauge};
+use metrics::{counter, describe_counter, describe_gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 /// Sends by `account` and `outcome`.
@@ -47,9 +47,11 @@ pub const SUBSCRIPTION_LAG_SECONDS: &str = "switchboard_subscription_lag_seconds
 pub const SUBSCRIPTIONS_EXPIRED: &str = "switchboard_subscriptions_expired_total";
 /// Whether the store can write: 1 or 0.
 pub const STORE_WRITABLE: &str = "switchboard_store_writable";
-
 /// How often the store was opened again after a disk failure: 0 or 1, because the second failure ends the process.
 pub const STORE_REOPENED: &str = "switchboard_store_reopened_total";
+
+/// Lines of the log that were not written, because standard error was closed or its reader did not read.
+pub const LOG_LINES_DROPPED: &str = "switchboard_log_lines_dropped_total";
 
 /// Values of the label `outcome` of [`SENDS`] and [`WRITES`].
 pub mod outcome {
@@ -156,6 +158,8 @@ pub fn install() -> &'static PrometheusHandle {
         );
         describe_gauge!(STORE_WRITABLE, "Whether the store can write");
         describe_counter!(STORE_REOPENED, "How often the store was opened again after a disk failure");
+        describe_counter!(LOG_LINES_DROPPED, "Log lines that were not written");
+        counter!(LOG_LINES_DROPPED).increment(0);
         handle
     })
 }

@@ -1,6 +1,6 @@
 //! `grpc.health.v1`, by service name.
 //!
-//! The empty name and the services that can work without the store are SERVING until the server stops. `EventService`
+//! The empty name and the services that can work without the store are SERVING until the server prepares to stop. `EventService`
 //! and `SubscriptionService` are NOT_SERVING while the store cannot write, because no event can arrive then.
 
 use tokio::sync::watch;
@@ -25,10 +25,10 @@ const WITHOUT_STORE: [&str; 7] = [
 /// The services that need a store that can write.
 const WITH_STORE: [&str; 2] = ["switchboard.v1.EventService", "switchboard.v1.SubscriptionService"];
 
-/// Returns the service, and the task that updates it until the server stops.
+/// Returns the service, and the task that updates it until the server prepares to stop.
 pub(in crate::api) fn service(
     mut store: watch::Receiver<Health>,
-    stopping: CancellationToken,
+    leaving: CancellationToken,
 ) -> (HealthServer<impl HealthService>, impl Future<Output = ()> + Send + use<>) {
     let (reporter, service) = health_reporter();
     let update = async move {
@@ -44,7 +44,7 @@ pub(in crate::api) fn service(
                 reporter.set_service_status(name, status).await;
             }
             tokio::select! {
-                () = stopping.cancelled() => break,
+                () = leaving.cancelled() => break,
                 changed = store.changed() => if changed.is_err() { break },
             }
         }
