@@ -33,7 +33,7 @@ use crate::messages::{MessageWatchers, Messages};
 use crate::provider::{self, Accounts};
 use crate::sandbox::Sandbox;
 use crate::store::{self, Health, ReplicaId, Store};
-use crate::telemetry::metrics::{STORE_WRITABLE, install};
+use crate::telemetry::metrics::{STORE_WRITABLE, install, render};
 use crate::webhook::Ingress;
 
 pub use reopen::serve;
@@ -259,7 +259,7 @@ impl App {
     ) -> Result<Self, Error> {
         let StoreHandles { store, tail, message_watchers, subscription_changes, replica_id } = handles;
         let addresses = listeners.addresses()?;
-        let metrics = install();
+        install();
         let (leaving, stopping) = (CancellationToken::new(), CancellationToken::new());
         let journal = Journal::new(store.clone(), tail, subscription_changes);
         let policy = RetentionPolicy {
@@ -291,7 +291,7 @@ impl App {
             slow: config.webhook.read_timeout,
         };
         let ingress = Ingress::new(&config.webhook, accounts, journal.clone()).router();
-        let admin = Admin { store: health.clone(), leaving: leaving.clone(), metrics }.router();
+        let admin = Admin { store: health.clone(), leaving: leaving.clone(), metrics: render }.router();
         let (routes, health_task) = Api {
             dispatch: dispatch.clone(),
             messages,

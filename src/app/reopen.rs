@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::domain::Cursor;
 use crate::listener;
 use crate::sandbox::Sandbox;
-use crate::telemetry::metrics::{STORE_REOPENED, STORE_WRITABLE, install};
+use crate::telemetry::metrics::{STORE_REOPENED, STORE_WRITABLE, install, render};
 
 /// Builds the server and runs it until `stop` is cancelled. It recovers from the first failure of the store's disk.
 /// `serving` is called after the first build, with the addresses and the sequence number of the newest event.
@@ -90,7 +90,7 @@ async fn reopen_store(
         .map_err(|source| Error::Ended(Some(source.into())))?;
     let admin_server = listener::serve(
         from_std(&retained.admin)?,
-        admin::without_store(install()),
+        admin::without_store(render),
         ADMIN_LIMITS,
         CancellationToken::new(),
     );
