@@ -42,5 +42,6 @@ mod templates;
 mod verify_webhook;
 mod webhook_ingest;
 mod webhook_listener;
+mod webhook_privacy;
 mod webhook_registration;
 mod webhook_registration_outcomes;
