@@ -6,7 +6,6 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -17,10 +16,10 @@ use crate::store::Health;
 pub struct Admin {
     /// Whether the store can write.
     pub store: watch::Receiver<Health>,
-    /// Cancelled when the server stops.
-    pub stopping: CancellationToken,
-    /// The metrics.
-    pub metrics: &'static PrometheusHandle,
+    /// Cancelled when the server is going to stop. It may still serve.
+    pub leaving: CancellationToken,
+    /// Renders the metrics.
+    pub metrics: fn() -> String,
 }
 
 impl Admin {
@@ -35,7 +34,7 @@ impl Admin {
 }
 
 /// Returns the HTTP service for the time while the store is opened again.
-pub fn without_store(metrics: &'static PrometheusHandle) -> Router {
+pub fn without_store(metrics: fn() -> String) -> Router {
     let not_ready = || async { (StatusCode::SERVICE_UNAVAILABLE, "the store is being verified\n") };
     Router::new()
         .route("/metrics", get(async move || page(metrics)))
@@ -47,9 +46,8 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
     page(admin.metrics)
 }
 
-fn page(metrics: &PrometheusHandle) -> impl IntoResponse + use<> {
-    metrics.run_upkeep();
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+fn page(metrics: fn() -> String) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics())
 }
 
 /// Always 200. If only a restart helps, the process ends by itself.
@@ -61,7 +59,7 @@ async fn livez() -> (StatusCode, &'static str) {
 async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
     let store = *admin.store.borrow();
     match store {
-        _ if admin.stopping.is_cancelled() => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        _ if admin.leaving.is_cancelled() => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         Health::Writable => (StatusCode::OK, "ready\n"),
         Health::Failing | Health::Dead => (StatusCode::SERVICE_UNAVAILABLE, "the store cannot write\n"),
     }

@@ -68,6 +68,7 @@ fn configuration(
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     let text = format!(
         "[journal]\npath = {store}\n\
+         [shutdown]\ndelay = \"0s\"\n\
          [[accounts]]\nid = \"demo-connectby\"\nprovider = \"connectby\"\nbase_url = {connectby}\n\
          secret_key = {secret_key}\n\
          [[accounts]]\nid = \"demo-connectly\"\nprovider = \"connectly\"\nbase_url = {connectly}\n\

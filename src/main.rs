@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -81,10 +81,7 @@ enum Command {
 fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            print_error(&error);
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return print_error(&error),
     };
     let code = runtime.block_on(run());
     // A task that waits for an unresponsive disk must not delay the exit.
@@ -94,7 +91,7 @@ fn main() -> ExitCode {
 
 async fn run() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Serve { config } => serve(config).await,
+        Command::Serve { config } => return serve(config).await.unwrap_or_else(|error| print_error(&*error)),
         Command::Sandbox { store } => sandbox(store).await,
         Command::Check { config } => check(config),
         Command::Backup { store, to } => backup::back_up(store, &to),
@@ -103,15 +100,24 @@ async fn run() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            print_error(&*error);
-            ExitCode::FAILURE
-        }
+        Err(error) => print_error(&*error),
     }
 }
 
+/// Logs why the server ended. A failure before the log exists is printed instead.
+fn log_failure(error: &dyn Error) -> ExitCode {
+    let mut chain = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        chain.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    tracing::error!(error = %chain, "server failed");
+    ExitCode::FAILURE
+}
+
 /// Prints an error and its causes to standard error.
-fn print_error(error: &dyn Error) {
+fn print_error(error: &dyn Error) -> ExitCode {
     let mut out = std::io::stderr().lock();
     let _ = writeln!(out, "switchboard: {error}");
     let mut cause = error.source();
@@ -119,6 +125,7 @@ fn print_error(error: &dyn Error) {
         let _ = writeln!(out, "  caused by: {error}");
         cause = error.source();
     }
+    ExitCode::FAILURE
 }
 
 fn check(config: PathBuf) -> Result<(), Box<dyn Error>> {
@@ -127,14 +134,31 @@ fn check(config: PathBuf) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn serve(config: PathBuf) -> Result<(), Box<dyn Error>> {
-    let config = Config::load(Some(&config), &Environment)?;
-    telemetry::log_to_stderr(&config.log);
-    let listeners = Listeners::bind(&config)?;
-    let serving = |at: Addresses| {
-        tracing::info!(grpc = %at.grpc, webhook = %at.webhook, admin = %at.admin, "serving");
+async fn serve(path: PathBuf) -> Result<ExitCode, Box<dyn Error>> {
+    let config = Config::load(Some(&path), &Environment)?;
+    // It outlives the last line, also that of a failure.
+    let _flush_on_drop = telemetry::log_to_stderr(&config.log)?;
+    Ok(match run_server(&path, &config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => log_failure(&*error),
+    })
+}
+
+async fn run_server(path: &Path, config: &Config) -> Result<(), Box<dyn Error>> {
+    let accounts: Vec<String> = config.accounts.iter().map(|account| account.id.to_string()).collect();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = %path.display(),
+        store = %config.journal.path.display(),
+        accounts = accounts.join(","),
+        "starting"
+    );
+    let listeners = Listeners::bind(config)?;
+    let serving = |at: Addresses, newest_sequence: u64| {
+        tracing::info!(grpc = %at.grpc, webhook = %at.webhook, admin = %at.admin, newest_sequence, "serving");
     };
-    app::serve(&config, listeners, None, shutdown_on_signal()?, serving).await?;
+    app::serve(config, listeners, None, shutdown_on_signal()?, serving).await?;
+    tracing::info!("stopped");
     Ok(())
 }
 
@@ -142,9 +166,9 @@ async fn sandbox(store: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let store = store.unwrap_or_else(|| folder.path().join("switchboard.db"));
     let demo = demo::start(&store, Options::default(), &Environment).await?;
-    telemetry::log_to_stderr(&demo.config.log);
+    let _flush_on_drop = telemetry::log_to_stderr(&demo.config.log)?;
     let sandbox = Arc::new(demo.sandbox);
-    let serving = |at| {
+    let serving = |at, _| {
         let _ = cli::say(demo::welcome(at));
     };
     app::serve(&demo.config, demo.listeners, Some(Arc::clone(&sandbox)), shutdown_on_signal()?, serving)
@@ -155,18 +179,25 @@ async fn sandbox(store: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns a token that SIGINT or SIGTERM cancels. A second signal ends the process at once.
+/// Returns a token that SIGINT or SIGTERM cancels. A second signal ends the process at once. SIGHUP, whose default is to
+/// end the process, is only logged.
 fn shutdown_on_signal() -> std::io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let (mut interrupted, mut terminated) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut hung_up = signal(SignalKind::hangup())?;
     let stopping = stop.clone();
     #[expect(clippy::disallowed_methods, reason = "runs as long as the process")]
     tokio::spawn(async move {
         let mut any = async || {
-            tokio::select! {
-                _ = interrupted.recv() => {}
-                _ = terminated.recv() => {}
+            loop {
+                tokio::select! {
+                    _ = interrupted.recv() => return,
+                    _ = terminated.recv() => return,
+                    _ = hung_up.recv() => {
+                        tracing::warn!("SIGHUP ignored: the configuration is read only at the start");
+                    }
+                }
             }
         };
         any().await;

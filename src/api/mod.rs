@@ -73,6 +73,8 @@ pub struct Api {
     pub journal: Journal,
     /// The public address of webhooks, and the maximum size of their bodies.
     pub webhook: config::Webhook,
+    /// Cancelled when the server reports not ready because it is going to shut down. It still serves.
+    pub leaving: CancellationToken,
     /// Cancelled when the server shuts down; then all streams end.
     pub stopping: CancellationToken,
     /// The fake providers of the sandbox. If present, `SandboxService` is served too.
@@ -96,8 +98,12 @@ impl Api {
         use served::v1::webhook_registration_service_server::WebhookRegistrationServiceServer;
 
         let not_serving = CancellationToken::new();
-        let (health, update_health) =
-            transport::health::service(self.journal.health(), self.stopping.clone(), not_serving.clone());
+        let (health, update_health) = transport::health::service(
+            self.journal.health(),
+            self.leaving.clone(),
+            self.stopping.clone(),
+            not_serving.clone(),
+        );
         let health = EndAtStop { service: health, stopping: not_serving };
         let (reflection, reflection_alpha) = transport::reflection::services(self.sandbox.is_some());
         let reflection = EndAtStop { service: reflection, stopping: self.stopping.clone() };

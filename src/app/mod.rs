@@ -31,7 +31,7 @@ use crate::messages::{MessageWatchers, Messages};
 use crate::provider::{self, Accounts};
 use crate::sandbox::Sandbox;
 use crate::store::{self, Health, ReplicaId, Store};
-use crate::telemetry::metrics::{STORE_WRITABLE, install};
+use crate::telemetry::metrics::{STORE_WRITABLE, install, render};
 use crate::webhook::Ingress;
 
 pub use reopen::serve;
@@ -84,8 +84,10 @@ pub struct App {
     admin: Router,
     dispatch: Dispatch,
     store: Store,
+    leaving: CancellationToken,
     stopping: CancellationToken,
     background: JoinSet<()>,
+    delay: Duration,
     grace: Duration,
 }
 
@@ -261,8 +263,8 @@ impl App {
     ) -> Result<Self, Error> {
         let StoreHandles { store, tail, message_watchers, subscription_changes, replica_id } = handles;
         let addresses = listeners.addresses()?;
-        let metrics = install();
-        let stopping = CancellationToken::new();
+        install();
+        let (leaving, stopping) = (CancellationToken::new(), CancellationToken::new());
         let journal = Journal::new(store.clone(), tail, subscription_changes);
         let policy = RetentionPolicy {
             events: config.journal.retention,
@@ -293,12 +295,13 @@ impl App {
             slow: config.webhook.read_timeout,
         };
         let ingress = Ingress::new(&config.webhook, accounts, journal.clone()).router();
-        let admin = Admin { store: health.clone(), stopping: stopping.clone(), metrics }.router();
+        let admin = Admin { store: health.clone(), leaving: leaving.clone(), metrics: render }.router();
         let (routes, health_task) = Api {
             dispatch: dispatch.clone(),
             messages,
             journal: journal.clone(),
             webhook: config.webhook.clone(),
+            leaving: leaving.clone(),
             stopping: stopping.clone(),
             sandbox,
         }
@@ -310,9 +313,15 @@ impl App {
         let mut background = JoinSet::new();
         background.spawn(run_until_stopped(stopping.clone(), retention.run()));
         background.spawn(run_until_stopped(stopping.clone(), gauges.run()));
-        background.spawn(health_task);
+        background.spawn({
+            let stopping = stopping.clone();
+            async move {
+                health_task.await;
+                stopping.cancelled().await;
+            }
+        });
         background.spawn(run_until_stopped(stopping.clone(), update_writable_gauge(health)));
-        let grace = config.shutdown.grace;
+        let config::Shutdown { delay, grace } = config.shutdown;
         Ok(Self {
             listeners,
             addresses,
@@ -323,8 +332,10 @@ impl App {
             admin,
             dispatch,
             store,
+            leaving,
             stopping,
             background,
+            delay,
             grace,
         })
     }
@@ -334,7 +345,8 @@ impl App {
         self.addresses
     }
 
-    /// Serves until `stop` is cancelled, then stops in order. Streams close and new calls are rejected. Sends and
+    /// Serves until `stop` is cancelled, and reports not ready while it serves for `shutdown.delay` more. Then it stops in
+    /// order. Streams close and new calls are rejected. Sends and
     /// webhooks in progress finish. Then the store closes. Work that has not finished within the configured grace
     /// period is aborted.
     ///
@@ -351,8 +363,10 @@ impl App {
             admin,
             dispatch,
             store,
+            leaving,
             stopping,
             mut background,
+            delay,
             grace,
             ..
         } = self;
@@ -370,7 +384,7 @@ impl App {
 
         let mut health = store.health();
         let failure = tokio::select! {
-            () = stop.cancelled() => None,
+            () = leave(&stop, &leaving, delay) => None,
             () = wait_until_dead(&mut health) => Some(Error::StoreFailed { newest: store.newest() }),
             Some(ended) = servers.join_next() => Some(unexpected_end(ended)),
             Some(ended) = admin_server.join_next() => Some(unexpected_end(ended.map(Ok))),
@@ -378,6 +392,7 @@ impl App {
         };
 
         tracing::info!("stopping");
+        leaving.cancel();
         stopping.cancel();
         let drained = async {
             while servers.join_next().await.is_some() {}
@@ -422,6 +437,16 @@ fn unexpected_end(ended: Result<Result<(), ServeError>, JoinError>) -> Error {
         Ok(Err(error)) => Some(error),
         Err(error) => Some(error.into()),
     })
+}
+
+/// Waits for `stop`. Then reports not ready, and gives load balancers the time to notice while the server still serves.
+async fn leave(stop: &CancellationToken, leaving: &CancellationToken, delay: Duration) {
+    stop.cancelled().await;
+    leaving.cancel();
+    if !delay.is_zero() {
+        tracing::info!(delay_seconds = delay.as_secs_f64(), "not ready: serving until the delay has passed");
+        tokio::time::sleep(delay).await;
+    }
 }
 
 /// Runs a task until the server stops. A task that ends earlier is a failure.

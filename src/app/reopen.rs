@@ -24,10 +24,10 @@ use crate::config::Config;
 use crate::domain::Cursor;
 use crate::listener;
 use crate::sandbox::Sandbox;
-use crate::telemetry::metrics::{STORE_REOPENED, STORE_WRITABLE, install};
+use crate::telemetry::metrics::{STORE_REOPENED, STORE_WRITABLE, install, render};
 
 /// Builds the server and runs it until `stop` is cancelled. It recovers from the first failure of the store's disk.
-/// `serving` is called after the first build.
+/// `serving` is called after the first build, with the addresses and the sequence number of the newest event.
 ///
 /// # Errors
 ///
@@ -37,13 +37,13 @@ pub async fn serve(
     listeners: Listeners,
     sandbox: Option<Arc<Sandbox>>,
     stop: CancellationToken,
-    serving: impl FnOnce(Addresses),
+    serving: impl FnOnce(Addresses, u64),
 ) -> Result<(), Error> {
     install();
     counter!(STORE_REOPENED).absolute(0);
     let mut retained = Some(RetainedSockets::new(&listeners)?);
     let app = App::build(config, listeners, sandbox.clone())?;
-    serving(app.addresses());
+    serving(app.addresses(), app.store.log_range().newest);
     let mut running = Box::pin(app.run(stop.clone()));
     let result = tokio::select! {
         result = &mut running => result,
@@ -90,7 +90,7 @@ async fn reopen_store(
         .map_err(|source| Error::Ended(Some(source.into())))?;
     let admin_server = listener::serve(
         from_std(&retained.admin)?,
-        admin::without_store(install()),
+        admin::without_store(render),
         ADMIN_LIMITS,
         CancellationToken::new(),
     );

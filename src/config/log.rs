@@ -13,7 +13,7 @@ pub struct Log {
     /// The format of a line. Default [`Format::Text`].
     pub format: Format,
     /// Selects the lines that are written: directives of `tracing_subscriber::EnvFilter`, such as
-    /// `info,switchboard::webhook=debug`. Default `info`.
+    /// `info,switchboard::webhook=debug`. Default `info,h2=error`.
     pub filter: String,
 }
 

@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 use std::future::{self, Future};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use http_body_util::BodyExt as _;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -29,6 +31,7 @@ const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// Serves a connection until its peer closes it, it exceeds a deadline, it is evicted, or the listener stops.
 pub(super) async fn serve(
     stream: TcpStream,
+    peer: SocketAddr,
     router: Router,
     state: Arc<ConnectionState>,
     stopping: CancellationToken,
@@ -40,12 +43,13 @@ pub(super) async fn serve(
         let (router, state) = (router.clone(), Arc::clone(&state));
         async move {
             let in_flight = state.on_request();
-            let request = request.map(|body| {
+            let mut request = request.map(|body| {
                 Body::new(body.map_frame(move |frame| {
                     let _ = &in_flight;
                     frame
                 }))
             });
+            request.extensions_mut().insert(ConnectInfo(peer));
             let response = router.oneshot(request).await;
             state.on_response();
             response as Result<_, Infallible>

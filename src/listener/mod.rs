@@ -65,10 +65,10 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stoppi
         };
         let ready = async {
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     acceptor.wait_for_slot().await;
                     let state = Arc::new(ConnectionState::new(Arc::clone(&acceptor.idle_queue), limits));
-                    let serving = connection::serve(stream, router.clone(), state, stopping.clone());
+                    let serving = connection::serve(stream, peer, router.clone(), state, stopping.clone());
                     acceptor.connections.spawn(serving);
                 }
                 Err(error) if is_peer_error(&error) => {}

@@ -1,16 +1,16 @@
 //! Gauges for the journal's range and for the lag of subscriptions.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use metrics::gauge;
+use metrics::{counter, gauge};
+use metrics_exporter_prometheus::PrometheusRecorder;
 use tokio::time;
 
 use crate::domain::{SubscriptionId, UnixMillis};
 use crate::store::{self, LogRange, Store, SubscriptionPosition, TimeRange};
 use crate::telemetry::metrics::{
     JOURNAL_BYTES, JOURNAL_NEWEST, JOURNAL_NEWEST_RECEIVE, JOURNAL_OLDEST, JOURNAL_OLDEST_RECEIVE,
-    SUBSCRIPTION_LAG_EVENTS, SUBSCRIPTION_LAG_SECONDS,
+    SUBSCRIPTION_LAG_EVENTS, SUBSCRIPTION_LAG_SECONDS, SUBSCRIPTIONS_EXPIRED, subscriptions,
 };
 
 /// The minimum time between two updates. Scrapes are not more frequent.
@@ -26,8 +26,8 @@ const MAX_AHEAD: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Gauges {
     store: Store,
-    /// The subscriptions that have a series.
-    with_series: HashSet<SubscriptionId>,
+    /// Removes the series of subscriptions that are no longer updated.
+    subscriptions: &'static PrometheusRecorder,
     /// Whether it was logged that the newest event is ahead of the clock.
     logged_ahead: bool,
 }
@@ -35,7 +35,7 @@ pub struct Gauges {
 impl Gauges {
     /// Makes the task. The gauges are updated while [`run`](Self::run) runs.
     pub fn new(store: Store) -> Self {
-        Self { store, with_series: HashSet::new(), logged_ahead: false }
+        Self { store, subscriptions: subscriptions(), logged_ahead: false }
     }
 
     /// Runs until it is dropped or the store has closed.
@@ -79,19 +79,16 @@ impl Gauges {
         self.logged_ahead = ahead;
     }
 
-    async fn update_lag(&mut self, newest: u64) -> Result<(), store::Error> {
+    async fn update_lag(&self, newest: u64) -> Result<(), store::Error> {
         let subscription_positions = self.store.subscription_positions().await?;
         let now = UnixMillis::now();
-        // A series cannot be removed, so a deleted subscription is set to lag 0.
-        let mut removed = std::mem::take(&mut self.with_series);
         for SubscriptionPosition { id, sequence, received } in subscription_positions {
             let lag_milliseconds = received.map_or(0, |at| now.0.saturating_sub(at.0).max(0));
-            set_lag(&id, newest.saturating_sub(sequence), lag_milliseconds as f64 / 1_000.0);
-            removed.remove(&id);
-            self.with_series.insert(id);
-        }
-        for id in removed {
-            set_lag(&id, 0, 0.0);
+            metrics::with_local_recorder(self.subscriptions, || {
+                set_lag(&id, newest.saturating_sub(sequence), lag_milliseconds as f64 / 1_000.0);
+                // An update, so the counter exists from the start and does not disappear.
+                counter!(SUBSCRIPTIONS_EXPIRED, "subscription" => id.to_string()).increment(0);
+            });
         }
         Ok(())
     }
@@ -114,6 +111,7 @@ mod tests {
     use crate::domain::{Filter, Labels};
     use crate::journal::tests::{append, open, trim};
     use crate::store::{Change, Op, SeekPosition};
+    use crate::telemetry::metrics::subscription_recorder;
 
     #[tokio::test]
     async fn gauges_follow_the_journal() {
@@ -157,13 +155,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lag_gauges_follow_subscriptions_and_their_deletion() {
-        let recorder = PrometheusBuilder::new().build_recorder();
+    async fn lag_gauges_follow_subscriptions_and_end_with_them() {
+        // Without an idle time, each page removes the series that were not updated since the last page.
+        let recorder: &'static _ = Box::leak(Box::new(subscription_recorder(Duration::ZERO)));
         let page = recorder.handle();
-        let _here = metrics::set_default_local_recorder(&recorder);
-        let value = |name: &str, id: &str| -> Option<f64> {
+        let value = |page: &str, name: &str, id: &str| -> Option<f64> {
             let series = format!("{name}{{subscription=\"{id}\"}} ");
-            page.render().lines().find_map(|line| line.strip_prefix(&series)?.trim().parse().ok())
+            page.lines().find_map(|line| line.strip_prefix(&series)?.trim().parse().ok())
         };
         let opened = open();
         let journal = &opened.journal;
@@ -176,28 +174,33 @@ mod tests {
             |position| Change::Create { filter: Filter::default(), labels: Labels::default(), position };
         change("behind", create(SeekPosition::Oldest)).await;
         change("up", create(SeekPosition::Newest)).await;
-        let mut gauges = Gauges::new(journal.store().clone());
-        let lag = |id| (value(SUBSCRIPTION_LAG_EVENTS, id), value(SUBSCRIPTION_LAG_SECONDS, id));
-
-        gauges.update_lag(5).await.expect("readable");
-        assert_eq!(lag("up"), (Some(0.0), Some(0.0)));
-        assert_eq!(lag("behind").0, Some(5.0));
-        // The clock may still show the millisecond in which the event was received.
-        while lag("behind").1.is_none_or(|seconds| seconds <= 0.0 || seconds > 60.0) {
+        let gauges = Gauges { subscriptions: recorder, ..Gauges::new(journal.store().clone()) };
+        let observe = async || {
             gauges.update_lag(5).await.expect("readable");
+            page.render()
+        };
+        let lag = |page: &str, id| {
+            (value(page, SUBSCRIPTION_LAG_EVENTS, id), value(page, SUBSCRIPTION_LAG_SECONDS, id))
+        };
+
+        let seen = observe().await;
+        assert_eq!(lag(&seen, "up"), (Some(0.0), Some(0.0)));
+        assert_eq!(lag(&seen, "behind").0, Some(5.0));
+        for id in ["up", "behind"] {
+            assert_eq!(value(&seen, SUBSCRIPTIONS_EXPIRED, id), Some(0.0), "{id}");
         }
+        // The clock may still show the millisecond in which the event was received.
+        while lag(&observe().await, "behind").1.is_none_or(|seconds| seconds <= 0.0 || seconds > 60.0) {}
         change("behind", Change::Acknowledge { sequence: 5, generation: None }).await;
-        gauges.update_lag(5).await.expect("readable");
-        assert_eq!(lag("behind"), (Some(0.0), Some(0.0)));
+        assert_eq!(lag(&observe().await, "behind"), (Some(0.0), Some(0.0)));
 
         change("behind", Change::Seek(SeekPosition::Oldest)).await;
-        gauges.update_lag(5).await.expect("readable");
-        assert_eq!(lag("behind").0, Some(5.0));
+        assert_eq!(lag(&observe().await, "behind").0, Some(5.0));
         trim(journal, 5).await;
-        gauges.update_lag(5).await.expect("readable");
-        assert_eq!(lag("behind"), (Some(5.0), Some(0.0)), "trimmed events count, and none is stored");
+        let trimmed = lag(&observe().await, "behind");
+        assert_eq!(trimmed, (Some(5.0), Some(0.0)), "trimmed events count, and none is stored");
         change("behind", Change::Delete).await;
-        gauges.update_lag(5).await.expect("readable");
-        assert_eq!(lag("behind"), (Some(0.0), Some(0.0)));
+        while observe().await.contains("behind") {}
+        assert_eq!(lag(&observe().await, "up"), (Some(0.0), Some(0.0)));
     }
 }

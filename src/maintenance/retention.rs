@@ -14,7 +14,7 @@ use tokio::time::{self, MissedTickBehavior};
 use super::clock::JumpTolerantClock;
 use crate::domain::{SubscriptionId, UnixMillis};
 use crate::store::{Health, LogRange, Op, OpResult, Store, SubscriptionPosition, Trim, Trimmed};
-use crate::telemetry::metrics::SUBSCRIPTIONS_EXPIRED;
+use crate::telemetry::metrics::{SUBSCRIPTIONS_EXPIRED, subscriptions};
 
 /// How often retention by age runs.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -191,7 +191,9 @@ fn report_expired(expired: &[SubscriptionId]) {
             subscription = %id,
             "subscription expired: events that it had not acknowledged exceeded the retention time or size and were trimmed"
         );
-        counter!(SUBSCRIPTIONS_EXPIRED, "subscription" => id.to_string()).increment(1);
+        metrics::with_local_recorder(subscriptions(), || {
+            counter!(SUBSCRIPTIONS_EXPIRED, "subscription" => id.to_string()).increment(1);
+        });
     }
 }
 

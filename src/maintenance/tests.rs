@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use metrics_exporter_prometheus::PrometheusBuilder;
-
 use super::clock::JumpTolerantClock;
 use super::retention::StepLimits;
 use super::*;
@@ -12,6 +10,7 @@ use crate::domain::{Filter, Labels};
 use crate::journal::Journal;
 use crate::journal::tests::{Opened, append, event, open};
 use crate::store::{Change, Op, SeekPosition};
+use crate::telemetry::metrics::subscriptions;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -125,9 +124,7 @@ async fn journal_stays_bounded_under_sustained_appends() {
 
 #[tokio::test]
 async fn expired_subscription_is_counted_once_under_its_id() {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let page = recorder.handle();
-    let _here = metrics::set_default_local_recorder(&recorder);
+    let page = subscriptions().handle();
     let counted = |id: &str, times: u64| {
         let line = format!("switchboard_subscriptions_expired_total{{subscription=\"{id}\"}} {times}");
         page.render().lines().any(|found| found == line)

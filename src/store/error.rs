@@ -17,8 +17,8 @@ pub enum Error {
         #[source]
         source: Arc<rusqlite::Error>,
     },
-    /// The folder cannot be used.
-    #[error("cannot use the store's folder for {path}")]
+    /// A file of the store cannot be created or opened.
+    #[error("cannot use {path}")]
     Folder {
         /// The file.
         path: PathBuf,

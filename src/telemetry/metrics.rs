@@ -1,9 +1,14 @@
 //! The names of all metrics and of their label values, and the recorder that renders the metrics page.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
-use metrics::{describe_counter, describe_gauge};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics::{counter, describe_counter, describe_gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_util::MetricKindMask;
+
+/// How long the series of a deleted subscription remains. Existing ones are updated every few seconds.
+const SUBSCRIPTION_IDLE: Duration = Duration::from_secs(60);
 
 /// Sends by `account` and `outcome`.
 pub const SENDS: &str = "switchboard_sends_total";
@@ -38,18 +43,20 @@ pub const JOURNAL_OLDEST_RECEIVE: &str = "switchboard_journal_oldest_receive_sec
 pub const JOURNAL_NEWEST_RECEIVE: &str = "switchboard_journal_newest_receive_seconds";
 /// The size of all stored events in bytes. `journal.retention_bytes` limits it.
 pub const JOURNAL_BYTES: &str = "switchboard_journal_bytes";
-/// The number of events after the position of a `subscription`, including trimmed ones; 0 after it was deleted.
+/// The number of events after the position of a `subscription`, including trimmed ones.
 pub const SUBSCRIPTION_LAG_EVENTS: &str = "switchboard_subscription_lag_events";
 /// The time since the first stored event after the position of a `subscription` was received, in seconds; 0 if there is
-/// none, or after it was deleted.
+/// none.
 pub const SUBSCRIPTION_LAG_SECONDS: &str = "switchboard_subscription_lag_seconds";
 /// How often a `subscription` lost events that it had not acknowledged.
 pub const SUBSCRIPTIONS_EXPIRED: &str = "switchboard_subscriptions_expired_total";
 /// Whether the store can write: 1 or 0.
 pub const STORE_WRITABLE: &str = "switchboard_store_writable";
-
 /// How often the store was opened again after a disk failure: 0 or 1, because the second failure ends the process.
 pub const STORE_REOPENED: &str = "switchboard_store_reopened_total";
+
+/// Lines of the log that were not written, because standard error was closed or its reader did not read.
+pub const LOG_LINES_DROPPED: &str = "switchboard_log_lines_dropped_total";
 
 /// Values of the label `outcome` of [`SENDS`] and [`WRITES`].
 pub mod outcome {
@@ -95,6 +102,8 @@ pub mod webhook {
     pub const DUPLICATE: &str = "duplicate";
     /// Status 401: no such account, or it has no webhooks. The label `account` is empty.
     pub const NO_ACCOUNT: &str = "no_account";
+    /// Status 404 or 405: not `POST /webhooks/{account}`. The label `account` is the account that the path names, or empty.
+    pub const UNMATCHED: &str = "unmatched";
     /// Status 401: the signature is missing, malformed or wrong.
     pub const REJECTED: &str = "rejected";
     /// Status 413: the body is too large.
@@ -105,6 +114,40 @@ pub mod webhook {
     pub const CROWDED: &str = "crowded";
     /// Status 503: the event could not be stored.
     pub const NOT_STORED: &str = "not_stored";
+}
+
+/// The recorder of the metrics with the label `subscription`. Clients create and delete subscriptions, so a series that is
+/// no longer updated must disappear. All other series remain.
+pub(crate) fn subscriptions() -> &'static PrometheusRecorder {
+    static RECORDER: OnceLock<PrometheusRecorder> = OnceLock::new();
+    RECORDER.get_or_init(|| subscription_recorder(SUBSCRIPTION_IDLE))
+}
+
+/// Makes a recorder that removes series that have not been updated for this time.
+pub(crate) fn subscription_recorder(idle: Duration) -> PrometheusRecorder {
+    let recorder = PrometheusBuilder::new().idle_timeout(MetricKindMask::ALL, Some(idle)).build_recorder();
+    metrics::with_local_recorder(&recorder, || {
+        describe_gauge!(
+            SUBSCRIPTION_LAG_EVENTS,
+            "Events after the position of a subscription, including trimmed ones"
+        );
+        describe_gauge!(
+            SUBSCRIPTION_LAG_SECONDS,
+            "The time since the first stored event after the position of a subscription was received, in seconds"
+        );
+        describe_counter!(
+            SUBSCRIPTIONS_EXPIRED,
+            "How often a subscription lost events that it had not acknowledged"
+        );
+    });
+    recorder
+}
+
+/// Renders the metrics page.
+pub fn render() -> String {
+    let handle = install();
+    handle.run_upkeep();
+    handle.render() + &subscriptions().handle().render()
 }
 
 /// Installs the recorder. All servers in one process share it.
@@ -142,20 +185,10 @@ pub fn install() -> &'static PrometheusHandle {
             "When the newest event was received, in seconds since 1970"
         );
         describe_gauge!(JOURNAL_BYTES, "The size of all stored events in bytes");
-        describe_gauge!(
-            SUBSCRIPTION_LAG_EVENTS,
-            "Events after the position of a subscription, including trimmed ones"
-        );
-        describe_gauge!(
-            SUBSCRIPTION_LAG_SECONDS,
-            "The time since the first stored event after the position of a subscription was received, in seconds"
-        );
-        describe_counter!(
-            SUBSCRIPTIONS_EXPIRED,
-            "How often a subscription lost events that it had not acknowledged"
-        );
         describe_gauge!(STORE_WRITABLE, "Whether the store can write");
         describe_counter!(STORE_REOPENED, "How often the store was opened again after a disk failure");
+        describe_counter!(LOG_LINES_DROPPED, "Log lines that were not written");
+        counter!(LOG_LINES_DROPPED).increment(0);
         handle
     })
 }

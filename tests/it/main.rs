@@ -44,5 +44,6 @@ mod third_provider;
 mod verify_webhook;
 mod webhook_ingest;
 mod webhook_listener;
+mod webhook_privacy;
 mod webhook_registration;
 mod webhook_registration_outcomes;

@@ -184,7 +184,10 @@ async fn size_limit_expires_a_lagging_subscription_and_logs_an_error() {
     server
         .wait_for_metric("switchboard_subscription_lag_events{subscription=\"quick\"}", |lag| lag == 0.0)
         .await;
-    assert_eq!(server.metric("switchboard_subscriptions_expired_total{subscription=\"quick\"}").await, None);
+    assert_eq!(
+        server.metric("switchboard_subscriptions_expired_total{subscription=\"quick\"}").await,
+        Some(0.0)
+    );
     let lines = server.log_lines("ERROR");
     let ids: Vec<&str> = lines.iter().filter_map(|line| line["fields"]["subscription"].as_str()).collect();
     assert_eq!((ids, lines.len()), (vec!["slow"], 1), "{lines:?}");

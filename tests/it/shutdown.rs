@@ -8,14 +8,17 @@ use switchboard::pb::v1::message_service_client::MessageServiceClient;
 use switchboard::pb::v1::send_message_request::Content;
 use switchboard::pb::v1::subscribe_request::Start as From;
 use switchboard::pb::v1::{Parameter, SendMessageRequest, StartPosition, TemplateMessage, parameter};
-use switchboard::sandbox::{Fault, FaultRule, Operation};
+use switchboard::sandbox::{Fault, FaultRule, Operation, Options, Sandbox};
 use tokio::net::TcpStream;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
-use crate::support::binary::{API_KEY, Home, Server};
+use crate::support::binary::{API_KEY, Home, Server, post};
 use crate::support::cli::path_str;
 use crate::support::faults::{Call, Effect, On, Rule};
 use crate::support::faulty_host::{FaultyHost, keyed_text};
-use crate::support::gateway::{text_of, within};
+use crate::support::gateway::{reason, received, text, text_of, within};
 
 /// After a failed sync of the final checkpoint, the pages that it moved may not be on disk, and closing the database does
 /// not move them again. Only the write-ahead log still has them, so it must stay.
@@ -150,4 +153,124 @@ async fn server_with_a_closed_log_pipe_keeps_serving() {
         assert_eq!(text_of(&events.event().await), text);
     }
     assert!(server.terminate(), "graceful shutdown");
+}
+
+/// The provider refuses each send, and each refusal is a line in the log. A pipe holds 64 KiB.
+#[tokio::test(flavor = "multi_thread")]
+async fn server_whose_log_is_not_read_keeps_serving_and_stops() {
+    let sandbox = Sandbox::start(Options::instant()).await.expect("starts");
+    let home = Home::new(sandbox.connectly().base_url().as_str());
+    let mut command = home.command();
+    command.env("SWITCHBOARD__ACCOUNTS__GLOBEX__GATE__CALLS_PER_SECOND", "100000");
+    let server = Server::start(command);
+    server.stop_reading_log();
+    let channel = server.channel().await;
+    let mut sends = tokio::task::JoinSet::new();
+    for _ in 0..800 {
+        let mut messages = MessageServiceClient::new(channel.clone());
+        sends.spawn(async move { within(messages.send_message(text("globex", "hi"))).await });
+    }
+    while let Some(sent) = sends.join_next().await {
+        assert_ne!(reason(&sent.expect("no panic").expect_err("refused")), "");
+    }
+    let livez = within(reqwest::get(format!("http://{}/livez", server.admin))).await.expect("answers");
+    assert_eq!(livez.status(), 200);
+    assert_eq!(post(&reqwest::Client::new(), server.webhook, received("M1", "hi")).await, Some(200));
+    assert!(server.terminate(), "graceful shutdown");
+}
+
+fn signal(server: &Server, name: &str) {
+    let pid = server.child.id().to_string();
+    assert!(Command::new("kill").args(["-s", name, &pid]).status().expect("`kill` is installed").success());
+}
+
+async fn readyz(server: &Server) -> u16 {
+    within(reqwest::get(format!("http://{}/readyz", server.admin))).await.expect("answers").status().as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_sigterm_the_server_is_not_ready_and_serves_for_the_delay() {
+    let home = Home::new("http://127.0.0.1:1");
+    let mut command = home.command();
+    // Longer than the test: the second signal ends the process.
+    command.env("SWITCHBOARD__SHUTDOWN__DELAY", "5m");
+    let server = Server::start(command);
+    let mut health = HealthClient::new(server.channel().await);
+    assert_eq!(readyz(&server).await, 200);
+    signal(&server, "TERM");
+    within(async {
+        while readyz(&server).await == 200 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let request = HealthCheckRequest { service: String::new() };
+    within(async {
+        loop {
+            let reply = health.check(request.clone()).await.expect("answers").into_inner();
+            if reply.status() == ServingStatus::NotServing {
+                return;
+            }
+        }
+    })
+    .await;
+    assert_eq!(post(&reqwest::Client::new(), server.webhook, received("M1", "hi")).await, Some(200));
+    let mut events = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    assert_eq!(text_of(&events.event().await), "hi");
+    signal(&server, "TERM");
+    assert_eq!(server.wait_for_exit().await.0.code(), Some(130));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_is_logged_and_the_server_keeps_serving() {
+    let home = Home::new("http://127.0.0.1:1");
+    let server = Server::start(home.command());
+    signal(&server, "HUP");
+    within(async {
+        while !server.log.lock().expect("unpoisoned").contains("SIGHUP ignored") {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(post(&reqwest::Client::new(), server.webhook, received("M1", "hi")).await, Some(200));
+    assert!(server.terminate(), "graceful shutdown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_states_what_starts_and_ends_with_stopped() {
+    let home = Home::new("http://127.0.0.1:1");
+    let server = Server::start(home.command());
+    assert_eq!(post(&reqwest::Client::new(), server.webhook, received("M1", "hi")).await, Some(200));
+    assert!(server.terminate(), "graceful shutdown");
+    let server = Server::start(home.command());
+    let start = server.log.lock().expect("unpoisoned").clone();
+    let fields = |message: &str| {
+        let lines = start.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+        let fields = lines.map(|line| line["fields"].clone());
+        fields.into_iter().find(|fields| fields["message"] == message).expect("logged")
+    };
+    let starting = fields("starting");
+    assert_eq!(starting["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(starting["config"], path_str(&home.config()));
+    assert_eq!(starting["store"], path_str(&home.folder.path().join("switchboard.db")));
+    assert_eq!(starting["accounts"], "globex");
+    assert_eq!(fields("serving")["newest_sequence"], 1);
+    signal(&server, "TERM");
+    let (status, log) = server.wait_for_exit().await;
+    assert!(status.success());
+    let last = log.rfind("\"message\"").map(|at| &log[at..]).expect("a line");
+    assert!(last.starts_with(r#""message":"stopped""#), "{last}");
+}
+
+#[test]
+fn failure_at_the_start_has_the_format_of_the_log() {
+    let home = Home::new("http://127.0.0.1:1");
+    std::fs::create_dir(home.folder.path().join("switchboard.db.lock")).expect("created");
+    let output =
+        home.command().env("GLOBEX_API_KEY", API_KEY).stdout(Stdio::null()).output().expect("starts");
+    assert!(!output.status.success());
+    let log = String::from_utf8(output.stderr).expect("UTF-8");
+    let last: serde_json::Value = serde_json::from_str(log.lines().last().expect("a line")).expect("JSON");
+    let error = last["fields"]["error"].as_str().expect("an error");
+    assert!(error.contains("cannot open the journal") && error.contains("switchboard.db.lock"), "{error}");
 }

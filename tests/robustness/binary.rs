@@ -39,7 +39,7 @@ impl Home {
         let address = Ipv4Addr::new(127, fastrand::u8(1..=254), fastrand::u8(1..=254), fastrand::u8(1..=254));
         let mut text = format!(
             "[grpc]\nlisten = \"{address}:0\"\n[webhook]\nlisten = \"{address}:0\"\n[admin]\nlisten = \"{address}:0\"\n\
-             [log]\nformat = \"json\"\n[shutdown]\ngrace = \"1s\"\n[journal]\npath = \"{}\"\n{journal}\n",
+             [log]\nformat = \"json\"\n[shutdown]\ndelay = \"0s\"\ngrace = \"1s\"\n[journal]\npath = \"{}\"\n{journal}\n",
             folder.path().join("switchboard.db").display(),
         );
         for account in ACCOUNTS {

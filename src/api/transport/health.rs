@@ -1,6 +1,6 @@
 //! `grpc.health.v1`, by service name.
 //!
-//! The empty name and the services that can work without the store are SERVING until the server stops. `EventService`
+//! The empty name and the services that can work without the store are SERVING until the server prepares to stop. `EventService`
 //! and `SubscriptionService` are NOT_SERVING while the store cannot write, because no event can arrive then.
 
 use tokio::sync::watch;
@@ -25,10 +25,11 @@ const WITHOUT_STORE: [&str; 7] = [
 /// The services that need a store that can write.
 const WITH_STORE: [&str; 2] = ["switchboard.v1.EventService", "switchboard.v1.SubscriptionService"];
 
-/// Returns the service, and the task that updates it until the server stops. The task cancels `not_serving` when it has
-/// reported the stop to all watches.
+/// Returns the service, and the task that updates it until the server prepares to stop. At the stop, after it
+/// has reported to all watches, the task cancels `not_serving`.
 pub(in crate::api) fn service(
     mut store: watch::Receiver<Health>,
+    leaving: CancellationToken,
     stopping: CancellationToken,
     not_serving: CancellationToken,
 ) -> (HealthServer<impl HealthService>, impl Future<Output = ()> + Send + use<>) {
@@ -46,13 +47,14 @@ pub(in crate::api) fn service(
                 reporter.set_service_status(name, status).await;
             }
             tokio::select! {
-                () = stopping.cancelled() => break,
+                () = leaving.cancelled() => break,
                 changed = store.changed() => if changed.is_err() { break },
             }
         }
         for name in [""].into_iter().chain(WITHOUT_STORE).chain(WITH_STORE) {
             reporter.set_service_status(name, ServingStatus::NotServing).await;
         }
+        stopping.cancelled().await;
         not_serving.cancel();
     };
     (service, update)

@@ -82,6 +82,7 @@ fn value_out_of_range_is_an_error() {
         ),
         ("[sends]\nretention = '1ms'", "sends.retention: must be a duration from `1s` to"),
         ("[sends]\nretention = '23h'", "sends.retention: must not be shorter than `request_id_retention`"),
+        ("[shutdown]\ndelay = '301s'", "shutdown.delay: must be a duration from `0s` to `5m`"),
         ("[shutdown]\ngrace = 'soon'", "shutdown.grace: must be a duration from `0s` to `10m`"),
         ("[log]\nformat = 'yaml'", "log.format: must be `text` or `json`"),
         ("[log]\nfilter = 'switchboard=loud'", "log.filter: must be directives"),

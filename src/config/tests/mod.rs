@@ -87,9 +87,9 @@ fn defaults_and_one_account_are_a_configuration() {
     assert_eq!(config.journal.subscription_retention.as_secs(), 30 * 24 * 3600);
     assert_eq!(config.sends.request_id_retention.as_secs(), 24 * 3600);
     assert_eq!(config.sends.retention.as_secs(), 30 * 24 * 3600);
-    assert_eq!(config.shutdown.grace.as_secs(), 10);
+    assert_eq!((config.shutdown.delay.as_secs(), config.shutdown.grace.as_secs()), (5, 10));
     assert_eq!(config.log.format, Format::Text);
-    assert_eq!(config.log.filter, "info");
+    assert_eq!(config.log.filter, "info,h2=error");
     let [account] = &config.accounts[..] else { panic!("one account") };
     assert_eq!(account.provider, Provider::CONNECTBY);
     assert_eq!(account.limits.text_characters, Some(1024));

@@ -20,6 +20,7 @@ mod verify;
 mod writer;
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::Thread;
@@ -71,6 +72,9 @@ impl PendingCommit {
     }
 }
 
+/// The mode of the store's files. They hold messages and personal data.
+const PRIVATE: u32 = 0o600;
+
 /// How many commits may be queued for the writer before callers wait.
 const MAX_QUEUED_COMMITS: usize = 4_096;
 
@@ -102,6 +106,7 @@ impl Store {
     fn open_locked(options: Options, lock: File) -> Result<Self, Error> {
         let path = options.path.clone();
         let opened = |source| Error::Open { path: path.clone(), source: Arc::new(source) };
+        create_private(&path)?;
         let mut db = Connection::open(&path).map_err(opened)?;
         let journal = schema::prepare(&mut db, options.replica_id, options.max_pages)
             .map_err(|error| error.at(&path))?;
@@ -391,13 +396,24 @@ impl Store {
     }
 }
 
+/// Creates the file, so that only its owner can read it, unless it exists. SQLite would create it for all users. The files
+/// beside it get its mode from SQLite.
+fn create_private(path: &Path) -> Result<(), Error> {
+    match File::options().create_new(true).write(true).mode(PRIVATE).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(Error::Folder { path: path.to_owned(), source: Arc::new(source) }),
+    }
+}
+
 /// Locks a file beside the store for this process. The system releases the lock when the process ends.
 fn lock(path: &Path) -> Result<File, Error> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let folder = |source| Error::Folder { path: path.to_owned(), source: Arc::new(source) };
+    let name = PathBuf::from(name);
+    let folder = |source| Error::Folder { path: name.clone(), source: Arc::new(source) };
     let file =
-        File::options().create(true).truncate(false).write(true).open(PathBuf::from(name)).map_err(folder)?;
+        File::options().create(true).truncate(false).write(true).mode(PRIVATE).open(&name).map_err(folder)?;
     // A process that was just killed may take a moment to exit.
     let started = Instant::now();
     loop {

@@ -30,6 +30,8 @@ pub(crate) struct Server {
     collecting: Option<std::thread::JoinHandle<()>>,
     /// Whether the thread keeps reading the log.
     keep_reading: Arc<AtomicBool>,
+    /// Whether the pipe of the log stays open when the thread stops reading.
+    keep_open: Arc<AtomicBool>,
     pub(crate) grpc: SocketAddr,
     pub(crate) webhook: SocketAddr,
     pub(crate) admin: SocketAddr,
@@ -46,7 +48,7 @@ impl Home {
         let folder = TempDir::new().expect("a folder");
         let text = format!(
             "[grpc]\nlisten = \"127.0.0.1:0\"\n[webhook]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-             [log]\nformat = \"json\"\n\
+             [log]\nformat = \"json\"\n[shutdown]\ndelay = \"0s\"\n\
              [journal]\npath = \"{}\"\n\
              [[accounts]]\nid = \"{ACCOUNT}\"\nprovider = \"connectly\"\nbase_url = \"{base_url}\"\n\
              business_id = \"{BUSINESS_ID}\"\n\
@@ -108,16 +110,22 @@ impl Server {
         let kept = Arc::clone(&log);
         let keep_reading = Arc::new(AtomicBool::new(true));
         let is_wanted = Arc::clone(&keep_reading);
+        let keep_open = Arc::new(AtomicBool::new(false));
+        let stays_open = Arc::clone(&keep_open);
         let collecting = std::thread::spawn(move || {
-            for line in lines.lines().map_while(Result::ok) {
+            let mut lines = lines.lines();
+            for line in lines.by_ref().map_while(Result::ok) {
                 kept.lock().expect("unpoisoned").push_str(&line);
                 if !is_wanted.load(Ordering::SeqCst) {
-                    return;
+                    break;
                 }
+            }
+            if stays_open.load(Ordering::SeqCst) {
+                std::mem::forget(lines);
             }
         });
         let (grpc, webhook, admin) = (at["grpc"], at["webhook"], at["admin"]);
-        Self { collecting: Some(collecting), keep_reading, child, grpc, webhook, admin, log }
+        Self { collecting: Some(collecting), keep_reading, keep_open, child, grpc, webhook, admin, log }
     }
 
     pub(crate) async fn channel(&self) -> Channel {
@@ -136,6 +144,13 @@ impl Server {
     /// Reads one more line of the log and then closes the pipe. Later writes of the log fail.
     #[cfg(target_os = "linux")]
     pub(crate) fn close_log(&self) {
+        self.keep_reading.store(false, Ordering::SeqCst);
+    }
+
+    /// Reads one more line of the log and then leaves the pipe open without reading it.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn stop_reading_log(&self) {
+        self.keep_open.store(true, Ordering::SeqCst);
         self.keep_reading.store(false, Ordering::SeqCst);
     }
 

@@ -186,3 +186,36 @@ async fn store_is_dead_after_its_writer_panics() {
     let died = tokio::time::timeout(std::time::Duration::from_secs(10), died).await;
     assert!(died.is_ok_and(|died| died.is_ok()), "the health becomes `Dead`");
 }
+
+#[tokio::test]
+async fn only_the_owner_can_read_the_files_of_a_new_store() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = TempDir::new().expect("a folder");
+    let store = open_in_place(&folder.path().join("switchboard.db"));
+    store.commit(Vec::new()).await.expect("written");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder.path()).expect("readable") {
+        let entry = entry.expect("readable");
+        let mode = entry.metadata().expect("readable").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", entry.file_name());
+        names.push(entry.file_name().into_string().expect("UTF-8"));
+    }
+    names.sort();
+    assert_eq!(names, ["switchboard.db", "switchboard.db-shm", "switchboard.db-wal", "switchboard.db.lock"]);
+}
+
+#[tokio::test]
+async fn unusable_lock_file_is_named_in_the_error() {
+    let folder = TempDir::new().expect("a folder");
+    std::fs::create_dir(folder.path().join("switchboard.db.lock")).expect("created");
+    let opened = Store::open(Options {
+        path: folder.path().join("switchboard.db"),
+        encode,
+        committed: Box::new(|_| {}),
+        replica_id: ReplicaId::generate(),
+        max_pages: None,
+    });
+    let error = opened.expect_err("a folder cannot be locked").to_string();
+    assert!(error.ends_with("switchboard.db.lock"), "{error}");
+}
