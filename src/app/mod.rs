@@ -33,7 +33,7 @@ use crate::messages::{MessageWatchers, Messages};
 use crate::provider::{self, Accounts};
 use crate::sandbox::Sandbox;
 use crate::store::{self, Health, ReplicaId, Store};
-use crate::telemetry::metrics::{STORE_WRITABLE, install, render};
+use crate::telemetry::metrics::{STORE_WRITABLE, install, register_account, render};
 use crate::webhook::Ingress;
 
 pub use reopen::serve;
@@ -260,6 +260,7 @@ impl App {
         let StoreHandles { store, tail, message_watchers, subscription_changes, replica_id } = handles;
         let addresses = listeners.addresses()?;
         install();
+        accounts.iter().for_each(|account| register_account(account.id().as_str()));
         let (leaving, stopping) = (CancellationToken::new(), CancellationToken::new());
         let journal = Journal::new(store.clone(), tail, subscription_changes);
         let policy = RetentionPolicy {

@@ -285,3 +285,24 @@ fn serve_fails_on_an_invalid_configuration() {
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("grpc.listen"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_exist_before_their_first_event() {
+    let home = Home::new("http://127.0.0.1:1");
+    let server = Server::start(home.command());
+    let page = within(reqwest::get(format!("http://{}/metrics", server.admin))).await.expect("answers");
+    let page = within(page.text()).await.expect("a page");
+    for series in [
+        r#"sends_total{account="globex",outcome="unknown"}"#,
+        r#"rejected_calls_total{account="globex",reason="circuit_open"}"#,
+        r#"unrecorded_total{account="globex"}"#,
+        r#"webhooks_total{account="globex",result="rejected"}"#,
+        r#"webhooks_total{account="",result="no_account"}"#,
+        r#"events_total{account="globex",type="message.received"}"#,
+        "subscribers",
+        "log_lines_dropped_total",
+    ] {
+        assert!(page.contains(&format!("switchboard_{series} 0\n")), "{series} is missing in {page}");
+    }
+    assert!(server.terminate(), "graceful shutdown");
+}
