@@ -33,7 +33,9 @@ enum Command {
     },
     /// Serve two demo accounts with simulated providers on loopback.
     ///
-    /// The sandbox needs no file, no credentials and no network.
+    /// The sandbox needs no file, no credentials and no network. Environment variables override its configuration:
+    /// SWITCHBOARD__GRPC__LISTEN, SWITCHBOARD__WEBHOOK__LISTEN and SWITCHBOARD__ADMIN__LISTEN set its addresses,
+    /// SWITCHBOARD__LOG__FILTER its log. `switchboard reference` explains every key.
     Sandbox {
         /// Store events in this file. By default, they are deleted when the sandbox stops.
         #[arg(long)]
@@ -129,7 +131,10 @@ fn print_error(error: &dyn Error) -> ExitCode {
 }
 
 fn check(config: PathBuf) -> Result<(), Box<dyn Error>> {
-    let config = Config::load(Some(&config), &Environment)?;
+    let (path, config) = (&config, Config::load(Some(&config), &Environment)?);
+    for warning in config.warnings(path) {
+        cli::say(format_args!("warning: {warning}"))?;
+    }
     cli::say(format_args!("configuration is valid: {} accounts", config.accounts.len()))?;
     Ok(())
 }
@@ -153,6 +158,9 @@ async fn run_server(path: &Path, config: &Config) -> Result<(), Box<dyn Error>> 
         accounts = accounts.join(","),
         "starting"
     );
+    for warning in config.warnings(path) {
+        tracing::warn!("{warning}");
+    }
     let listeners = Listeners::bind(config)?;
     let serving = |at: Addresses, newest_sequence: u64| {
         tracing::info!(grpc = %at.grpc, webhook = %at.webhook, admin = %at.admin, newest_sequence, "serving");
