@@ -47,6 +47,15 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Ask the running server of a configuration whether it is healthy. The exit status is 0 if it is.
+    Health {
+        /// The configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// The service to ask for, such as `switchboard.v1.EventService`. By default, the whole server.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        service: String,
+    },
     /// Write a backup of the store to one file. `serve` may be running.
     ///
     /// The backup has the journal and all other stored data. It contains messages and personal data, and only its owner can
@@ -96,6 +105,7 @@ async fn run() -> ExitCode {
         Command::Serve { config } => return serve(config).await.unwrap_or_else(|error| print_error(&*error)),
         Command::Sandbox { store } => sandbox(store).await,
         Command::Check { config } => check(config),
+        Command::Health { config, service } => health(config, &service).await,
         Command::Backup { store, to } => backup::back_up(store, &to),
         Command::Restore { store, from, accept_repeats } => backup::restore(store, &from, accept_repeats),
         Command::Reference => cli::say(switchboard::config::REFERENCE.trim_end()).map_err(Into::into),
@@ -136,6 +146,13 @@ fn check(config: PathBuf) -> Result<(), Box<dyn Error>> {
         cli::say(format_args!("warning: {warning}"))?;
     }
     cli::say(format_args!("configuration is valid: {} accounts", config.accounts.len()))?;
+    Ok(())
+}
+
+async fn health(config: PathBuf, service: &str) -> Result<(), Box<dyn Error>> {
+    let config = Config::load(Some(&config), &Environment)?;
+    app::check_health(config.grpc.listen, service).await?;
+    cli::say("serving")?;
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 //! The listeners are bound before the server is built, and a token stops the server. So the code that starts a server
 //! knows its addresses at once and never polls until it is up.
 
+mod health;
 mod reopen;
 
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ use crate::store::{self, Health, ReplicaId, Store};
 use crate::telemetry::metrics::{STORE_WRITABLE, install, register_account, render};
 use crate::webhook::Ingress;
 
+pub use health::{HealthError, check_health};
 pub use reopen::serve;
 
 /// How long a subscriber's connection may be silent before the server pings it, and then how long the reply may take.

@@ -306,3 +306,25 @@ async fn counters_exist_before_their_first_event() {
     }
     assert!(server.terminate(), "graceful shutdown");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_command_succeeds_only_while_the_server_serves() {
+    let home = Home::new("http://127.0.0.1:1");
+    let server = Server::start(home.command());
+    let address = server.grpc.to_string();
+    let health = |service: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+        command.args(["health", "--service", service, "--config"]).arg(home.config());
+        command.env("GLOBEX_API_KEY", API_KEY).env("SWITCHBOARD__GRPC__LISTEN", &address);
+        command.output().expect("the binary starts")
+    };
+    for service in ["", "switchboard.v1.EventService"] {
+        let output = health(service);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(!health("switchboard.v1.NoSuchService").status.success());
+    assert!(server.terminate(), "graceful shutdown");
+    let output = health("");
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&format!("no server responds at {address}")));
+}
