@@ -1,10 +1,14 @@
 //! The operator's HTTP listener: `/metrics`, `/livez`, `/readyz`.
 
+use std::net::IpAddr;
+
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::http::header::{CONTENT_TYPE, HOST};
+use axum::http::uri::Authority;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +34,7 @@ impl Admin {
             .route("/livez", get(livez))
             .route("/readyz", get(readyz))
             .with_state(self)
+            .layer(from_fn(check_host))
     }
 }
 
@@ -40,6 +45,26 @@ pub fn without_store(metrics: fn() -> String) -> Router {
         .route("/metrics", get(async move || page(metrics)))
         .route("/livez", get(livez))
         .route("/readyz", get(not_ready))
+        .layer(from_fn(check_host))
+}
+
+/// Rejects requests whose `Host` is a name other than `localhost`. The owner of a web page can point the page's host name at
+/// this listener (DNS rebinding), and the page's scripts could then read the metrics. An address cannot be rebound, and
+/// a client without `Host` is no browser.
+async fn check_host(request: Request, next: Next) -> Response {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let is_local = hosts.next().is_none_or(|host| {
+        let authority = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
+        authority.is_some_and(|authority| {
+            let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+            host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
+        })
+    });
+    if is_local && hosts.next().is_none() {
+        next.run(request).await
+    } else {
+        (StatusCode::FORBIDDEN, "the host must be an IP address or localhost\n").into_response()
+    }
 }
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {

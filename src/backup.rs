@@ -42,6 +42,9 @@ impl StoreFile {
 ///
 /// If the store cannot be read, or the backup cannot be written.
 pub fn back_up(store: StoreFile, to: &Path) -> Result<(), Box<dyn Error>> {
+    if to == Path::new("-") {
+        return Err("a backup cannot be written to standard output: name a file".into());
+    }
     let (path, _) = store.locate()?;
     let log_range = store::back_up(&path, to)?;
     print_summary(&log_range, to);

@@ -33,7 +33,9 @@ enum Command {
     },
     /// Serve two demo accounts with simulated providers on loopback.
     ///
-    /// The sandbox needs no file, no credentials and no network.
+    /// The sandbox needs no file, no credentials and no network. Environment variables override its configuration:
+    /// SWITCHBOARD__GRPC__LISTEN, SWITCHBOARD__WEBHOOK__LISTEN and SWITCHBOARD__ADMIN__LISTEN set its addresses,
+    /// SWITCHBOARD__LOG__FILTER its log. `switchboard reference` explains every key.
     Sandbox {
         /// Store events in this file. By default, they are deleted when the sandbox stops.
         #[arg(long)]
@@ -44,6 +46,15 @@ enum Command {
         /// The configuration file.
         #[arg(long)]
         config: PathBuf,
+    },
+    /// Ask the running server of a configuration whether it is healthy. The exit status is 0 if it is.
+    Health {
+        /// The configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// The service to ask for, such as `switchboard.v1.EventService`. By default, the whole server.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        service: String,
     },
     /// Write a backup of the store to one file. `serve` may be running.
     ///
@@ -94,6 +105,7 @@ async fn run() -> ExitCode {
         Command::Serve { config } => return serve(config).await.unwrap_or_else(|error| print_error(&*error)),
         Command::Sandbox { store } => sandbox(store).await,
         Command::Check { config } => check(config),
+        Command::Health { config, service } => health(config, &service).await,
         Command::Backup { store, to } => backup::back_up(store, &to),
         Command::Restore { store, from, accept_repeats } => backup::restore(store, &from, accept_repeats),
         Command::Reference => cli::say(switchboard::config::REFERENCE.trim_end()).map_err(Into::into),
@@ -129,8 +141,18 @@ fn print_error(error: &dyn Error) -> ExitCode {
 }
 
 fn check(config: PathBuf) -> Result<(), Box<dyn Error>> {
-    let config = Config::load(Some(&config), &Environment)?;
+    let (path, config) = (&config, Config::load(Some(&config), &Environment)?);
+    for warning in config.warnings(path) {
+        cli::say(format_args!("warning: {warning}"))?;
+    }
     cli::say(format_args!("configuration is valid: {} accounts", config.accounts.len()))?;
+    Ok(())
+}
+
+async fn health(config: PathBuf, service: &str) -> Result<(), Box<dyn Error>> {
+    let config = Config::load(Some(&config), &Environment)?;
+    app::check_health(config.grpc.listen, service).await?;
+    cli::say("serving")?;
     Ok(())
 }
 
@@ -153,6 +175,9 @@ async fn run_server(path: &Path, config: &Config) -> Result<(), Box<dyn Error>> 
         accounts = accounts.join(","),
         "starting"
     );
+    for warning in config.warnings(path) {
+        tracing::warn!("{warning}");
+    }
     let listeners = Listeners::bind(config)?;
     let serving = |at: Addresses, newest_sequence: u64| {
         tracing::info!(grpc = %at.grpc, webhook = %at.webhook, admin = %at.admin, newest_sequence, "serving");

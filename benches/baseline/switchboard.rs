@@ -42,7 +42,7 @@ impl Gateway {
         let journal = tempfile::tempdir_in(folder)?;
         let no_provider = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let config = config(journal.path(), upstream.unwrap_or(no_provider))?;
-        let _flush_on_drop = telemetry::log_to_stderr(&config.log)?;
+        drop(telemetry::log_to_stderr(&config.log)?);
         let _entered = runtime.enter();
         let listeners = Listeners::bind(&config)?;
         let app = App::build(&config, listeners, None)?;
@@ -85,7 +85,7 @@ impl Streams {
     pub(crate) fn start(runtime: &Runtime, folder: &Path) -> Result<Self> {
         let folder = tempfile::tempdir_in(folder)?;
         let config = config(folder.path(), SocketAddr::from((Ipv4Addr::LOCALHOST, 1)))?;
-        let _flush_on_drop = telemetry::log_to_stderr(&config.log)?;
+        drop(telemetry::log_to_stderr(&config.log)?);
         let _ = telemetry::metrics::install();
         let _entered = runtime.enter();
         let tail = Arc::new(Tail::new());
@@ -163,6 +163,7 @@ fn config(journal: &Path, upstream: SocketAddr) -> Result<Config> {
         admin.listen = "127.0.0.1:0"
         journal.path = {path}
         log.filter = "warn"
+        shutdown.delay = "0s"
 
         [[accounts]]
         id = "{ACCOUNT}"

@@ -3,6 +3,7 @@
 //! The listeners are bound before the server is built, and a token stops the server. So the code that starts a server
 //! knows its addresses at once and never polls until it is up.
 
+mod health;
 mod http2;
 mod reopen;
 
@@ -31,9 +32,10 @@ use crate::messages::{MessageWatchers, Messages};
 use crate::provider::{self, Accounts};
 use crate::sandbox::Sandbox;
 use crate::store::{self, Health, ReplicaId, Store};
-use crate::telemetry::metrics::{STORE_WRITABLE, install, render};
+use crate::telemetry::metrics::{STORE_WRITABLE, install, register_account, render};
 use crate::webhook::Ingress;
 
+pub use health::{HealthError, check_health};
 pub use reopen::serve;
 
 /// The maximum number of connections that wait to be accepted.
@@ -264,6 +266,7 @@ impl App {
         let StoreHandles { store, tail, message_watchers, subscription_changes, replica_id } = handles;
         let addresses = listeners.addresses()?;
         install();
+        accounts.iter().for_each(|account| register_account(account.id().as_str()));
         let (leaving, stopping) = (CancellationToken::new(), CancellationToken::new());
         let journal = Journal::new(store.clone(), tail, subscription_changes);
         let policy = RetentionPolicy {

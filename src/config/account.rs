@@ -8,6 +8,7 @@ use crate::domain::{AccountId, Provider, RateLimits, UploadLimits};
 
 use super::gate;
 use super::provider::{ProviderSection, Upstream};
+use super::secret::any_shared;
 use super::table::Table;
 use super::value::{self, Raw, parsed};
 
@@ -72,7 +73,9 @@ impl Account {
             }
             accounts.push(Self::read(table, id, providers));
         }
-        accounts.into_iter().collect()
+        let accounts: Vec<Self> = accounts.into_iter().collect::<Option<_>>()?;
+        check_distinct_secrets(root, &accounts);
+        Some(accounts)
     }
 
     fn read(mut table: Table<'_>, id: Option<AccountId>, providers: &[&ProviderSection]) -> Option<Self> {
@@ -112,6 +115,25 @@ impl Account {
             request_timeout,
             outcomes,
         })
+    }
+}
+
+/// Reports accounts of different businesses that share a webhook secret: a webhook for one of them would also be valid for
+/// the other.
+fn check_distinct_secrets(root: &Table<'_>, accounts: &[Account]) {
+    let connectly = accounts
+        .iter()
+        .filter_map(|account| Some((&account.id, account.upstream.get::<super::connectly::Connectly>()?)));
+    let connectly: Vec<_> = connectly.collect();
+    for (index, (later, b)) in connectly.iter().enumerate() {
+        for (earlier, a) in &connectly[..index] {
+            if a.business_id != b.business_id && any_shared(&a.webhook_secrets, &b.webhook_secrets) {
+                root.report(
+                    KEY,
+                    format!("must not share a webhook secret between businesses: {earlier} and {later} do"),
+                );
+            }
+        }
     }
 }
 

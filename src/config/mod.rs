@@ -34,10 +34,11 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod value;
+mod warnings;
 mod webhook;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
@@ -84,6 +85,10 @@ pub struct Config {
     pub log: Log,
     /// `[[accounts]]`: at least one, in the file's order. Their ids are unique.
     pub accounts: Vec<Account>,
+    /// The files that secrets were read from.
+    secret_files: Vec<PathBuf>,
+    /// Whether the configuration file itself contains a secret.
+    has_plain_secrets: bool,
 }
 
 impl Config {
@@ -158,6 +163,7 @@ impl Config {
         for table in tables {
             table.finish();
         }
+        let (secret_files, has_plain_secrets) = root.reader().secret_files();
         Some(Self {
             grpc: grpc?,
             webhook: webhook?,
@@ -167,6 +173,8 @@ impl Config {
             shutdown: shutdown?,
             log: log?,
             accounts: accounts?,
+            secret_files,
+            has_plain_secrets,
         })
     }
 }

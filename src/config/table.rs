@@ -4,9 +4,10 @@
 //! is asked for. Every other key in the file, and every other variable with the prefix, is an error. The code that
 //! reads a section is therefore also the list of its keys.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 
 use secrecy::SecretString;
 use toml::Spanned;
@@ -30,6 +31,8 @@ pub(super) struct TableReader<'a> {
     errors: RefCell<Vec<ConfigError>>,
     variables: RefCell<BTreeSet<String>>,
     skipped_prefixes: RefCell<Vec<String>>,
+    secret_files: RefCell<Vec<PathBuf>>,
+    has_plain_secrets: Cell<bool>,
 }
 
 /// One table, through all layers.
@@ -60,12 +63,29 @@ impl<'a> TableReader<'a> {
             errors: RefCell::default(),
             variables: RefCell::default(),
             skipped_prefixes: RefCell::default(),
+            secret_files: RefCell::default(),
+            has_plain_secrets: Cell::default(),
         }
     }
 
     /// Marks a variable as known.
     pub(super) fn mark_known(&self, variable: &str) {
         self.variables.borrow_mut().insert(variable.to_owned());
+    }
+
+    /// Records that a secret was read from this file.
+    pub(super) fn mark_secret_file(&self, path: &str) {
+        self.secret_files.borrow_mut().push(path.into());
+    }
+
+    /// Records that the configuration file itself contains a secret.
+    pub(super) fn mark_plain_secret(&self) {
+        self.has_plain_secrets.set(true);
+    }
+
+    /// The files that secrets were read from, and whether the configuration file itself contains one.
+    pub(super) fn secret_files(&self) -> (Vec<PathBuf>, bool) {
+        (self.secret_files.borrow().clone(), self.has_plain_secrets.get())
     }
 
     /// The known variables among those that were read.

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use metrics::{counter, describe_counter, describe_gauge};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use metrics_util::MetricKindMask;
 
@@ -114,6 +114,10 @@ pub mod webhook {
     pub const CROWDED: &str = "crowded";
     /// Status 503: the event could not be stored.
     pub const NOT_STORED: &str = "not_stored";
+
+    /// The results of requests that name an account with webhooks.
+    pub const OF_ACCOUNTS: [&str; 8] =
+        [STORED, DUPLICATE, UNMATCHED, REJECTED, TOO_LARGE, UNREADABLE, CROWDED, NOT_STORED];
 }
 
 /// The recorder of the metrics with the label `subscription`. Clients create and delete subscriptions, so a series that is
@@ -148,6 +152,17 @@ pub fn render() -> String {
     let handle = install();
     handle.run_upkeep();
     handle.render() + &subscriptions().handle().render()
+}
+
+/// Creates the counters of an account, because the first increase of a counter that did not exist is invisible to queries.
+pub fn register_account(account: &str) {
+    for outcome in [outcome::ACCEPTED, outcome::REFUSED, outcome::NOT_SENT, outcome::UNKNOWN] {
+        counter!(SENDS, "account" => account.to_owned(), "outcome" => outcome).increment(0);
+    }
+    for reason in [rejection::RATE_LIMITED, rejection::CIRCUIT_OPEN] {
+        counter!(REJECTED_CALLS, "account" => account.to_owned(), "reason" => reason).increment(0);
+    }
+    counter!(UNRECORDED, "account" => account.to_owned()).increment(0);
 }
 
 /// Installs the recorder. All servers in one process share it.
@@ -189,6 +204,7 @@ pub fn install() -> &'static PrometheusHandle {
         describe_counter!(STORE_REOPENED, "How often the store was opened again after a disk failure");
         describe_counter!(LOG_LINES_DROPPED, "Log lines that were not written");
         counter!(LOG_LINES_DROPPED).increment(0);
+        gauge!(SUBSCRIBERS).increment(0);
         handle
     })
 }

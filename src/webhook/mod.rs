@@ -24,7 +24,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use crate::config;
-use crate::domain::AccountId;
+use crate::domain::{AccountId, EventType};
 use crate::journal::Journal;
 use crate::provider::signature::{Rejection, Scheme, Unverified, check_form};
 use crate::provider::{Account, Accounts};
@@ -96,11 +96,23 @@ impl Limits {
 impl Ingress {
     /// Makes the ingress for these accounts.
     pub fn new(config: &config::Webhook, accounts: Accounts, journal: Journal) -> Self {
-        // A secret that has signed no webhook must have a series too.
+        // A counter must exist before its first event, because queries do not see the increase from nothing.
         for account in accounts.iter() {
             for secret in 1..=account.webhooks().map_or(0, |webhooks| webhooks.scheme().secret_count()) {
                 count_signatures(account, secret, 0);
             }
+            if account.webhooks().is_some() {
+                let id = account.id().to_string();
+                for result in labels::OF_ACCOUNTS {
+                    counter!(WEBHOOKS, "account" => id.clone(), "result" => result).increment(0);
+                }
+                for event_type in EventType::ALL.into_iter().filter(|&it| it != EventType::MessageAccepted) {
+                    counter!(EVENTS, "account" => id.clone(), "type" => event_type.as_str()).increment(0);
+                }
+            }
+        }
+        for result in [labels::NO_ACCOUNT, labels::UNMATCHED] {
+            counter!(WEBHOOKS, "account" => "", "result" => result).increment(0);
         }
         let schemes: Vec<(&AccountId, &Scheme)> = accounts
             .iter()

@@ -157,3 +157,10 @@ async fn backup_and_restore_never_overwrite_and_name_the_obstacle() {
     let output = fails(&["serve", "--config", path_str(&config)]);
     assert!(output.contains("switchboard restore"), "{output}");
 }
+
+#[test]
+fn backup_to_standard_output_is_refused() {
+    let home = Home::new("http://127.0.0.1:1");
+    let error = fails(&["backup", "--config", path_str(&home.config()), "--to", "-"]);
+    assert!(error.contains("name a file"), "{error}");
+}

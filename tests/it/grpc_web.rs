@@ -162,6 +162,12 @@ async fn call_from_an_unknown_origin_is_forbidden_without_preflight() {
         let refused = call(&gateway, origin, "MessageService/SendMessage", text(CONNECTLY, "Hello!")).await;
         assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{origin}");
     }
+    let two_origins = reqwest::Client::new()
+        .post(format!("http://{}/switchboard.v1.MessageService/SendMessage", gateway.at.grpc))
+        .header(CONTENT_TYPE, "application/grpc-web+proto")
+        .header(ORIGIN, PAGE)
+        .header(ORIGIN, OTHER_PAGE);
+    assert_eq!(within(two_origins.send()).await.expect("answers").status(), StatusCode::FORBIDDEN);
     assert!(gateway.connectly().calls().is_empty());
     // A client that sends no `Origin` header is not affected.
     gateway.send(text(CONNECTLY, "Hello!")).await.expect("accepted");

@@ -248,3 +248,20 @@ async fn reflection_v1alpha_lists_services_with_comments() {
     let (services, files) = reflect!(gateway, v1alpha, SYMBOLS);
     check(&services, &files, "v1alpha");
 }
+
+/// The owner of a web page can point a host name at this machine, and the page's scripts could read the answers.
+#[tokio::test]
+async fn admin_pages_are_forbidden_for_a_foreign_host_name() {
+    let gateway = Start::quiet().start().await;
+    let client = reqwest::Client::new();
+    let status = async |host: &str| {
+        let request = client.get(format!("http://{}/metrics", gateway.at.admin)).header("host", host);
+        within(request.send()).await.expect("answers").status().as_u16()
+    };
+    for host in ["127.0.0.1:9090", "localhost", "LOCALHOST:9090", "[::1]:9090", "10.0.0.7"] {
+        assert_eq!(status(host).await, 200, "{host}");
+    }
+    for host in ["rebound.example", "127.0.0.1.rebound.example:9090", "localhost.rebound.example", "a b"] {
+        assert_eq!(status(host).await, 403, "{host}");
+    }
+}

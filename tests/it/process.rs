@@ -285,3 +285,46 @@ fn serve_fails_on_an_invalid_configuration() {
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("grpc.listen"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_exist_before_their_first_event() {
+    let home = Home::new("http://127.0.0.1:1");
+    let server = Server::start(home.command());
+    let page = within(reqwest::get(format!("http://{}/metrics", server.admin))).await.expect("answers");
+    let page = within(page.text()).await.expect("a page");
+    for series in [
+        r#"sends_total{account="globex",outcome="unknown"}"#,
+        r#"rejected_calls_total{account="globex",reason="circuit_open"}"#,
+        r#"unrecorded_total{account="globex"}"#,
+        r#"webhooks_total{account="globex",result="rejected"}"#,
+        r#"webhooks_total{account="",result="no_account"}"#,
+        r#"events_total{account="globex",type="message.received"}"#,
+        "subscribers",
+        "log_lines_dropped_total",
+    ] {
+        assert!(page.contains(&format!("switchboard_{series} 0\n")), "{series} is missing in {page}");
+    }
+    assert!(server.terminate(), "graceful shutdown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_command_succeeds_only_while_the_server_serves() {
+    let home = Home::new("http://127.0.0.1:1");
+    let server = Server::start(home.command());
+    let address = server.grpc.to_string();
+    let health = |service: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+        command.args(["health", "--service", service, "--config"]).arg(home.config());
+        command.env("GLOBEX_API_KEY", API_KEY).env("SWITCHBOARD__GRPC__LISTEN", &address);
+        command.output().expect("the binary starts")
+    };
+    for service in ["", "switchboard.v1.EventService"] {
+        let output = health(service);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(!health("switchboard.v1.NoSuchService").status.success());
+    assert!(server.terminate(), "graceful shutdown");
+    let output = health("");
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&format!("no server responds at {address}")));
+}

@@ -79,7 +79,8 @@ async fn first_failed_check_is_named_with_advice() {
     let signed_with_line = sign(VECTOR_SECRET, lined.as_bytes());
     let large = "x".repeat((1 << 20) + 1);
     for (body, signature, check, word) in [
-        (large.as_str(), "", BodySize, "max_body_bytes"),
+        (large.as_str(), VECTOR_SIGNATURE, BodySize, "max_body_bytes"),
+        (large.as_str(), "", SignaturePresent, "x-connectly-hmac-sha256"),
         (VECTOR, "", SignaturePresent, "x-connectly-hmac-sha256"),
         (VECTOR, hexadecimal, SignatureFormat, "hexadecimal"),
         (VECTOR, &format!("sha256={hexadecimal}"), SignatureFormat, "hexadecimal"),

@@ -38,7 +38,10 @@ const EXPOSED_HEADERS: [HeaderName; 3] = [
 pub fn with_grpc_web(routes: Routes, origins: &[HeaderValue]) -> Routes {
     let allowed_origins: Vec<HeaderValue> = origins.to_vec();
     let check_origin = from_fn(move |request: Request, next: Next| {
-        let is_allowed = request.headers().get(ORIGIN).is_none_or(|origin| allowed_origins.contains(origin));
+        // With two headers, other software could read the other one.
+        let mut origins = request.headers().get_all(ORIGIN).iter();
+        let is_allowed =
+            origins.next().is_none_or(|origin| allowed_origins.contains(origin)) && origins.next().is_none();
         async move { if is_allowed { next.run(request).await } else { forbidden() } }
     });
     let cors = CorsLayer::new()

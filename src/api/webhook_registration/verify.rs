@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::pb::v1::{VerifyWebhookSignatureResponse, WebhookSignatureCheck};
 use crate::provider::Account;
-use crate::provider::signature::{Rejection, Scheme, Unverified};
+use crate::provider::signature::{Rejection, Scheme, Unverified, check_form};
 
 /// Runs the checks on a webhook, which is not stored.
 pub(in crate::api) fn webhook(
@@ -17,7 +17,9 @@ pub(in crate::api) fn webhook(
         return failed(WebhookSignatureCheck::AccountHasWebhooks, no_webhooks(account));
     };
     let scheme = webhooks.scheme();
-    if body.len() > max_body_bytes {
+    // A signature without the form of one is rejected before the body is read.
+    let has_form = check_form(signature).is_ok();
+    if has_form && body.len() > max_body_bytes {
         let problem = format!(
             "The body is larger than {max_body_bytes} bytes, the limit that `max_body_bytes` in [webhook] of the \
              configuration sets."

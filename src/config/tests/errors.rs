@@ -281,6 +281,10 @@ fn secret_is_read_from_variable_file_or_text() {
         ("''", &["secret_key: must not be empty"][..]),
         ("'s3cr3t\u{e9}'", &["must be of visible ASCII"]),
         ("{ env = 'NOT_SET' }", &["variable `NOT_SET` is not set"]),
+        ("{ env = 'sk_live_s3cr3t' }", &["the environment variable that `env` names is not set"]),
+        ("{ env = 'S3CR3T' }", &["the environment variable that `env` names is not set"]),
+        ("{ file = 'sk_live_s3cr3t' }", &["the path in `file` cannot be read: No such"]),
+        ("{ file = '/s3cr3t/s3cr3t+=' }", &["the path in `file` cannot be read: No such"]),
         ("{ env = 'EMPTY' }", &["variable `EMPTY` must not be empty"]),
         ("{ env = 's3cr3t/+' }", &["`env` must be the name"]),
         ("{ s3cr3t = 'env' }", &["must be `{ env = \"NAME\" }`"]),
@@ -292,6 +296,7 @@ fn secret_is_read_from_variable_file_or_text() {
         for part in ["accounts[0] (acme).secret_key: "].iter().chain(parts) {
             assert!(shown.contains(part), "{shown} lacks {part}");
         }
+        assert!(!shown.to_lowercase().contains("s3cr3t"), "{shown}");
     }
     let overridden = env([("SWITCHBOARD__ACCOUNTS__ACME__SECRET_KEY", "a s3cr3t")]);
     let shown = errors_in(ACME, &overridden);
@@ -315,4 +320,59 @@ fn connect_timeout_must_be_below_request_timeout() {
     assert_account_error("request_timeout = '2s'\nconnect_timeout = '2s'", &[error]);
     let config = parse(&format!("{ACME}request_timeout = '4s'\n"));
     assert_eq!(config.accounts[0].connect_timeout.as_secs(), 2, "half of request_timeout by default");
+}
+
+const TWO_BUSINESSES: &str = "
+[[accounts]]
+id = 'globex'
+provider = 'connectly'
+business_id = 'b1'
+api_key = 'k'
+webhook_secrets = ['the first long secret', 'a shared long s3cr3t']
+[[accounts]]
+id = 'initech'
+provider = 'connectly'
+business_id = 'b2'
+api_key = 'k'
+webhook_secrets = ['a shared long s3cr3t']
+";
+
+#[test]
+fn webhook_secret_shared_between_businesses_is_an_error() {
+    assert_error(
+        TWO_BUSINESSES,
+        &["accounts: must not share a webhook secret between businesses: globex and initech do"],
+    );
+    assert_eq!(parse(&TWO_BUSINESSES.replace("'b2'", "'b1'")).accounts.len(), 2);
+}
+
+#[test]
+fn short_secret_and_readable_files_are_warnings() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().expect("folder");
+    let with_mode = |name: &str, mode| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, "a-key").expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("set");
+        path
+    };
+    let warnings = |mode| {
+        let (file, store, key) = (with_mode("c", mode), with_mode("db", mode), with_mode("key", mode));
+        let text = format!(
+            "[journal]\npath = '{}'\n{}",
+            store.display(),
+            TWO_BUSINESSES
+                .replace("'a shared long s3cr3t']\n[", "'fifteen bytes !']\n[")
+                .replace("api_key = 'k'", &format!("api_key = {{ file = '{}' }}", key.display()))
+        );
+        parse(&text).warnings(&file)
+    };
+    let private = warnings(0o640);
+    assert_eq!(private.len(), 1, "{private:?}");
+    assert!(private[0].starts_with("a webhook secret of globex is shorter than 16 bytes"), "{private:?}");
+    let open = warnings(0o644);
+    for name in ["/c:", "/db:", "/key:"] {
+        assert!(open.iter().any(|warning| warning.contains(name)), "{name}: {open:?}");
+    }
 }

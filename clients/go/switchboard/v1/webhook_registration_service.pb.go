@@ -133,7 +133,8 @@ func (OnConflict) EnumDescriptor() ([]byte, []int) {
 	return file_switchboard_v1_webhook_registration_service_proto_rawDescGZIP(), []int{1}
 }
 
-// The checks of the webhook endpoint, in their order.
+// The checks of the webhook endpoint. It checks the account first, then the presence and the form of the signature, the
+// size of the body, and the signature itself.
 type WebhookSignatureCheck int32
 
 const (

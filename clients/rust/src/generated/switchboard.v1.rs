@@ -4991,7 +4991,8 @@ impl OnConflict {
         }
     }
 }
-/// The checks of the webhook endpoint, in their order.
+/// The checks of the webhook endpoint. It checks the account first, then the presence and the form of the signature, the
+/// size of the body, and the signature itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum WebhookSignatureCheck {

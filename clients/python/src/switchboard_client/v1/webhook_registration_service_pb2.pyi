@@ -97,7 +97,9 @@ class _WebhookSignatureCheckEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[
     """One of the configured secrets produces this signature for this body."""
 
 class WebhookSignatureCheck(_WebhookSignatureCheck, metaclass=_WebhookSignatureCheckEnumTypeWrapper):
-    """The checks of the webhook endpoint, in their order."""
+    """The checks of the webhook endpoint. It checks the account first, then the presence and the form of the signature, the
+    size of the body, and the signature itself.
+    """
 
 WEBHOOK_SIGNATURE_CHECK_UNSPECIFIED: WebhookSignatureCheck.ValueType  # 0
 """No check failed, or a check that this version does not know."""

@@ -568,7 +568,8 @@ export const OnConflictSchema: GenEnum<OnConflict> = /*@__PURE__*/
   enumDesc(file_switchboard_v1_webhook_registration_service, 1);
 
 /**
- * The checks of the webhook endpoint, in their order.
+ * The checks of the webhook endpoint. It checks the account first, then the presence and the form of the signature, the
+ * size of the body, and the signature itself.
  *
  * @generated from enum switchboard.v1.WebhookSignatureCheck
  */
