@@ -145,7 +145,12 @@ fn check(config: PathBuf) -> Result<(), Box<dyn Error>> {
     for warning in config.warnings(path) {
         cli::say(format_args!("warning: {warning}"))?;
     }
-    cli::say(format_args!("configuration is valid: {} accounts", config.accounts.len()))?;
+    if let Err(too_few) = app::raise_open_files_limit(&config) {
+        cli::say(format_args!("warning: {too_few}"))?;
+    }
+    let accounts = config.accounts.len();
+    let noun = if accounts == 1 { "account" } else { "accounts" };
+    cli::say(format_args!("configuration is valid: {accounts} {noun}"))?;
     Ok(())
 }
 

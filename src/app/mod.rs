@@ -5,6 +5,7 @@
 
 mod health;
 mod http2;
+mod open_files;
 mod reopen;
 
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ use crate::telemetry::metrics::{STORE_WRITABLE, install, register_account, rende
 use crate::webhook::Ingress;
 
 pub use health::{HealthError, check_health};
+pub use open_files::{TooFewOpenFiles, raise_open_files_limit};
 pub use reopen::serve;
 
 /// The maximum number of connections that wait to be accepted.
@@ -309,7 +311,11 @@ impl App {
             sandbox,
         }
         .routes();
-        let grpc = config.grpc.clone();
+        let mut grpc = config.grpc.clone();
+        if let Err(too_few) = raise_open_files_limit(config) {
+            tracing::warn!("{too_few}");
+            grpc.max_connections = too_few.grpc_connections;
+        }
         let routes =
             if grpc.web_origins.is_empty() { routes } else { api::with_grpc_web(routes, &grpc.web_origins) };
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use http::Request;
-use switchboard::pb::v1::{SendMessagesRequest, SubscribeRequest};
+use switchboard::pb::v1::{SendMessagesRequest, StartPosition, SubscribeRequest, subscribe_request};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_stream::StreamExt as _;
@@ -18,6 +18,7 @@ use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
+use crate::support::binary::{Home, Server, post};
 use crate::support::gateway::{CONNECTLY, Gateway, Start, connect, reason, received, text, text_of, within};
 
 /// The first bytes that an HTTP/2 client sends.
@@ -215,4 +216,50 @@ async fn stop_does_not_wait_for_watches_reflection_or_silence() {
     within(ended).await;
     gateway.stop().await;
     assert!(started.elapsed() < Duration::from_secs(5), "stopped after {:?}", started.elapsed());
+}
+
+/// A server whose process has this limit of open files, for `ulimit`.
+#[cfg(target_os = "linux")]
+fn start_with_open_files(limit: &str) -> (Home, Server) {
+    let home = Home::new("http://127.0.0.1:1");
+    let serve = home.command();
+    let mut limited = std::process::Command::new("bash");
+    limited.arg("-c").arg(format!("ulimit {limit}; exec \"$@\"")).arg("bash").arg(serve.get_program());
+    limited.args(serve.get_args()).envs(serve.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    let server = Server::start(limited);
+    (home, server)
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn crowd_on_the_grpc_port_leaves_descriptors_to_webhooks() {
+    let (_home, server) = start_with_open_files("-n 128");
+    assert!(server.log.lock().expect("unpoisoned").contains("so only 32 gRPC connections are accepted"));
+    let mut crowd = Vec::new();
+    for _ in 0..300 {
+        crowd.push(silent(server.grpc, b"").await);
+    }
+    let client = reqwest::Client::new();
+    for id in ["M1", "M2", "M3"] {
+        assert_eq!(within(post(&client, server.webhook, received(id, id))).await, Some(200));
+    }
+    drop(crowd);
+    let start = subscribe_request::Start::Position(StartPosition::Earliest.into());
+    let mut events = server.subscribe(start).await;
+    for text in ["M1", "M2", "M3"] {
+        assert_eq!(text_of(&events.event().await), text);
+    }
+    drop(events);
+    assert!(server.terminate());
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn soft_limit_of_open_files_is_raised_to_the_hard_one() {
+    let (_home, server) = start_with_open_files("-Sn 256");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.child.id())).expect("readable");
+    let limit = limits.lines().find(|line| line.starts_with("Max open files")).expect("there");
+    let values: Vec<_> = limit.split_whitespace().skip(3).take(2).collect();
+    assert_eq!(values[0], values[1], "{limit}");
+    assert!(server.terminate());
 }
