@@ -209,6 +209,18 @@ async fn sandbox(store: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Makes a write over the file size limit (`ulimit -f`) fail as on a full disk. By default, the signal ends the process.
+#[cfg(target_os = "linux")]
+fn fail_writes_over_the_file_size_limit() -> std::io::Result<()> {
+    // A handler stays in place, also without a receiver.
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn fail_writes_over_the_file_size_limit() -> std::io::Result<()> {
+    Ok(())
+}
+
 /// Returns a token that SIGINT or SIGTERM cancels. A second signal ends the process at once. SIGHUP, whose default is to
 /// end the process, is only logged.
 fn shutdown_on_signal() -> std::io::Result<CancellationToken> {
@@ -216,6 +228,7 @@ fn shutdown_on_signal() -> std::io::Result<CancellationToken> {
     let (mut interrupted, mut terminated) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut hung_up = signal(SignalKind::hangup())?;
+    fail_writes_over_the_file_size_limit()?;
     let stopping = stop.clone();
     #[expect(clippy::disallowed_methods, reason = "runs as long as the process")]
     tokio::spawn(async move {

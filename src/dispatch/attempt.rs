@@ -16,10 +16,11 @@ use super::retry::Retry;
 use super::{AcceptedWrite, Cause, Dispatch, Failure};
 use crate::domain::outcome::UnknownOutcome;
 use crate::domain::request::Request;
-use crate::domain::{AttemptId, Message, MessageId, MessageState, UnixMillis, UnknownReason};
+use crate::domain::{AccountId, AttemptId, Message, MessageId, MessageState, UnixMillis, UnknownReason};
 use crate::provider::{AcceptedMessage, Account, Error as ProviderError};
 use crate::store::{
-    self, BeginAttempt, BeginResult, FinishAttempt, FinishResult, Op, OpResult, RequestRecord, RequestState,
+    self, BeginAttempt, BeginResult, FinishAttempt, FinishResult, MessageKey, Op, OpResult, RequestRecord,
+    RequestState,
 };
 use crate::telemetry::metrics::{SENDS, UNRECORDED, WRITES, outcome};
 
@@ -114,7 +115,7 @@ impl Dispatch {
         request: &Request,
     ) -> Result<Option<RequestRecord>, Failure> {
         let record = self.store.request_with_replay_guard(account.id(), request).await;
-        let record = record.map_err(|_| Failure::before_attempt(Cause::StoreUnavailable))?;
+        let record = record.map_err(|_| Failure::before_attempt(Cause::StoreUnreadable))?;
         if record.as_ref().is_some_and(|record| record.fingerprint != request.fingerprint) {
             return Err(Failure::before_attempt(Cause::Reused));
         }
@@ -255,20 +256,42 @@ impl Dispatch {
         };
         let results = self.store.commit(vec![Op::BeginAttempt(Box::new(begin))]).await;
         let Ok(Some(OpResult::Begun(begun))) = results.map(|mut results| results.pop()) else {
-            report_write(job, outcome::NOT_SENT, None);
-            return Err(Err(failure(job, None, Cause::StoreUnavailable)));
+            return Err(self.result_without_intent(job, request).await);
         };
         match *begun {
             BeginResult::Attempt { number, message_id } => {
                 if let Some(message) = &mut job.message {
                     message.attempt = number;
-                    message.id = message_id.unwrap_or(message.id);
+                    if let Some(id) = message_id {
+                        message.id = id;
+                        message.create_time =
+                            self.create_time(job.account.id(), id).await.unwrap_or(message.create_time);
+                    }
                 }
                 Ok(number)
             }
             BeginResult::Known(record) => Err(replay(record)),
             BeginResult::Reused => Err(Err(Failure::before_attempt(Cause::Reused))),
         }
+    }
+
+    /// The result of an attempt whose intent could not be recorded. On a full disk the store can be read, so a known
+    /// request has the result that it has at any other time.
+    async fn result_without_intent(&self, job: &WriteJob, request: &Request) -> AttemptResult {
+        let record = self.request_record(&job.account, request).await?;
+        if record.is_some()
+            && let EarlierResult::Accepted(accepted) = earlier_result(record, request)?
+        {
+            return Ok(accepted);
+        }
+        report_write(job, outcome::NOT_SENT, None);
+        Err(failure(job, None, Cause::StoreUnavailable))
+    }
+
+    /// When the message of an earlier attempt was created, if the store can be read.
+    async fn create_time(&self, account: &AccountId, id: MessageId) -> Option<UnixMillis> {
+        let found = self.store.message(account, &MessageKey::Id(id)).await;
+        found.ok().flatten().map(|message| message.create_time)
     }
 
     /// Calls the provider, and retries while the provider did nothing and time is left.

@@ -155,9 +155,12 @@ pub enum Cause {
     /// The outcome of an earlier attempt is unknown, and the client did not allow another one. Nothing was sent now.
     #[error("the outcome of an earlier attempt is unknown: {}", .0.cause)]
     OutcomeUnknown(UnknownOutcome),
-    /// The store could not be read, or could not record that an attempt is about to begin. Nothing was sent.
-    #[error("the store cannot be read or written")]
+    /// The store could not record that an attempt is about to begin. Nothing was sent.
+    #[error("the store cannot be written")]
     StoreUnavailable,
+    /// The store could not be read, so earlier attempts are not known. Nothing was sent now.
+    #[error("the store cannot be read")]
+    StoreUnreadable,
     /// The server is stopping. Nothing was sent.
     #[error("the server is stopping")]
     Stopping,

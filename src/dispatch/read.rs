@@ -117,6 +117,7 @@ const fn outcome_label<T>(result: &Result<T, Cause>) -> &'static str {
             | Cause::Reused
             | Cause::OutcomeUnknown(_)
             | Cause::StoreUnavailable
+            | Cause::StoreUnreadable
             | Cause::TaskFailed,
         ) => read::STOPPED,
     }

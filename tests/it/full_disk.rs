@@ -18,10 +18,10 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-use crate::support::binary::{ACCOUNT, Home, Server};
+use crate::support::binary::{ACCOUNT, Home, Server, post};
 use crate::support::faults::{Call, Effect, On, Rule};
 use crate::support::faulty_host::{FaultyHost, keyed_text};
-use crate::support::gateway::{metadata, reason, text, within};
+use crate::support::gateway::{metadata, reason, received, text, within};
 use crate::support::provider;
 
 /// A server, and the provider that it sends to.
@@ -175,6 +175,26 @@ async fn fill_up(deployment: &Deployment) -> AfterFullDisk {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn known_request_keeps_its_result_while_the_disk_is_full() {
+    let deployment = Deployment::start().await;
+    let accepted = message_id_of(deployment.send(keyed_text("accepted")).await, false);
+    deployment.fault(FaultRule::once(Fault::CutReply)).await;
+    assert_unknown(deployment.send(keyed_text("lost")).await);
+    deployment.limit_file_size("0");
+    let unrecorded = deployment.send(keyed_text("new")).await.expect_err("its attempt cannot be recorded");
+    assert_eq!(reason(&unrecorded), "STORE_UNAVAILABLE");
+
+    // A client that believed "nothing was done" here would send the message another way, and so twice.
+    assert_eq!(message_id_of(deployment.send(keyed_text("accepted")).await, true), accepted);
+    assert_unknown(deployment.send(keyed_text("lost")).await);
+    let resent = deployment.send(keyed_resend("lost", 1)).await.expect_err("its attempt cannot be recorded");
+    assert_eq!(reason(&resent), "STORE_UNAVAILABLE");
+    assert_eq!(deployment.arrivals(), 2, "nothing else reached the provider");
+    deployment.limit_file_size("unlimited");
+    assert!(deployment.server.terminate());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sends_keep_their_reported_outcome_after_a_full_disk() {
     let deployment = Deployment::start().await;
     let AfterFullDisk { accepted, unkeyed, mut watch } = fill_up(&deployment).await;
@@ -275,4 +295,31 @@ async fn server_with_full_disk_is_not_ready_until_a_write_succeeds() {
     within(async { while ready().await != 200 {} }).await;
     assert_eq!(host.post(&server, "after").await, Some(200));
     assert!(server.terminate(), "graceful shutdown");
+}
+
+/// A write over the limit raises a signal that ends the process by default.
+#[tokio::test(flavor = "multi_thread")]
+async fn file_size_limit_is_handled_like_a_full_disk() {
+    let home = Home::new("http://127.0.0.1:1");
+    let serve = home.command();
+    let mut limited = std::process::Command::new("bash");
+    limited.arg("-c").arg("ulimit -f 1024; exec \"$@\"").arg("bash").arg(serve.get_program());
+    limited.args(serve.get_args()).envs(serve.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    let server = Server::start(limited);
+    let client = reqwest::Client::new();
+    let text = "x".repeat(10_000);
+    let mut stored = 0;
+    while within(post(&client, server.webhook, received(&stored.to_string(), &text))).await == Some(200) {
+        stored += 1;
+        assert!(stored < 1_000, "a limit of 1 MiB was not reached");
+    }
+    let status = |path: &str| reqwest::get(format!("http://{}/{path}", server.admin));
+    assert_eq!(within(status("livez")).await.expect("answers").status(), 200);
+    assert_eq!(within(status("readyz")).await.expect("answers").status(), 503);
+    let mut events = server.subscribe(From::Position(StartPosition::Earliest.into())).await;
+    for _ in 0..stored {
+        events.event().await;
+    }
+    drop(events);
+    assert!(server.terminate());
 }

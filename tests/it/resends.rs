@@ -1,11 +1,11 @@
 //! Resends of writes with an unknown outcome, and invalid idempotency keys.
 
-use switchboard::pb::v1::SendMessageRequest;
+use switchboard::pb::v1::{ListMessagesRequest, Message, SendMessageRequest};
 use switchboard::sandbox::{Fault, FaultRule, Operation};
 use tonic::Code;
 
 use crate::idempotency::{Call, UNREADABLE, Write};
-use crate::support::gateway::{CONNECTBY, Start, fields, metadata, reason, text};
+use crate::support::gateway::{CONNECTBY, Gateway, Start, fields, metadata, reason, text, within};
 
 #[tokio::test]
 async fn unknown_outcome_is_resent_only_after_the_named_attempt() {
@@ -65,7 +65,9 @@ async fn all_attempts_have_one_message_id() {
     };
     gateway.connectby().set_fault(FaultRule::once(UNREADABLE)).await;
     let error = gateway.send(request(0)).await.expect_err("unknown");
+    let listed = list_messages(&gateway).await;
     let message = gateway.send(request(1)).await.expect("accepted");
+    assert_eq!(message.create_time, listed[0].create_time, "the message exists since the first attempt");
     assert_eq!(message.message_id, metadata(&error, "message_id"));
     assert_eq!((message.attempt, message.request_id.as_str()), (2, "a"));
 }
@@ -146,4 +148,9 @@ async fn invalid_request_id_and_resend_without_one_are_rejected() {
         assert_eq!((error.code(), fields(&error)), (Code::InvalidArgument, vec![path]), "{write:?}");
         assert_eq!(write.arrivals(&gateway), 0, "{write:?}");
     }
+}
+
+async fn list_messages(gateway: &Gateway) -> Vec<Message> {
+    let request = ListMessagesRequest { account: CONNECTBY.to_owned(), ..ListMessagesRequest::default() };
+    within(gateway.messages().list_messages(request)).await.expect("listed").into_inner().messages
 }

@@ -249,6 +249,7 @@ fn not_prepared(cause: &Arc<Cause>) -> Cause {
         | Cause::Reused
         | Cause::OutcomeUnknown(_)
         | Cause::StoreUnavailable
+        | Cause::StoreUnreadable
         | Cause::TaskFailed => unreachable!("a read never fails with this cause"),
     }
 }

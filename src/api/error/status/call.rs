@@ -38,6 +38,7 @@ pub(in crate::api) fn read_failed(account: &Account, cause: &dispatch::Cause) ->
         | dispatch::Cause::Reused
         | dispatch::Cause::OutcomeUnknown(_)
         | dispatch::Cause::StoreUnavailable
+        | dispatch::Cause::StoreUnreadable
         | dispatch::Cause::TaskFailed => unreachable!("only writes have these causes"),
     };
     response.for_account(account).into()
@@ -78,6 +79,13 @@ fn write_failure(
             Code::Unavailable,
             Reason::StoreUnavailable,
             "the store cannot record the request now, so nothing was done; retry after `retry_delay`",
+        )
+        .retry_after(OUTAGE_DELAY),
+        dispatch::Cause::StoreUnreadable => ErrorResponse::new(
+            Code::Unavailable,
+            Reason::StoreUnavailable,
+            "the store cannot be read now: this call did nothing, and whether an earlier one with this \
+                `request_id` did is not known; retry with the same `request_id` after `retry_delay`",
         )
         .retry_after(OUTAGE_DELAY),
         dispatch::Cause::Provider(error) => match error {
