@@ -82,6 +82,20 @@ pub struct ProviderFault {
     pub text: Option<Box<ProviderText>>,
 }
 
+/// What the failure means, for the log: never the provider's text.
+impl std::fmt::Display for ProviderFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(<&str>::from(self.refusal))?;
+        if let Some(status) = self.http_status {
+            write!(f, ", HTTP status {status}")?;
+        }
+        if let Some(code) = &self.code {
+            write!(f, ", code {code}")?;
+        }
+        Ok(())
+    }
+}
+
 impl ProviderFault {
     /// A fault of which nothing but its meaning is known.
     pub const fn new(provider: Provider, refusal: RefusalReason) -> Self {

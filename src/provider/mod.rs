@@ -179,7 +179,7 @@ pub enum Error {
     #[error("the provider was not reached")]
     NotSent(#[source] Option<Box<dyn StdError + Send + Sync>>),
     /// The provider refused and did nothing.
-    #[error("the provider refused")]
+    #[error("the provider refused: {0}")]
     Refused(ProviderFault),
     /// The outcome is unknown: the provider may or may not have done it.
     #[error("the outcome at the provider is unknown: {cause}")]

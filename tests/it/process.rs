@@ -237,6 +237,8 @@ async fn provider_text_reaches_clients_only_and_masked() {
     assert!(server.terminate());
     let log = log.lock().expect("unpoisoned");
     assert!(log.contains("send not accepted"), "{log}");
+    let cause = "the provider refused: other, HTTP status 400, code ERROR_CODE_X";
+    assert!(log.contains(cause), "an operator finds the cause: {log}");
     for secret in [marker, API_KEY, SECRET] {
         assert!(!log.contains(secret), "the log contains {secret:?}");
         assert!(!metrics.contains(secret), "the metrics contain {secret:?}");
