@@ -1,5 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { type CallOptions, type Client, createClient, type Transport } from "@connectrpc/connect";
+import { type CallOptions, type Client, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { ensureSubscription } from "./ensure-subscription.js";
 import {
   type EventStream,
@@ -48,6 +48,13 @@ export interface CommonOptions {
    * them until `timeoutMs`, or for 60 seconds without one.
    */
   readonly maxAttempts?: number;
+  /** Interceptors of Connect, for traces or further headers. They see every attempt of a call. */
+  readonly interceptors?: Interceptor[];
+  /**
+   * Replaces the transport that the client makes, for example by `createRouterTransport` in tests. Only the check of the
+   * token then uses the address. The transport brings its own interceptors and TLS options.
+   */
+  readonly transport?: Transport;
   /** Receives retries and reconnects: `console`, for example. By default, the client logs nothing. */
   readonly logger?: Logger;
 }
@@ -82,13 +89,17 @@ export class SwitchboardClient {
   readonly #connect: (closed?: AbortSignal) => Connection;
 
   /** @internal Use `createSwitchboardClient`. */
-  constructor(open: () => Connection, { token, maxAttempts, logger }: CommonOptions) {
+  constructor(open: () => Connection, { token, maxAttempts, logger, interceptors, transport }: CommonOptions) {
+    if (transport !== undefined && interceptors !== undefined) {
+      throw new TypeError("interceptors cannot be combined with a transport: give them to the transport");
+    }
     if (maxAttempts !== undefined && (!Number.isInteger(maxAttempts) || maxAttempts < 1)) {
       throw new RangeError("maxAttempts must be an integer of at least 1");
     }
     this.#connect = (closed) => {
-      const { transport, close } = open();
-      return { transport: wrapTransport(transport, { token, maxAttempts, logger, closed }), close };
+      // The signal of a closed client ends its calls, also over a transport that stays open.
+      const connection = transport ? { transport, close: () => undefined } : open();
+      return { ...connection, transport: wrapTransport(connection.transport, { token, maxAttempts, logger, closed }) };
     };
     this.#logger = logger;
     this.#connection = this.#connect(this.#closed.signal);
