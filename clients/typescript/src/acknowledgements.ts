@@ -10,7 +10,7 @@ import { MAX_SERVER_DELAY_MS } from "./wait.js";
 const BATCH_WINDOW_MS = 1_000;
 /** Deadlines of an acknowledgement, and of the last one, which delays the end of the loop. */
 const TIMEOUT_MS = 10_000;
-const FINAL_TIMEOUT_MS = 5_000;
+const FINAL_TIMEOUT_MS = 2_000;
 
 /** A cursor, and the generation of the subscription that issued it. */
 export interface Position {
@@ -20,7 +20,7 @@ export interface Position {
 
 /** Acknowledges the finished events of a named subscription in the background. */
 export class Acknowledgements {
-  readonly #subscriptionId: string;
+  readonly subscriptionId: string;
   readonly #connect: () => Connection;
   /** The connection of the open stream. */
   #connection: Connection | undefined;
@@ -32,7 +32,7 @@ export class Acknowledgements {
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(subscriptionId: string, connect: () => Connection) {
-    this.#subscriptionId = subscriptionId;
+    this.subscriptionId = subscriptionId;
     this.#connect = connect;
   }
 
@@ -118,8 +118,13 @@ export class Acknowledgements {
     if (position !== undefined) {
       try {
         await this.#send(position, timeoutMs, signal);
-      } catch (error) {
-        return SwitchboardError.from(error);
+      } catch (reason) {
+        const error = SwitchboardError.from(reason);
+        if (error.code !== Code.Unavailable && samePosition(position, this.#pending)) {
+          // The server would reject it again.
+          this.#pending = undefined;
+        }
+        return error;
       }
     }
     return undefined;
@@ -130,7 +135,7 @@ export class Acknowledgements {
     const own = this.#connection === undefined ? this.#connect() : undefined;
     const { transport } = own ?? (this.#connection as Connection);
     try {
-      const request = { subscriptionId: this.#subscriptionId, ...position };
+      const request = { subscriptionId: this.subscriptionId, ...position };
       const client = createClient(SubscriptionService, transport);
       await client.acknowledge(request, signal ? { timeoutMs, signal } : { timeoutMs });
       this.#acknowledged = position;

@@ -1,5 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { type CallOptions, type Client, createClient, type Transport } from "@connectrpc/connect";
+import { type CallOptions, type Client, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
+import { ensureSubscription } from "./ensure-subscription.js";
 import {
   type EventStream,
   ReconnectingEventStream,
@@ -18,13 +19,18 @@ import {
   MessageService,
   type SendMediaResponse,
 } from "./gen/switchboard/v1/message_service_pb.js";
-import { SubscriptionService } from "./gen/switchboard/v1/subscription_service_pb.js";
+import {
+  type CreateSubscriptionRequestSchema,
+  type Subscription,
+  SubscriptionService,
+} from "./gen/switchboard/v1/subscription_service_pb.js";
 import {
   TemplateService,
   type UploadTemplateMediaHeaderSchema,
   type UploadTemplateMediaResponse,
 } from "./gen/switchboard/v1/template_service_pb.js";
 import { WebhookRegistrationService } from "./gen/switchboard/v1/webhook_registration_service_pb.js";
+import type { Logger } from "./logger.js";
 import { type Connection, wrapTransport } from "./transport.js";
 import { type FileSource, Upload } from "./upload.js";
 
@@ -36,11 +42,21 @@ export interface CommonOptions {
    */
   readonly token?: string;
   /**
-   * Maximum number of attempts per call. The default is 4; 1 disables retries.
+   * Maximum number of attempts per call. By default, only the call's deadline limits them; 1 disables retries.
    *
-   * The client retries only calls that fail with `UNAVAILABLE`: reads, and writes that have a `request_id`.
+   * The client retries only calls that fail with `UNAVAILABLE`: reads, and writes that have a `request_id`. It retries
+   * them until `timeoutMs`, or for 60 seconds without one.
    */
   readonly maxAttempts?: number;
+  /** Interceptors of Connect, for traces or further headers. They see every attempt of a call. */
+  readonly interceptors?: Interceptor[];
+  /**
+   * Replaces the transport that the client makes, for example by `createRouterTransport` in tests. Only the check of the
+   * token then uses the address. The transport brings its own interceptors and TLS options.
+   */
+  readonly transport?: Transport;
+  /** Receives retries and reconnects: `console`, for example. By default, the client logs nothing. */
+  readonly logger?: Logger;
 }
 
 /**
@@ -49,7 +65,7 @@ export interface CommonOptions {
  * Each service of the contract is a property with a Connect client. In addition to what Connect does, each call
  * - carries the token,
  * - carries a new `requestId` if the request has that field and it is empty (not in `sendMessages`),
- * - is retried if that is safe, within its `timeoutMs`,
+ * - is retried if that is safe, until its `timeoutMs`,
  * - fails with a {@link SwitchboardError}.
  */
 export class SwitchboardClient {
@@ -68,18 +84,24 @@ export class SwitchboardClient {
    */
   readonly transport: Transport;
   readonly #closed = new AbortController();
+  readonly #logger: Logger | undefined;
   readonly #connection: Connection;
   readonly #connect: (closed?: AbortSignal) => Connection;
 
   /** @internal Use `createSwitchboardClient`. */
-  constructor(open: () => Connection, { token, maxAttempts = 4 }: CommonOptions) {
-    if (!Number.isInteger(maxAttempts) || maxAttempts < 1) {
+  constructor(open: () => Connection, { token, maxAttempts, logger, interceptors, transport }: CommonOptions) {
+    if (transport !== undefined && interceptors !== undefined) {
+      throw new TypeError("interceptors cannot be combined with a transport: give them to the transport");
+    }
+    if (maxAttempts !== undefined && (!Number.isInteger(maxAttempts) || maxAttempts < 1)) {
       throw new RangeError("maxAttempts must be an integer of at least 1");
     }
     this.#connect = (closed) => {
-      const { transport, close } = open();
-      return { transport: wrapTransport(transport, { token, maxAttempts, closed }), close };
+      // The signal of a closed client ends its calls, also over a transport that stays open.
+      const connection = transport ? { transport, close: () => undefined } : open();
+      return { ...connection, transport: wrapTransport(connection.transport, { token, maxAttempts, logger, closed }) };
     };
+    this.#logger = logger;
     this.#connection = this.#connect(this.#closed.signal);
     this.transport = this.#connection.transport;
     this.accounts = createClient(AccountService, this.transport);
@@ -116,6 +138,21 @@ export class SwitchboardClient {
   }
 
   /**
+   * Makes the server store the named subscription of the request, and returns it. Call this when the program starts.
+   *
+   * If no subscription of this id exists, it creates one at the request's start position. If one exists with another
+   * filter or other labels, it changes these. Without a filter, the subscription receives all events.
+   *
+   * All steps together end at `timeoutMs`, or after 60 seconds without one. Each is retried after `UNAVAILABLE`.
+   */
+  async ensureSubscription(
+    request: MessageInitShape<typeof CreateSubscriptionRequestSchema>,
+    options?: CallOptions,
+  ): Promise<Subscription> {
+    return await ensureSubscription(this.subscriptions, request, options);
+  }
+
+  /**
    * Returns a stream of events that reconnects: see {@link EventStream}. It opens its own connection when the loop
    * begins.
    *
@@ -129,10 +166,13 @@ export class SwitchboardClient {
     options: SubscribeOptions = {},
   ): EventStream<Event | SubscribeGap> {
     // These connections outlive `close()` long enough to send the last acknowledgement.
-    return new ReconnectingEventStream(() => this.#connect(), this.#closed.signal, request, options);
+    return new ReconnectingEventStream(() => this.#connect(), this.#closed.signal, request, options, this.#logger);
   }
 
-  /** Closes the connection and ends every event stream. Calls in progress fail with `CANCELED`. */
+  /**
+   * Closes the connection and ends every event stream, like {@link EventStream.close}. Calls in progress fail with
+   * `CANCELED`.
+   */
   close(): void {
     this.#closed.abort();
     this.#connection.close();

@@ -7,5 +7,6 @@ export type {
   SubscribeRequestWithGaps,
   SubscribeRequestWithoutGaps,
 } from "./event-stream.js";
+export type { Logger } from "./logger.js";
 export { parseReason } from "./reason.js";
 export type { FileSource } from "./upload.js";

@@ -139,8 +139,8 @@ export class SwitchboardError extends Error {
    */
   static fromFailure(failure: Failure): SwitchboardError {
     const fields = {
-      // A failure has no status OK.
-      code: failure.code === 0 ? Code.Unknown : (failure.code as Code),
+      // A failure has no status OK, and a newer server cannot have a newer code.
+      code: Code[failure.code] === undefined ? Code.Unknown : (failure.code as Code),
       reason: failure.reason,
       domain: "switchboard",
       metadata: { ...failure.metadata, ...providerMetadata(failure) },

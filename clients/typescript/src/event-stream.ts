@@ -15,15 +15,19 @@ import {
   type SubscribeStarted,
 } from "./gen/switchboard/v1/event_service_pb.js";
 import { Reason } from "./gen/switchboard/v1/reason_pb.js";
+import type { Logger } from "./logger.js";
 import { parseReason } from "./reason.js";
 import type { Connection } from "./transport.js";
-import { backoffMs, LinkedSignal, MAX_SERVER_DELAY_MS, wait } from "./wait.js";
+import { backoffMs, linkedController, MAX_SERVER_DELAY_MS, wait } from "./wait.js";
 
 /** Options of an {@link EventStream}, in addition to the request. */
 export interface SubscribeOptions {
   /** Ends the loop with the error `CANCELED`. (`EventStream.close` ends it without an error.) */
   readonly signal?: AbortSignal;
-  /** Called each time a stream broke and will be reopened after `delayMs`. For logs and metrics. */
+  /**
+   * Called each time a stream broke and will be reopened after `delayMs`. For metrics and health checks. The client's
+   * `logger` logs the same.
+   */
   readonly onReconnect?: (error: SwitchboardError, delayMs: number) => void;
 }
 
@@ -46,11 +50,12 @@ export type SubscribeRequestWithoutGaps = MessageInitShape<typeof SubscribeReque
  * }
  * ```
  *
- * Requesting the next event finishes the previous one, and so does {@link acknowledge}. If the loop ends with an
- * unfinished event, the next loop over the same subscription receives that event again.
+ * Requesting the next event finishes the previous one, and so does {@link acknowledge}. An event is not finished if the
+ * loop's body leaves the loop, or if the stream, its `signal` or the client ends the loop while the body runs. The next
+ * loop over the same subscription receives that event again.
  *
  * For a named subscription, the server stores the position. The loop acknowledges finished events within about a
- * second, with each heartbeat, before it reopens a stream, and when it ends. At the end, it waits at most five seconds
+ * second, with each heartbeat, before it reopens a stream, and when it ends. At the end, it waits at most two seconds
  * for the acknowledgement. If the subscription is moved or its filter is changed, the loop continues with the new
  * state. It may then yield earlier events again.
  *
@@ -81,7 +86,7 @@ export interface EventStream<T = Event> extends AsyncIterable<T, undefined> {
    * @throws TypeError Without a named subscription, and for an event that the loop did not deliver.
    */
   acknowledge(event?: T): Promise<boolean>;
-  /** Ends the loop without an error and closes the connection. */
+  /** Ends the loop without an error and closes the connection. If the body is running, its event is not finished. */
   close(): void;
 }
 
@@ -97,6 +102,11 @@ const RECONNECT_REASONS: ReadonlySet<ClosingReason> = new Set([
   ClosingReason.SHUTDOWN,
   ClosingReason.SUBSCRIPTION_CHANGED,
   ClosingReason.SUBSCRIPTION_DELETED,
+]);
+/** Reasons after which earlier positions of the subscription no longer apply. */
+const INVALID_POSITION_REASONS: ReadonlySet<Reason> = new Set([
+  Reason.SUBSCRIPTION_CHANGED,
+  Reason.SUBSCRIPTION_NOT_FOUND,
 ]);
 const INITIAL_BACKOFF_MS = 250;
 const MAX_BACKOFF_MS = 10_000;
@@ -115,6 +125,7 @@ export class ReconnectingEventStream implements EventStream<Event | SubscribeGap
   readonly #acknowledgements: Acknowledgements | undefined;
   readonly #closed = new AbortController();
   readonly #clientClosed: AbortSignal;
+  readonly #logger: Logger | undefined;
   #cursor: string | undefined;
   #finishedEvents = 0n;
   /** Delivered to the loop and not finished. */
@@ -132,9 +143,11 @@ export class ReconnectingEventStream implements EventStream<Event | SubscribeGap
     clientClosed: AbortSignal,
     request: MessageInitShape<typeof SubscribeRequestSchema>,
     options: SubscribeOptions,
+    logger: Logger | undefined,
   ) {
     this.#connect = connect;
     this.#clientClosed = clientClosed;
+    this.#logger = logger;
     // Copy the request: later changes by the caller must not affect the next stream.
     this.#request = clone(SubscribeRequestSchema, create(SubscribeRequestSchema, request));
     this.#options = options;
@@ -185,28 +198,37 @@ export class ReconnectingEventStream implements EventStream<Event | SubscribeGap
     this.#failures = 0;
     this.#resets = 0;
     const { signal, onReconnect } = this.#options;
-    const stop = new LinkedSignal(this.#closed.signal, this.#clientClosed, signal);
+    const stop = linkedController(this.#closed.signal, this.#clientClosed, signal);
     try {
       while (!this.#isDone()) {
         throwIfAborted(signal);
         const { error, serverDelayMs } = yield* this.#stream(stop.signal);
-        if (error === undefined || this.#isDone()) {
+        if (this.#isDone()) {
           return;
         }
         throwIfAborted(signal);
+        if (error === undefined) {
+          return;
+        }
         if (error.code !== Code.Unavailable && !(isReset(error) && ++this.#resets <= MAX_RESETS)) {
           throw error;
         }
         this.#failures++;
         const delayMs =
           Math.min(serverDelayMs, MAX_SERVER_DELAY_MS) + backoffMs(this.#failures, INITIAL_BACKOFF_MS, MAX_BACKOFF_MS);
+        this.#logger?.warn("switchboard event stream broke, reconnecting", {
+          ...(this.#acknowledgements && { subscriptionId: this.#acknowledgements.subscriptionId }),
+          failures: this.#failures,
+          delayMs,
+          error: error.message,
+        });
         onReconnect?.(error, delayMs);
         await wait(delayMs, stop.signal);
       }
     } finally {
       this.#current = undefined;
       await this.#acknowledgements?.end();
-      stop.unlink();
+      stop.abort();
       this.#running = false;
     }
   }
@@ -236,9 +258,15 @@ export class ReconnectingEventStream implements EventStream<Event | SubscribeGap
             break;
           case "event":
           case "gap":
-            this.#deliver(response.value);
-            yield response.value;
-            // Requesting the next item finishes the previous one.
+            if (!stop.aborted) {
+              this.#deliver(response.value);
+              yield response.value;
+            }
+            // Requesting the next item finishes the previous one. If the loop was stopped meanwhile, that also ended the
+            // body's own work, so the item may be unhandled.
+            if (stop.aborted) {
+              return stream;
+            }
             this.#finishCurrent();
             break;
           case "heartbeat":
@@ -246,11 +274,13 @@ export class ReconnectingEventStream implements EventStream<Event | SubscribeGap
             acknowledgements?.flushNow();
             break;
           case "closing":
-            this.#finish(response.value.cursor);
+            if (response.value.cursor !== "") {
+              this.#finish(response.value.cursor);
+            }
             break;
         }
       }
-      if (parseReason(stream.error?.reason ?? "") === Reason.SUBSCRIPTION_CHANGED) {
+      if (INVALID_POSITION_REASONS.has(parseReason(stream.error?.reason ?? ""))) {
         acknowledgements?.dropPending();
       }
       return stream;
@@ -326,15 +356,15 @@ interface StreamEnd {
 class Stream implements StreamEnd {
   error: SwitchboardError | undefined;
   serverDelayMs = 0;
-  readonly #linked: LinkedSignal;
+  readonly #controller: AbortController;
   readonly #responses: AsyncIterator<SubscribeResponse>;
   #silenceTimeoutMs = START_TIMEOUT_MS;
   #endedAsRequested = false;
 
   constructor(transport: Transport, request: SubscribeRequest, stop: AbortSignal) {
-    this.#linked = new LinkedSignal(stop);
+    this.#controller = linkedController(stop);
     const client = createClient(EventService, transport);
-    this.#responses = client.subscribe(request, { signal: this.#linked.signal })[Symbol.asyncIterator]();
+    this.#responses = client.subscribe(request, { signal: this.#controller.signal })[Symbol.asyncIterator]();
   }
 
   /** Returns the next response, or undefined at the end of the stream. */
@@ -344,7 +374,7 @@ class Stream implements StreamEnd {
     }
     // Time only the wait for the server, not the time that the loop takes.
     const watchdog = setTimeout(() => {
-      this.#linked.abort(new ConnectError(`no response for ${this.#silenceTimeoutMs} ms`, Code.Unavailable));
+      this.#controller.abort(new ConnectError(`no response for ${this.#silenceTimeoutMs} ms`, Code.Unavailable));
     }, this.#silenceTimeoutMs);
     try {
       const next = await this.#responses.next();
@@ -376,12 +406,11 @@ class Stream implements StreamEnd {
   /** Ends the stream with the error of another call. */
   readonly fail = (error: SwitchboardError): void => {
     this.error ??= error;
-    this.#linked.abort();
+    this.#controller.abort();
   };
 
   close(): void {
-    this.#linked.unlink();
-    this.#linked.abort();
+    this.#controller.abort();
   }
 }
 

@@ -30,11 +30,15 @@ const KEEPALIVE = { pingIntervalMs: 30_000, pingTimeoutMs: 10_000, pingIdleConne
  * @throws TypeError For an invalid address, and for a token that would travel in plaintext beyond loopback.
  */
 export function createSwitchboardClient(address: string, options: SwitchboardClientOptions = {}): SwitchboardClient {
-  const url = baseUrl(address, options.token, options.tls !== undefined);
+  const { interceptors = [], tls, transport } = options;
+  if (transport !== undefined && tls !== undefined) {
+    throw new TypeError("TLS options cannot be combined with a transport: give them to the transport");
+  }
+  const url = baseUrl(address, options.token, tls !== undefined);
   return new SwitchboardClient(() => {
-    const sessions = new Http2SessionManager(url, KEEPALIVE, options.tls);
+    const sessions = new Http2SessionManager(url, KEEPALIVE, tls);
     return {
-      transport: createGrpcTransport({ baseUrl: url, sessionManager: withErrorListener(sessions) }),
+      transport: createGrpcTransport({ baseUrl: url, interceptors, sessionManager: withErrorListener(sessions) }),
       close: () => sessions.abort(),
     };
   }, options);

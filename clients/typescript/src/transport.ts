@@ -1,9 +1,17 @@
 import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
-import { Code, ConnectError, type StreamResponse, type Transport } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  type ContextValues,
+  createContextKey,
+  type StreamResponse,
+  type Transport,
+} from "@connectrpc/connect";
 import { SwitchboardError } from "./error.js";
+import type { Logger } from "./logger.js";
 import { hasRequestId, withRequestId } from "./request-id.js";
 import { UploadRequests } from "./upload.js";
-import { backoffMs, LinkedSignal, MAX_SERVER_DELAY_MS, wait } from "./wait.js";
+import { backoffMs, linkedController, MAX_SERVER_DELAY_MS, wait } from "./wait.js";
 
 /** A transport and its connection. */
 export interface Connection {
@@ -14,23 +22,29 @@ export interface Connection {
 /** Options of the layer. */
 export interface TransportOptions {
   readonly token: string | undefined;
-  /** Maximum number of attempts per call. */
-  readonly maxAttempts: number;
+  /** Maximum number of attempts per call. Undefined: only the deadline limits them. */
+  readonly maxAttempts: number | undefined;
+  readonly logger: Logger | undefined;
   /** Aborted when the client is closed. Undefined if closing the client must not end calls. */
   readonly closed: AbortSignal | undefined;
 }
 
+/** How long a call without a deadline is retried. */
+export const DEFAULT_BUDGET_MS = 60_000;
 const INITIAL_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 5_000;
+
+/** Set for a write without a `request_id` that is nevertheless safe to repeat. */
+export const REPEATABLE = createContextKey(false);
 
 /** Wraps a transport with token, `request_id`, retries and error conversion. */
 export function wrapTransport(inner: Transport, options: TransportOptions): Transport {
   return {
     async unary(method, signal, timeoutMs, header, input, contextValues) {
       const write = !isRead(method) && hasRequestId(method.input) ? withRequestId(method.input, input) : undefined;
-      const retryable = isRead(method) || write !== undefined;
+      const retryable = isRead(method) || write !== undefined || isRepeatable(contextValues);
       const headers = withToken(header, options);
-      const call = new Call(options, signal, timeoutMs, retryable, () => write?.requestId);
+      const call = new Call(method, options, signal, timeoutMs, retryable, () => write?.requestId);
       try {
         return await call.attempt((remainingMs) =>
           inner.unary(method, call.signal, remainingMs, headers, write?.message ?? input, contextValues),
@@ -42,7 +56,7 @@ export function wrapTransport(inner: Transport, options: TransportOptions): Tran
     async stream(method, signal, timeoutMs, header, input, contextValues) {
       const upload = method.methodKind === "client_streaming" ? new UploadRequests(method.input, input) : undefined;
       const headers = withToken(header, options);
-      const call = new Call(options, signal, timeoutMs, upload?.retryable ?? false, () => upload?.requestId);
+      const call = new Call(method, options, signal, timeoutMs, upload?.retryable ?? false, () => upload?.requestId);
       try {
         const response = await call.attempt(async (remainingMs) => {
           const messages = upload?.open() ?? input;
@@ -61,58 +75,66 @@ export function wrapTransport(inner: Transport, options: TransportOptions): Tran
 
 /** One call with all its attempts. */
 class Call {
+  readonly #method: DescMethod;
   readonly #options: TransportOptions;
   readonly #canceled: AbortSignal | undefined;
-  readonly #linked: LinkedSignal;
+  readonly #controller: AbortController;
   readonly #deadline: number | undefined;
+  /** When the retries end. */
+  readonly #retryUntil: number;
   readonly #retryable: boolean;
   readonly #requestId: () => string | undefined;
 
   constructor(
+    method: DescMethod,
     options: TransportOptions,
     signal: AbortSignal | undefined,
     timeoutMs: number | undefined,
     retryable: boolean,
     requestId: () => string | undefined,
   ) {
+    this.#method = method;
     this.#options = options;
     this.#canceled = signal;
-    this.#linked = new LinkedSignal(signal, options.closed);
+    this.#controller = linkedController(signal, options.closed);
     // Connect treats a timeout of zero or less as none.
-    this.#deadline = timeoutMs !== undefined && timeoutMs > 0 ? Date.now() + timeoutMs : undefined;
+    this.#deadline = timeoutMs !== undefined && timeoutMs > 0 ? performance.now() + timeoutMs : undefined;
+    this.#retryUntil = this.#deadline ?? performance.now() + DEFAULT_BUDGET_MS;
     this.#retryable = retryable;
     this.#requestId = requestId;
   }
 
   get signal(): AbortSignal {
-    return this.#linked.signal;
+    return this.#controller.signal;
   }
 
   end(): void {
-    this.#linked.unlink();
+    this.#controller.abort();
   }
 
-  /** Makes the call, and retries it while that is safe and the deadline allows. */
+  /** Makes the call, and retries it while that is safe, until its deadline. */
   async attempt<T>(once: (remainingMs: number | undefined) => Promise<T>): Promise<T> {
     for (let attempts = 1; ; attempts++) {
       let error: SwitchboardError;
       try {
         this.signal.throwIfAborted();
-        return await once(this.#deadline && Math.max(this.#deadline - Date.now(), 1));
+        // The protocol has whole milliseconds.
+        return await once(this.#deadline && Math.max(Math.ceil(this.#deadline - performance.now()), 1));
       } catch (reason) {
         error = this.#toError(reason);
       }
-      if (error.code !== Code.Unavailable || !this.#retryable || attempts >= this.#options.maxAttempts) {
+      const { maxAttempts, logger } = this.#options;
+      if (error.code !== Code.Unavailable || !this.#retryable || attempts === maxAttempts) {
         throw error;
       }
       const serverDelayMs = error.retryDelayMs ?? 0;
       const delayMs = serverDelayMs + backoffMs(attempts, INITIAL_BACKOFF_MS, MAX_BACKOFF_MS);
-      if (serverDelayMs > MAX_SERVER_DELAY_MS) {
+      // If the deadline would pass during the wait, fail now with the actual cause.
+      if (serverDelayMs > MAX_SERVER_DELAY_MS || performance.now() + delayMs >= this.#retryUntil) {
         throw error;
       }
-      if (this.#deadline !== undefined && Date.now() + delayMs >= this.#deadline) {
-        throw error;
-      }
+      const method = `/${this.#method.parent.typeName}/${this.#method.name}`;
+      logger?.info("switchboard call failed, retrying", { method, attempts, delayMs, error: error.message });
       await wait(delayMs, this.signal);
     }
   }
@@ -177,6 +199,10 @@ function isRead(method: DescMethod): boolean {
     method.parent.typeName.startsWith("switchboard.v1.") &&
     (/^(Get|List)[A-Z]/.test(method.name) || method.name === "VerifyWebhookSignature")
   );
+}
+
+function isRepeatable(contextValues: ContextValues | undefined): boolean {
+  return contextValues?.get(REPEATABLE) ?? false;
 }
 
 function withToken(header: HeadersInit | undefined, { token }: TransportOptions): Headers {

@@ -10,7 +10,8 @@ export function wait(ms: number, signal: AbortSignal): Promise<void> {
       resolve();
     };
     // A longer timeout would overflow and fire immediately.
-    const timer = setTimeout(done, Math.min(ms, 0x7fffffff));
+    // Rounded up, because a fraction would fire early.
+    const timer = setTimeout(done, Math.min(Math.ceil(ms), 0x7fffffff));
     signal.addEventListener("abort", done);
     if (signal.aborted) {
       done();
@@ -26,38 +27,22 @@ export function backoffMs(failures: number, initialMs: number, maxMs: number): n
   return Math.min(initialMs * 2 ** (failures - 1), maxMs) * (0.5 + Math.random() / 2);
 }
 
-/** A signal that is aborted when one of its sources is, until it is unlinked. */
-export class LinkedSignal {
-  readonly #controller = new AbortController();
-  readonly #sources: readonly AbortSignal[];
-
-  constructor(...signals: (AbortSignal | undefined)[]) {
-    this.#sources = signals.filter((signal) => signal !== undefined);
-    for (const signal of this.#sources) {
-      signal.addEventListener("abort", this.#onAbort);
-    }
-    this.#onAbort();
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  abort(reason?: unknown): void {
-    this.#controller.abort(reason);
-  }
-
-  /** Removes the listeners, because long-lived signals must not reference every finished call. */
-  unlink(): void {
-    for (const signal of this.#sources) {
-      signal.removeEventListener("abort", this.#onAbort);
+/**
+ * A controller that is aborted with any of the sources. Aborting it removes its listeners from them, so abort it when the
+ * call or the stream is over.
+ *
+ * `AbortSignal.any` cannot do this for a client that lives long: in Node.js 20, each signal that it makes leaves an entry
+ * in its sources.
+ */
+export function linkedController(...sources: (AbortSignal | undefined)[]): AbortController {
+  const controller = new AbortController();
+  const { signal } = controller;
+  for (const source of sources) {
+    const abort = () => controller.abort(source?.reason);
+    source?.addEventListener("abort", abort, { signal });
+    if (source?.aborted) {
+      abort();
     }
   }
-
-  readonly #onAbort = (): void => {
-    const aborted = this.#sources.find((signal) => signal.aborted);
-    if (aborted) {
-      this.#controller.abort(aborted.reason);
-    }
-  };
+  return controller;
 }

@@ -29,7 +29,9 @@ const MAX_FILE_BYTES = 4 * 1024 * 1024 - 16 * 1024;
  * @throws TypeError For an invalid address, and for a token that would travel in plaintext beyond loopback.
  */
 export function createSwitchboardClient(address: string, options: SwitchboardClientOptions = {}): SwitchboardClient {
-  const transport = withoutRequestStreams(createGrpcWebTransport({ baseUrl: baseUrl(address, options.token, false) }));
+  const { interceptors = [] } = options;
+  const url = baseUrl(address, options.token, false);
+  const transport = withoutRequestStreams(createGrpcWebTransport({ baseUrl: url, interceptors }));
   // The browser manages the connections. The signal of a closed client cancels its open calls.
   return new SwitchboardClient(() => ({ transport, close: () => undefined }), options);
 }

@@ -393,7 +393,7 @@ test("break and throw acknowledge only finished events", async (t) => {
   assert.deepEqual(log, ["subscribe billing"], "an unfinished event is not acknowledged");
 });
 
-test("close, signal and closed client acknowledge finished events", async (t) => {
+test("an event is not finished if the loop is stopped meanwhile", async (t) => {
   for (const how of ["close", "signal", "client"] as const) {
     const { client, log } = await server(t, [open(started("c0"), event(1), event(2))]);
     const canceling = new AbortController();
@@ -407,7 +407,7 @@ test("close, signal and closed client acknowledge finished events", async (t) =>
       }
     };
     await (how === "signal" ? assert.rejects(loop(), { code: Code.Canceled }) : loop());
-    assert.deepEqual(log, ["subscribe billing", "c2 of 1"], how);
+    assert.deepEqual(log, ["subscribe billing", "c1 of 1"], how);
   }
 });
 
@@ -433,7 +433,7 @@ test("leaving the loop waits briefly and hides failures", async (t) => {
   await take(client.subscribe(NAMED), 2);
   const tookMs = performance.now() - startTime;
   assert.deepEqual(log, ["subscribe billing", "c1 of 1"]);
-  assert.ok(tookMs >= 4_900 && tookMs < 20_000, `${tookMs}`);
+  assert.ok(tookMs >= 1_900 && tookMs < 20_000, `${tookMs}`);
   const failing = await server(t, [open(started("c0"), event(1), event(2))], [() => Promise.reject(notFound())]);
   await take(failing.client.subscribe(NAMED), 2);
 });

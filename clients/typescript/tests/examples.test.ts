@@ -1,11 +1,18 @@
 // Runs each example as a program against the real server.
 import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { join } from "node:path";
-import { before, test } from "node:test";
+import { createInterface } from "node:readline";
+import { before, type TestContext, test } from "node:test";
 import type { SwitchboardClient } from "@switchboard/client";
 import { FaultKind } from "@switchboard/client/sandbox/v1";
+import { EventService, MessageService, SubscriptionService } from "@switchboard/client/v1";
+import { statusError } from "./support/conformance.js";
+import { Deferred, until } from "./support/deferred.js";
+import { fakeServer } from "./support/fake.js";
 import { SCRATCH } from "./support/paths.js";
-import { clientOf, fileScope, run, sandboxOf, startSandbox } from "./support/sandbox.js";
+import { clientOf, fileScope, run, sandboxOf, startSandbox, temporaryFolder } from "./support/sandbox.js";
 
 const example = (name: string) => join(SCRATCH, "out/examples", `${name}.js`);
 
@@ -54,82 +61,196 @@ test("upload-media sends and uploads a file", async () => {
   assert.equal(code, 0);
 });
 
-test("answer replies to questions across restarts", async () => {
-  const sandbox = sandboxOf(client);
-  const inject = (text: string) => sandbox.injectMessage({ account: "demo-connectly", sender: "+15550100009", text });
-  const answers = async () =>
-    (await calls("demo-connectly", "send_message")).filter((body) => body.includes("Yes, we do."));
-  const getSubscription = () =>
-    client.subscriptions.getSubscription({ subscriptionId: "answers" }, { timeoutMs: 10_000 });
+const account = "demo-connectly";
+const customer = "+15550100009";
 
-  let last = "";
-  // The first question arrives while the program runs, the second while it does not.
-  for (const [index, question] of ["Do you deliver on Sundays?", "And do you deliver at night?"].entries()) {
-    const ask = async () => {
-      await inject("Hello");
-      await inject(question);
-    };
-    if (index > 0) {
-      await ask();
-    }
-    let stopped = false;
-    const running = run(example("answer"), { SWITCHBOARD_ADDRESS: address }, (soFar, child) => {
-      if (!stopped && /^answered evt_\w+\n/.test(soFar)) {
-        stopped = child.kill("SIGINT");
-      }
+/** The running example `answer`. */
+class Answer {
+  readonly #child: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+  readonly #ended: Promise<unknown[]>;
+  errors = "";
+
+  constructor(scope: TestContext, server: string) {
+    const env = { ...process.env, NODE_TEST_CONTEXT: "", SWITCHBOARD_ADDRESS: server };
+    const child = spawn(process.execPath, [example("answer")], { env, stdio: ["ignore", "pipe", "pipe"] });
+    this.#child = child;
+    this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    this.#ended = once(child, "close");
+    child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+      this.errors += chunk;
     });
-    if (index === 0) {
-      // Wait until the example has created its subscription.
-      while ((await getSubscription().catch(() => "none yet")) === "none yet") {
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-      await ask();
-    }
-    const { code, output } = await running;
-    assert.match(output, /^answered evt_\w{26}\n$/);
-    last = output.trim().replace("answered ", "");
-    assert.equal(code, 0);
-    assert.equal((await answers()).length, index + 1);
+    scope.after(() => void child.kill("SIGKILL"));
   }
-  const { events } = await client.events.listEvents({ filter: { types: ["message.received"] } }, { timeoutMs: 10_000 });
-  const at = events.findIndex(({ eventId }) => eventId === last);
-  assert.notEqual(at, -1);
-  const { subscription } = await getSubscription();
-  assert.ok(
-    events.slice(at).some(({ cursor }) => cursor === subscription?.cursor),
-    "the position is at or after the last question",
-  );
+
+  /** The id of the next answered event. */
+  async answered(): Promise<string> {
+    const { value } = await this.#lines.next();
+    const [, id] = /^answered (evt_\w{26})$/.exec(value ?? "") ?? [];
+    assert.ok(id, `${value}\n${this.errors}`);
+    return id;
+  }
+
+  /** Waits for the end. The program must not answer anything more. */
+  async end(): Promise<number> {
+    assert.deepEqual(await this.#lines.next(), { done: true, value: undefined });
+    const [code] = await this.#ended;
+    return code as number;
+  }
+
+  async stop(signal: NodeJS.Signals): Promise<void> {
+    this.#child.kill(signal);
+    assert.equal(await this.end(), 0, this.errors);
+  }
+}
+
+const inject = (of: SwitchboardClient, text: string) =>
+  sandboxOf(of).injectMessage({ account, sender: customer, text }, { timeoutMs: 20_000 });
+
+/** The provider replies to sends with this status: so often, or until the sandbox restarts. */
+const failSends = (of: SwitchboardClient, httpStatus: number, times = 0) =>
+  sandboxOf(of).setFault({
+    account,
+    kind: FaultKind.STATUS,
+    operation: "send_message",
+    httpStatus,
+    times,
+  });
+
+/** Polls until the condition holds. */
+async function poll(condition: () => Promise<boolean>): Promise<void> {
+  while (!(await condition())) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+async function sends(of: SwitchboardClient): Promise<string[]> {
+  const listed = await sandboxOf(of).listCalls({ account });
+  return listed.calls.filter(({ operation }) => operation === "send_message").map(({ body }) => body);
+}
+
+const position = async (of: SwitchboardClient) =>
+  (await of.subscriptions.getSubscription({ subscriptionId: "answers" }, { timeoutMs: 20_000 })).subscription;
+
+/** Waits until the event is acknowledged. */
+async function acknowledged(of: SwitchboardClient, eventId: string): Promise<void> {
+  const { events } = await of.events.listEvents({ filter: { types: ["message.received"] } }, { timeoutMs: 20_000 });
+  const later = events.slice(events.findIndex((event) => event.eventId === eventId)).map(({ cursor }) => cursor);
+  await poll(async () => later.includes((await position(of))?.cursor ?? ""));
+}
+
+/** A sandbox whose subscription exists before the first start, so that no question is missed. */
+async function answerScene(t: TestContext, options: Parameters<typeof startSandbox>[1] = {}) {
+  const server = await startSandbox(t, options);
+  const of = clientOf(t, server.address);
+  await of.ensureSubscription({
+    subscriptionId: "answers",
+    subscription: { filter: { types: ["message.received"] } },
+  });
+  return { server, of };
+}
+
+test("answer resumes after the last answered question", async (t) => {
+  const { server, of } = await answerScene(t);
+  await inject(of, "I like Sundays.");
+  await inject(of, "Do you deliver on Sundays?");
+  const first = new Answer(t, server.address);
+  const one = await first.answered();
+  await acknowledged(of, one);
+  await first.stop("SIGINT");
+  await inject(of, "And do you deliver at night?");
+  const second = new Answer(t, server.address);
+  const two = await second.answered();
+  assert.notEqual(two, one);
+  await second.stop("SIGTERM");
+  assert.equal((await sends(of)).length, 2);
+  for (const id of [one, two]) {
+    const key = { case: "requestId", value: `answers:${id}` } as const;
+    assert.equal((await of.messages.getMessage({ account, key })).message?.to, customer);
+  }
 });
 
-test("answer skips refused sends and redelivers unavailable ones", async (t) => {
-  const account = "demo-connectly";
-  const sandbox = sandboxOf(client);
-  t.after(() => sandbox.clearFaults({ account }));
-  const inject = (text: string) => sandbox.injectMessage({ account, sender: "+15550100009", text });
-  const running = (until: RegExp) => {
-    let stopped = false;
-    return run(example("answer"), { SWITCHBOARD_ADDRESS: address }, (soFar, child) => {
-      if (!stopped && until.test(soFar)) {
-        stopped = child.kill("SIGINT");
-      }
+test("answer waits while it is throttled, with the same request_id", async (t) => {
+  const requestIds: string[] = [];
+  const acknowledged = new Deferred();
+  const server = await fakeServer(t, ({ service }) => {
+    service(SubscriptionService, {
+      createSubscription: () => ({}),
+      acknowledge: () => {
+        assert.equal(requestIds.length, 3);
+        acknowledged.resolve();
+        return {};
+      },
     });
-  };
-  await sandbox.setFault({ account, kind: FaultKind.STATUS, httpStatus: 401, times: 1 });
-  await inject("Is this one refused?");
-  await inject("And this one?");
-  const { code, output } = await running(/^answered/m);
-  assert.match(
-    output,
-    /^no answer to evt_\w{26}: FAILED_PRECONDITION PROVIDER_CREDENTIALS_REJECTED: .+\nanswered evt_\w{26}\n$/,
-  );
-  assert.equal(code, 0);
+    service(EventService, {
+      async *subscribe(_, { signal }) {
+        const eventId = `evt_${"0".repeat(26)}`;
+        const text = { sender: { address: customer }, content: { case: "text", value: { body: "Why?" } } } as const;
+        yield { response: { case: "started", value: { cursor: "c0", generation: 1n } } };
+        yield {
+          response: {
+            case: "event",
+            value: { eventId, cursor: "c1", account, payload: { case: "messageReceived", value: text } },
+          },
+        };
+        await until(signal);
+      },
+    });
+    service(MessageService, {
+      sendMessage: ({ requestId }) => {
+        if (requestIds.push(requestId) < 3) {
+          throw statusError({ code: "RESOURCE_EXHAUSTED", reason: "ACCOUNT_BUSY", retry_delay_ms: 200 });
+        }
+        return {};
+      },
+    });
+  });
+  const program = new Answer(t, server.address);
+  const id = await program.answered();
+  await acknowledged.promise;
+  await program.stop("SIGINT");
+  assert.deepEqual(requestIds, Array(3).fill(`answers:${id}`));
+  assert.match(program.errors, /^wait evt_\w{26}: RESOURCE_EXHAUSTED ACCOUNT_BUSY/m);
+});
 
-  await sandbox.setFault({ account, kind: FaultKind.REFUSE });
-  await inject("Is anybody there?");
-  const failed = await running(/^answered/m);
-  assert.match(failed.output, /UNAVAILABLE/);
-  assert.equal(failed.code, 1);
-  await sandbox.clearFaults({ account });
-  const again = await running(/^answered/m);
-  assert.match(again.output, /^answered evt_\w{26}\n$/);
+test("answer stopped while it waits keeps the question", async (t) => {
+  const { server, of } = await answerScene(t);
+  await failSends(of, 429);
+  await inject(of, "Do you deliver on Sundays?");
+  const program = new Answer(t, server.address);
+  await poll(async () => (await sends(of)).length > 0);
+  await program.stop("SIGINT");
+  assert.notEqual((await position(of))?.lagEvents, 0n);
+  await sandboxOf(of).clearFaults({ account });
+  const again = new Answer(t, server.address);
+  await again.answered();
+  await again.stop("SIGINT");
+});
+
+test("answer ends and keeps the question if credentials are rejected", async (t) => {
+  const { server, of } = await answerScene(t);
+  await failSends(of, 401, 1);
+  await inject(of, "Do you deliver on Sundays?");
+  const program = new Answer(t, server.address);
+  assert.equal(await program.end(), 1);
+  assert.match(program.errors, /^FAILED_PRECONDITION PROVIDER_CREDENTIALS_REJECTED: .+$/m);
+  const again = new Answer(t, server.address);
+  await again.answered();
+  await again.stop("SIGINT");
+});
+
+test("answer survives a server restart", async (t) => {
+  const store = join(await temporaryFolder(t), "store");
+  const { server, of } = await answerScene(t, { store });
+  // The throttling provider keeps the question unanswered.
+  await failSends(of, 429);
+  await inject(of, "Do you deliver on Sundays?");
+  const program = new Answer(t, server.address);
+  await poll(async () => (await sends(of)).length > 0);
+  await server.stop("SIGTERM");
+  // The program notices that the server is away. The restarted sandbox has no fault.
+  await poll(async () => program.errors.includes("retrying"));
+  await startSandbox(t, { store, port: Number(server.address.split(":")[1]) });
+  await program.answered();
+  await program.stop("SIGINT");
 });

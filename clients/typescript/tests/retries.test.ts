@@ -221,15 +221,11 @@ test("other codes than UNAVAILABLE are not retried", async (t) => {
 });
 
 test("retries stop after maxAttempts", async (t) => {
-  for (const [maxAttempts, expected] of [
-    [undefined, 4],
-    [2, 2],
-    [1, 1],
-  ] as const) {
+  for (const maxAttempts of [1, 2, 5]) {
     const server = await flakyServer(t, 99);
-    const client = clientOf(t, server.address, maxAttempts === undefined ? {} : { maxAttempts });
+    const client = clientOf(t, server.address, { maxAttempts });
     await assert.rejects(client.accounts.listAccounts({}), { code: Code.Unavailable });
-    assert.equal(server.requestIds.length, expected);
+    assert.equal(server.requestIds.length, maxAttempts);
   }
 });
 
@@ -274,7 +270,8 @@ test("the deadline spans all attempts", async (t) => {
       },
     });
   });
-  await assert.rejects(clientOf(t, server.address).accounts.listAccounts({}, { timeoutMs: 30_000 }));
+  const { accounts } = clientOf(t, server.address, { maxAttempts: 4 });
+  await assert.rejects(accounts.listAccounts({}, { timeoutMs: 30_000 }));
   assert.equal(timeouts.length, 4);
   for (const [earlier, later] of timeouts.slice(1).map((later, index) => [timeouts[index] ?? 0, later] as const)) {
     assert.ok(later < earlier, `${timeouts}`);

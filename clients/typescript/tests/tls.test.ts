@@ -38,7 +38,7 @@ test("over TLS, calls and event streams carry the token", async (t) => {
         },
       });
     },
-    tls,
+    { tls },
   );
   const { port } = server;
   const client = createSwitchboardClient(`https://localhost:${port}`, { token: TOKEN, tls: { ca: tls.cert } });
@@ -57,7 +57,7 @@ test("an untrusted server receives no call", async (t) => {
   const server = await fakeServer(
     t,
     ({ service }) => service(AccountService, { listAccounts: () => ({ accounts: [{}].slice(++calls) }) }),
-    tls,
+    { tls },
   );
   for (const [address, options] of [
     [`https://localhost:${server.port}`, {}],

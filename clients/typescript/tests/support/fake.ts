@@ -1,4 +1,5 @@
 // Servers made with Connect, in the process of the tests.
+import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer as createHttpServer } from "node:http";
 import {
@@ -8,7 +9,7 @@ import {
   type Http2Server,
   type ServerHttp2Session,
 } from "node:http2";
-import type { AddressInfo, Server, Socket } from "node:net";
+import { type AddressInfo, createServer as createNetServer, type Server, type Socket } from "node:net";
 import type { TestContext } from "node:test";
 import { type Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
@@ -41,10 +42,28 @@ export interface Fake {
   cut(): void;
 }
 
-/** A gRPC server; over TLS if a certificate is given. */
-export async function fakeServer(t: TestContext, routes: Routes, tls?: { key: string; cert: string }): Promise<Fake> {
+export interface FakeOptions {
+  /** Serves over TLS. */
+  readonly tls?: { readonly key: string; readonly cert: string };
+  readonly port?: number;
+  /** Refuses connections for so long. */
+  readonly startsAfterMs?: number;
+}
+
+/** A gRPC server. */
+export async function fakeServer(t: TestContext, routes: Routes, options: FakeOptions = {}): Promise<Fake> {
+  const { tls } = options;
   const handler = connectNodeAdapter({ routes, connect: false, grpcWeb: false });
-  return await listening(t, tls ? createSecureServer(tls, handler) : createServer(handler));
+  return await listening(t, tls ? createSecureServer(tls, handler) : createServer(handler), options);
+}
+
+/** A port on which nothing listens. */
+export async function unusedPort(): Promise<number> {
+  const server = createNetServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
 }
 
 /** A gRPC-Web server. */
@@ -53,7 +72,11 @@ export async function fakeWebServer(t: TestContext, routes: Routes): Promise<Fak
   return await listening(t, createHttpServer(handler));
 }
 
-async function listening(t: TestContext, server: Server | Http2Server | Http2SecureServer): Promise<Fake> {
+async function listening(
+  t: TestContext,
+  server: Server | Http2Server | Http2SecureServer,
+  { port = 0, startsAfterMs = 0 }: FakeOptions = {},
+): Promise<Fake> {
   const sockets = new Set<Socket>();
   const sessions: ServerHttp2Session[] = [];
   server.on("connection", (socket: Socket) => {
@@ -68,12 +91,17 @@ async function listening(t: TestContext, server: Server | Http2Server | Http2Sec
       socket.destroy();
     }
   };
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
+  if (startsAfterMs > 0) {
+    assert.notEqual(port, 0);
+    setTimeout(() => server.listen(port, "127.0.0.1"), startsAfterMs);
+  } else {
+    server.listen(port, "127.0.0.1");
+    await once(server, "listening");
+    port = (server.address() as AddressInfo).port;
+  }
   t.after(() => {
     cut();
     server.close();
   });
-  const { port } = server.address() as AddressInfo;
   return { address: `127.0.0.1:${port}`, port, sessions, cut };
 }

@@ -41,7 +41,12 @@ export interface Sandbox {
 
 export async function startSandbox(
   scope: Scope,
-  { port = 0, store, webOrigins = [] }: { port?: number; store?: string; webOrigins?: string[] } = {},
+  {
+    port = 0,
+    store,
+    webOrigins = [],
+    env = {},
+  }: { port?: number; store?: string; webOrigins?: string[]; env?: Record<string, string> } = {},
 ): Promise<Sandbox> {
   const child = spawn(BINARY, ["sandbox", ...(store === undefined ? [] : ["--store", store])], {
     env: {
@@ -49,6 +54,7 @@ export async function startSandbox(
       SWITCHBOARD__GRPC__LISTEN: `127.0.0.1:${port}`,
       SWITCHBOARD__WEBHOOK__LISTEN: "127.0.0.1:0",
       SWITCHBOARD__ADMIN__LISTEN: "127.0.0.1:0",
+      ...env,
       ...(webOrigins.length > 0 ? { SWITCHBOARD__GRPC__WEB_ORIGINS: webOrigins.join(",") } : {}),
     },
     stdio: ["ignore", "pipe", "pipe"],
