@@ -11,9 +11,9 @@ import io.grpc.ManagedChannelBuilder;
 import io.grpc.StatusRuntimeException;
 import io.grpc.TlsChannelCredentials;
 import java.time.Duration;
+import java.util.List;
 import java.util.Objects;
 import java.util.Set;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
@@ -29,7 +29,6 @@ import switchboard.v1.MediaHeader;
 import switchboard.v1.MessageServiceGrpc;
 import switchboard.v1.SendMediaRequest;
 import switchboard.v1.SendMediaResponse;
-import switchboard.v1.SubscribeGap;
 import switchboard.v1.SubscribeRequest;
 import switchboard.v1.Subscription;
 import switchboard.v1.SubscriptionServiceGrpc;
@@ -76,6 +75,7 @@ public final class SwitchboardClient implements AutoCloseable {
     private final ManagedChannel transport;
     private final RetryPolicy retries;
     private final Channel channel;
+    private final EventStream.Environment streamEnvironment;
     private final Set<EventStream> streams = ConcurrentHashMap.newKeySet();
     private volatile boolean closed;
 
@@ -87,6 +87,15 @@ public final class SwitchboardClient implements AutoCloseable {
         this.channel = ClientInterceptors.interceptForward(
                 builder.authorized(transport), new RequestIds(), new Retries(transport, retries, background));
         Reconnects.watch(transport, retries, background);
+        this.streamEnvironment = new EventStream.Environment(
+                channels::dial,
+                builder::authorized,
+                transport,
+                background,
+                builder.connectTimeout,
+                builder.finalAcknowledgeTimeout,
+                new RetryPolicy(Integer.MAX_VALUE, builder.firstBackoff, MAX_BACKOFF),
+                streams::remove);
     }
 
     /**
@@ -269,32 +278,23 @@ public final class SwitchboardClient implements AutoCloseable {
      * @return the event stream
      */
     public EventStream subscribe(SubscribeRequest request) {
-        if (request.getExpiredPolicy() == ExpiredPolicy.EXPIRED_POLICY_SKIP_WITH_GAP) {
-            throw new IllegalArgumentException(
-                    "EXPIRED_POLICY_SKIP_WITH_GAP requires a gap consumer: call subscribe(request, onGap)");
-        }
-        return subscribe(request, gap -> {});
+        return subscribe(request, SubscribeOptions.defaults());
     }
 
     /**
-     * Streams events, and reports gaps if {@code expired_policy} of the request is {@code SKIP_WITH_GAP}.
+     * Streams events, and reports gaps and reconnects.
      *
      * @param request the filter and the start position
-     * @param onGap receives each gap, on the thread of the loop and in order with the events; an exception that it
-     *     throws ends the loop
+     * @param options the functions that receive the reports
      * @return the event stream
      */
-    public EventStream subscribe(SubscribeRequest request, Consumer<SubscribeGap> onGap) {
-        RetryPolicy backoff = new RetryPolicy(0, builder.firstBackoff, MAX_BACKOFF);
-        EventStream stream = new EventStream(
-                channels::dial,
-                builder::authorized,
-                request,
-                onGap,
-                builder.connectTimeout,
-                builder.finalAcknowledgeTimeout,
-                backoff,
-                streams::remove);
+    public EventStream subscribe(SubscribeRequest request, SubscribeOptions options) {
+        boolean gaps = request.getExpiredPolicy() == ExpiredPolicy.EXPIRED_POLICY_SKIP_WITH_GAP;
+        if (gaps && !options.acceptsGaps()) {
+            throw new IllegalArgumentException(
+                    "EXPIRED_POLICY_SKIP_WITH_GAP requires SubscribeOptions.onGap, which receives the gap");
+        }
+        EventStream stream = new EventStream(streamEnvironment, request, options);
         streams.add(stream);
         if (closed) {
             stream.close();
@@ -310,8 +310,10 @@ public final class SwitchboardClient implements AutoCloseable {
     @Override
     public void close() {
         closed = true;
-        CompletableFuture.allOf(streams.stream().map(EventStream::closeAsync).toArray(CompletableFuture<?>[]::new))
-                .join();
+        List<EventStream> open = List.copyOf(streams);
+        open.forEach(EventStream::startClosing);
+        long acknowledgeUntil = System.nanoTime() + builder.finalAcknowledgeTimeout.toNanos();
+        open.forEach(stream -> stream.awaitClosed(acknowledgeUntil));
         long cancelAt = System.nanoTime() + GRACE.toNanos();
         long deadline = cancelAt + TERMINATION_TIMEOUT.toNanos();
         transport.shutdown(); // First, so a call that waits for its next attempt fails.

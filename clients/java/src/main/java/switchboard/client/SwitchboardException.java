@@ -228,6 +228,18 @@ public final class SwitchboardException extends StatusRuntimeException {
         return message.toString().replace("\n", " ");
     }
 
+    /**
+     * Whether the connection failed. gRPC reports most connection failures as UNAVAILABLE, and a reset or truncated
+     * stream with other codes. These have no reason, while errors of the server have one.
+     */
+    boolean isConnectionFailure() {
+        return switch (getCode()) {
+            case UNAVAILABLE -> true;
+            case INTERNAL, CANCELLED, UNKNOWN -> reason.isEmpty();
+            default -> false;
+        };
+    }
+
     /** The decoded details of a status. */
     private static final class Details {
         private static final String PROVIDER_MESSAGE = "provider_message";
