@@ -16,10 +16,12 @@ import com.google.gson.JsonPrimitive;
 import io.grpc.StatusRuntimeException;
 import java.io.IOException;
 import java.time.Duration;
+import java.util.Locale;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Named;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import switchboard.examples.Answer;
 import switchboard.v1.Failure;
 import switchboard.v1.FieldViolation;
 import switchboard.v1.GetMessageRequest;
@@ -111,5 +113,17 @@ class ConformanceTest {
         assertEquals(expected, actual);
         String providerMessage = text(expected, "provider_message");
         assertFalse(!providerMessage.isEmpty() && got.toString().contains(providerMessage), got::toString);
+    }
+
+    static Stream<Named<JsonObject>> answers() throws IOException {
+        return Conformance.cases("answers.json");
+    }
+
+    @ParameterizedTest
+    @MethodSource
+    void answers(JsonObject each) {
+        only(each, "name", "why", "status", "then");
+        SwitchboardException failure = SwitchboardException.of(Conformance.failure(each.get("status")));
+        assertEquals(Answer.Decision.valueOf(text(each, "then").toUpperCase(Locale.ROOT)), Answer.decide(failure));
     }
 }
