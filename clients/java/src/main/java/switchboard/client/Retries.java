@@ -5,7 +5,6 @@ import io.grpc.CallOptions;
 import io.grpc.Channel;
 import io.grpc.ClientCall;
 import io.grpc.ClientInterceptor;
-import io.grpc.ConnectivityState;
 import io.grpc.Context;
 import io.grpc.Deadline;
 import io.grpc.ManagedChannel;
@@ -13,32 +12,56 @@ import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.MethodDescriptor.MethodType;
 import io.grpc.Status;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import switchboard.v1.WebhookRegistrationServiceGrpc;
 
 /**
- * Retries unary calls of {@code switchboard.v1} that fail with UNAVAILABLE: reads, and writes with a
- * {@code request_id}. All attempts of a call share its deadline.
+ * Retries unary calls of {@code switchboard.v1} that fail with UNAVAILABLE: reads, writes with a {@code request_id}, and
+ * calls with the option {@link #REPEATABLE}. All attempts of a call share its deadline. Calls with a deadline wait for a
+ * connection.
  */
 final class Retries implements ClientInterceptor {
+    /** Marks a call that is safe to repeat although it has no {@code request_id}. */
+    static final CallOptions.Key<Boolean> REPEATABLE =
+            CallOptions.Key.createWithDefault("switchboard-repeatable", false);
+
+    /** How long a call without a deadline is retried. */
+    private static final long DEFAULT_BUDGET_SECONDS = 60;
+
+    private static final Logger LOG = System.getLogger(Retries.class.getPackageName());
+
     private final ManagedChannel channel;
     private final RetryPolicy policy;
+    private final Background background;
 
-    Retries(ManagedChannel channel, RetryPolicy policy) {
+    Retries(ManagedChannel channel, RetryPolicy policy, Background background) {
         this.channel = channel;
         this.policy = policy;
+        this.background = background;
     }
 
     @Override
     public <Q, R> ClientCall<Q, R> interceptCall(MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
+        Deadline deadline = deadline(options);
+        // A call that waits for a connection has not left the client, so this is safe for every write. A call without a
+        // deadline fails instead, because it could wait for ever.
+        CallOptions waiting = deadline == null || policy.maxAttempts() == 1 ? options : options.withWaitForReady();
         String service = method.getServiceName();
         boolean switchboardCall = service != null && service.startsWith("switchboard.v1.");
         return switchboardCall && method.getType() == MethodType.UNARY
-                ? new Call<>(method, options, next)
-                : next.newCall(method, options);
+                ? new Call<>(method, waiting, next, deadline)
+                : next.newCall(method, waiting);
+    }
+
+    /** Returns the deadline of a call, or null: its own, or an earlier one of the gRPC context. */
+    private static Deadline deadline(CallOptions options) {
+        Deadline outer = Context.current().getDeadline();
+        Deadline own = options.getDeadline();
+        return outer == null ? own : own == null ? outer : own.minimum(outer);
     }
 
     static boolean isRead(MethodDescriptor<?, ?> method) {
@@ -50,23 +73,13 @@ final class Retries implements ClientInterceptor {
                                 .getFullMethodName());
     }
 
-    /**
-     * Makes the channel reconnect now. Otherwise a channel that failed to connect fails all calls at once during its
-     * own backoff, which grows to minutes.
-     */
-    static void reconnectNow(ManagedChannel channel) {
-        if (channel.getState(false) == ConnectivityState.TRANSIENT_FAILURE) {
-            channel.enterIdle();
-        }
-    }
-
     /** One call with its attempts. It buffers the request until half-close, and the response until it is final. */
     private final class Call<Q, R> extends ClientCall<Q, R> {
         private final MethodDescriptor<Q, R> method;
         private final CallOptions options;
         private final Channel next;
         private final Context context = Context.current();
-        private final Deadline deadline;
+        private final Deadline budget;
 
         private Listener<R> listener;
         private Metadata headers;
@@ -80,13 +93,11 @@ final class Retries implements ClientInterceptor {
         private int requested;
         private int attempts;
 
-        Call(MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
+        Call(MethodDescriptor<Q, R> method, CallOptions options, Channel next, Deadline deadline) {
             this.method = method;
             this.options = options;
             this.next = next;
-            Deadline outer = context.getDeadline();
-            Deadline own = options.getDeadline();
-            this.deadline = outer == null ? own : own == null ? outer : own.minimum(outer);
+            this.budget = deadline == null ? Deadline.after(DEFAULT_BUDGET_SECONDS, TimeUnit.SECONDS) : deadline;
         }
 
         @Override
@@ -179,7 +190,6 @@ final class Retries implements ClientInterceptor {
 
         private void attemptAgain() {
             try {
-                reconnectNow(channel);
                 attempt();
             } catch (RuntimeException e) { // On this thread, nothing else reports it.
                 listener.onClose(Status.fromThrowable(e), new Metadata());
@@ -188,22 +198,34 @@ final class Retries implements ClientInterceptor {
 
         /** Schedules another attempt if the call may be retried. Returns whether it did. */
         private boolean retry(Status status, Metadata trailers) {
-            if (!isRead(method) && RequestIds.of(message).isEmpty() || channel.isShutdown()) {
+            boolean repeatable = isRead(method) || !RequestIds.of(message).isEmpty() || options.getOption(REPEATABLE);
+            if (!repeatable || channel.isShutdown()) {
                 return false;
             }
             long delay;
+            int attempt;
             synchronized (this) {
-                delay = cancelled == null ? policy.delay(attempts, status, trailers, deadline) : -1;
+                attempt = attempts;
+                delay = cancelled == null ? policy.delay(attempts, status, trailers, budget) : -1;
                 if (delay < 0) {
                     return false;
                 }
                 current = null;
                 waiting = true;
             }
-            // Not in the common pool, because all of its threads may be blocked in calls.
-            CompletableFuture.delayedExecutor(delay, TimeUnit.NANOSECONDS, Runnable::run)
-                    .execute(this::attemptAgain);
-            return true;
+            LOG.log(Level.DEBUG, () -> "attempt %d of %s failed, retrying in %d ms: %s"
+                    .formatted(
+                            attempt,
+                            method.getFullMethodName(),
+                            TimeUnit.NANOSECONDS.toMillis(delay),
+                            SwitchboardException.of(status, trailers).getMessage()));
+            if (background.schedule(this::attemptAgain, delay)) {
+                return true;
+            }
+            synchronized (this) {
+                waiting = false;
+                return cancelled != null; // If so, the cancellation has closed the call.
+            }
         }
 
         /** Notifies the listener on the thread that gRPC would use, through a call that is already cancelled. */

@@ -10,7 +10,8 @@ import java.util.concurrent.TimeUnit;
 /**
  * Decides whether to retry, and after which delay.
  *
- * @param maxAttempts the maximum number of attempts of one call, including the first
+ * @param maxAttempts the maximum number of attempts of one call, including the first; 1 also means that calls do not wait
+ *     for a connection
  * @param firstDelay the approximate delay after the first failure; it doubles with each failure
  * @param maxDelay the maximum delay
  */
@@ -26,9 +27,9 @@ record RetryPolicy(int maxAttempts, Duration firstDelay, Duration maxDelay) {
      * Returns the nanoseconds until the next attempt, or a negative number if there is none.
      *
      * @param attempts the number of failed attempts
-     * @param deadline the deadline of the call, or null
+     * @param budget the time until which the call may be retried
      */
-    long delay(int attempts, Status status, Metadata trailers, Deadline deadline) {
+    long delay(int attempts, Status status, Metadata trailers, Deadline budget) {
         if (status.getCode() != Status.Code.UNAVAILABLE || attempts >= maxAttempts) {
             return -1;
         }
@@ -38,7 +39,7 @@ record RetryPolicy(int maxAttempts, Duration firstDelay, Duration maxDelay) {
             return -1;
         }
         long delay = backoff(attempts) + serverDelay.toNanos();
-        return deadline != null && deadline.timeRemaining(TimeUnit.NANOSECONDS) <= delay ? -1 : delay;
+        return budget.timeRemaining(TimeUnit.NANOSECONDS) <= delay ? -1 : delay;
     }
 
     /** Returns the server-requested delay in nanoseconds, at most 30 seconds, for streams and acknowledgements. */

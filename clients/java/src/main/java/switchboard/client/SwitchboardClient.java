@@ -8,11 +8,12 @@ import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
+import io.grpc.StatusRuntimeException;
 import io.grpc.TlsChannelCredentials;
 import java.time.Duration;
+import java.util.List;
 import java.util.Objects;
 import java.util.Set;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
@@ -20,6 +21,7 @@ import java.util.regex.Pattern;
 import switchboard.v1.AccountServiceGrpc;
 import switchboard.v1.ContactServiceGrpc;
 import switchboard.v1.ConversationServiceGrpc;
+import switchboard.v1.CreateSubscriptionRequest;
 import switchboard.v1.EventServiceGrpc;
 import switchboard.v1.ExpiredPolicy;
 import switchboard.v1.FlowServiceGrpc;
@@ -27,8 +29,8 @@ import switchboard.v1.MediaHeader;
 import switchboard.v1.MessageServiceGrpc;
 import switchboard.v1.SendMediaRequest;
 import switchboard.v1.SendMediaResponse;
-import switchboard.v1.SubscribeGap;
 import switchboard.v1.SubscribeRequest;
+import switchboard.v1.Subscription;
 import switchboard.v1.SubscriptionServiceGrpc;
 import switchboard.v1.TemplateServiceGrpc;
 import switchboard.v1.UploadTemplateMediaHeader;
@@ -47,27 +49,53 @@ import switchboard.v1.WebhookRegistrationServiceGrpc;
  * }</pre>
  *
  * <p>Every stub of this client generates a missing {@code request_id} and retries safe calls that fail with
- * UNAVAILABLE: reads, and writes with a {@code request_id}. Retries stay within the deadline of the call and wait for
- * the delay that the server requests. Set a deadline on each call: {@code client.messages().withDeadlineAfter(...)}.
+ * UNAVAILABLE: reads, and writes with a {@code request_id}. The budget of a call is its deadline: until then, it waits
+ * for a connection and is retried. Set a deadline on each call: {@code client.messages().withDeadlineAfter(...)}. A call
+ * without a deadline is retried for 60 seconds. If the wait for the next attempt would exceed the deadline, or the server
+ * requests a delay of more than 30 seconds, the call fails at once with the last error.
  */
 public final class SwitchboardClient implements AutoCloseable {
     private static final Duration CONNECT_TIMEOUT = Duration.ofSeconds(10);
     private static final Duration MAX_BACKOFF = Duration.ofSeconds(10);
     private static final Duration FINAL_ACKNOWLEDGE_TIMEOUT = Duration.ofSeconds(2);
+    /** How long active calls may continue after {@link #close}. */
+    private static final Duration GRACE = Duration.ofSeconds(5);
+
+    /** How long {@link #close} waits for the threads of cancelled calls. */
+    private static final Duration TERMINATION_TIMEOUT = Duration.ofSeconds(5);
+
+    /** The version of this library, which the user agent contains. */
+    static final String VERSION = "0.1.0";
+
+    private static final Pattern URL = Pattern.compile("https?://", Pattern.CASE_INSENSITIVE);
 
     private final Builder builder;
+    private final Background background = new Background();
+    private final Channels channels;
     private final ManagedChannel transport;
     private final RetryPolicy retries;
     private final Channel channel;
+    private final EventStream.Environment streamEnvironment;
     private final Set<EventStream> streams = ConcurrentHashMap.newKeySet();
     private volatile boolean closed;
 
     private SwitchboardClient(Builder builder) {
         this.builder = builder;
         this.retries = RetryPolicy.ofAttempts(builder.maxAttempts);
-        this.transport = builder.dial();
+        this.channels = new Channels(builder::dial);
+        this.transport = channels.dial();
         this.channel = ClientInterceptors.interceptForward(
-                builder.authorized(transport), new RequestIds(), new Retries(transport, retries));
+                builder.authorized(transport), new RequestIds(), new Retries(transport, retries, background));
+        Reconnects.watch(transport, retries, background);
+        this.streamEnvironment = new EventStream.Environment(
+                channels::dial,
+                builder::authorized,
+                transport,
+                background,
+                builder.connectTimeout,
+                builder.finalAcknowledgeTimeout,
+                new RetryPolicy(Integer.MAX_VALUE, builder.firstBackoff, MAX_BACKOFF),
+                streams::remove);
     }
 
     /**
@@ -75,8 +103,15 @@ public final class SwitchboardClient implements AutoCloseable {
      *
      * @param target the address of the server: {@code host:port} or another gRPC target
      * @return the builder
+     * @throws IllegalArgumentException if the target is empty or a URL, because gRPC could never connect to it
      */
     public static Builder builder(String target) {
+        if (target.isEmpty()) {
+            throw new IllegalArgumentException("the target is empty: use host:port");
+        }
+        if (URL.matcher(target).lookingAt()) {
+            throw new IllegalArgumentException("the target " + target + " is a URL: use host:port");
+        }
         return new Builder(target);
     }
 
@@ -216,6 +251,24 @@ public final class SwitchboardClient implements AutoCloseable {
     }
 
     /**
+     * Makes the server store the named subscription of the request, and returns it. Call it when the program starts.
+     *
+     * <p>If no subscription of this id exists, it creates one at the request's start position. If one exists with another
+     * filter or other labels, it changes these and keeps the position; open streams of the subscription then continue
+     * with the new filter. An absent filter means all events, and absent labels mean none.
+     *
+     * @param request the wanted subscription
+     * @param timeout the maximum duration. Every step is retried after UNAVAILABLE, because a repeated step changes
+     *     nothing
+     * @return the stored subscription
+     * @throws StatusRuntimeException if a step fails
+     */
+    public Subscription ensureSubscription(CreateSubscriptionRequest request, Duration timeout) {
+        return new EnsureSubscription(subscriptions().withDeadlineAfter(timeout).withOption(Retries.REPEATABLE, true))
+                .ensure(request);
+    }
+
+    /**
      * Streams events on a separate connection, which is opened at once.
      *
      * <p>If the request names a {@code subscription_id}, which {@code CreateSubscription} creates, the server stores the
@@ -225,32 +278,23 @@ public final class SwitchboardClient implements AutoCloseable {
      * @return the event stream
      */
     public EventStream subscribe(SubscribeRequest request) {
-        if (request.getExpiredPolicy() == ExpiredPolicy.EXPIRED_POLICY_SKIP_WITH_GAP) {
-            throw new IllegalArgumentException(
-                    "EXPIRED_POLICY_SKIP_WITH_GAP requires a gap consumer: call subscribe(request, onGap)");
-        }
-        return subscribe(request, gap -> {});
+        return subscribe(request, SubscribeOptions.defaults());
     }
 
     /**
-     * Streams events, and reports gaps if {@code expired_policy} of the request is {@code SKIP_WITH_GAP}.
+     * Streams events, and reports gaps and reconnects.
      *
      * @param request the filter and the start position
-     * @param onGap receives each gap, on the thread of the loop and in order with the events; an exception that it
-     *     throws ends the loop
+     * @param options the functions that receive the reports
      * @return the event stream
      */
-    public EventStream subscribe(SubscribeRequest request, Consumer<SubscribeGap> onGap) {
-        RetryPolicy backoff = new RetryPolicy(0, builder.firstBackoff, MAX_BACKOFF);
-        EventStream stream = new EventStream(
-                builder::dial,
-                builder::authorized,
-                request,
-                onGap,
-                builder.connectTimeout,
-                builder.finalAcknowledgeTimeout,
-                backoff,
-                streams::remove);
+    public EventStream subscribe(SubscribeRequest request, SubscribeOptions options) {
+        boolean gaps = request.getExpiredPolicy() == ExpiredPolicy.EXPIRED_POLICY_SKIP_WITH_GAP;
+        if (gaps && !options.acceptsGaps()) {
+            throw new IllegalArgumentException(
+                    "EXPIRED_POLICY_SKIP_WITH_GAP requires SubscribeOptions.onGap, which receives the gap");
+        }
+        EventStream stream = new EventStream(streamEnvironment, request, options);
         streams.add(stream);
         if (closed) {
             stream.close();
@@ -259,16 +303,27 @@ public final class SwitchboardClient implements AutoCloseable {
     }
 
     /**
-     * Closes the connection and all event streams. Active calls may still finish for a few seconds. The method returns
-     * at once, or within two seconds if events of a named subscription must be acknowledged.
+     * Closes all event streams and the connections, and returns when they are closed. Waiting takes up to two seconds if
+     * events of a named subscription must be acknowledged. Active calls may finish for five seconds more; then they are
+     * cancelled. A call that waits for its next attempt fails at once. An interrupt does not shorten the wait.
      */
     @Override
     public void close() {
         closed = true;
-        CompletableFuture.allOf(streams.stream().map(EventStream::closeAsync).toArray(CompletableFuture<?>[]::new))
-                .join();
-        transport.shutdown();
-        CompletableFuture.delayedExecutor(5, TimeUnit.SECONDS, Runnable::run).execute(transport::shutdownNow);
+        List<EventStream> open = List.copyOf(streams);
+        open.forEach(EventStream::startClosing);
+        long acknowledgeUntil = System.nanoTime() + builder.finalAcknowledgeTimeout.toNanos();
+        open.forEach(stream -> stream.awaitClosed(acknowledgeUntil));
+        long cancelAt = System.nanoTime() + GRACE.toNanos();
+        long deadline = cancelAt + TERMINATION_TIMEOUT.toNanos();
+        transport.shutdown(); // First, so a call that waits for its next attempt fails.
+        background.close(cancelAt);
+        channels.close(cancelAt, deadline);
+    }
+
+    /** Whether no channel has a thread any more. */
+    boolean isTerminated() {
+        return channels.areTerminated();
     }
 
     /** Configures the connection. */
@@ -280,14 +335,14 @@ public final class SwitchboardClient implements AutoCloseable {
         private final String target;
         private ChannelCredentials credentials = TlsChannelCredentials.create();
         private BearerToken token;
-        private int maxAttempts = 4;
+        private int maxAttempts = Integer.MAX_VALUE;
         private Consumer<ManagedChannelBuilder<?>> configure = channel -> {};
         private Duration connectTimeout = CONNECT_TIMEOUT;
         private Duration finalAcknowledgeTimeout = FINAL_ACKNOWLEDGE_TIMEOUT;
         private Duration firstBackoff = Duration.ofMillis(200);
 
         private Builder(String target) {
-            this.target = Objects.requireNonNull(target, "target");
+            this.target = target;
         }
 
         /**
@@ -324,7 +379,8 @@ public final class SwitchboardClient implements AutoCloseable {
         }
 
         /**
-         * Sets the maximum number of attempts of a call, including the first. The default is 4; 1 disables retries.
+         * Sets the maximum number of attempts of a call, including the first. By default, only the deadline of the call
+         * limits them. 1 disables retries, and calls then fail at once if the server cannot be reached.
          *
          * @param attempts the number, at least 1
          * @return this builder
@@ -378,6 +434,7 @@ public final class SwitchboardClient implements AutoCloseable {
 
         private ManagedChannel dial() {
             ManagedChannelBuilder<?> channel = Grpc.newChannelBuilder(target, credentials)
+                    .userAgent("switchboard-java/" + VERSION)
                     .keepAliveTime(30, TimeUnit.SECONDS)
                     .keepAliveTimeout(10, TimeUnit.SECONDS)
                     .keepAliveWithoutCalls(false)

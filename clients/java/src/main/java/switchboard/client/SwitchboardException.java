@@ -204,13 +204,40 @@ public final class SwitchboardException extends StatusRuntimeException {
     }
 
     /**
-     * Returns the code, the reason and the description of the server, without message text and secrets.
+     * Returns the code, the reason and the description of the server, without message text and secrets. If the
+     * connection failed, it includes the causes.
      *
      * @return one line for a developer
      */
     @Override
     public String getMessage() {
-        return reason == null || reason.isEmpty() ? super.getMessage() : reason + ": " + super.getMessage();
+        if (reason != null && !reason.isEmpty()) {
+            return reason + ": " + super.getMessage();
+        }
+        StringBuilder message = new StringBuilder(super.getMessage());
+        if (getCode() == Status.Code.UNAVAILABLE) {
+            // gRPC's own description is only "io exception".
+            for (Throwable cause = getStatus().getCause(); cause != null; cause = cause.getCause()) {
+                boolean hasStatus = cause instanceof StatusRuntimeException || cause instanceof StatusException;
+                if (!hasStatus && cause.getMessage() != null && message.indexOf(cause.getMessage()) < 0) {
+                    message.append(": ").append(cause.getMessage());
+                }
+            }
+        }
+        // gRPC quotes exceptions with line breaks.
+        return message.toString().replace("\n", " ");
+    }
+
+    /**
+     * Whether the connection failed. gRPC reports most connection failures as UNAVAILABLE, and a reset or truncated
+     * stream with other codes. These have no reason, while errors of the server have one.
+     */
+    boolean isConnectionFailure() {
+        return switch (getCode()) {
+            case UNAVAILABLE -> true;
+            case INTERNAL, CANCELLED, UNKNOWN -> reason.isEmpty();
+            default -> false;
+        };
     }
 
     /** The decoded details of a status. */

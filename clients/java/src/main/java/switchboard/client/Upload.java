@@ -93,7 +93,6 @@ public final class Upload {
                 } catch (InterruptedException interrupt) {
                     throw interrupted(interrupt, first);
                 }
-                Retries.reconnectNow(channel);
             }
         }
     }

@@ -23,6 +23,7 @@ import io.grpc.TlsServerCredentials;
 import java.io.InputStream;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.KeyStore;
@@ -30,6 +31,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import javax.net.ssl.KeyManagerFactory;
 import javax.net.ssl.TrustManagerFactory;
@@ -266,5 +268,119 @@ class ConnectionTest {
         var e = assertThrows(IllegalArgumentException.class, () -> builder.token(token));
         assertFalse(e.getMessage().contains("\n"));
         assertThrows(IllegalArgumentException.class, () -> builder.maxAttempts(0));
+    }
+
+    @Test
+    void userAgentContainsTheVersionOfTheLibrary() throws Exception {
+        try (FakeServer server = new FakeServer();
+                SwitchboardClient client =
+                        SwitchboardClient.builder(server.address()).plaintext().build()) {
+            getAccount(client);
+            String agent = server.calls.get(0).header("user-agent");
+            String expected = "switchboard-java/" + System.getProperty("project.version") + " grpc-java-";
+            assertTrue(agent.startsWith(expected), agent);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", "http://localhost:50051", "HTTPS://switchboard.example.com"})
+    void unusableTargetThrows(String target) {
+        assertThrows(IllegalArgumentException.class, () -> SwitchboardClient.builder(target));
+    }
+
+    private static int unusedPort() throws Exception {
+        try (ServerSocket unused = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+            return unused.getLocalPort();
+        }
+    }
+
+    @Test
+    void refusedConnectionIsNamedInTheMessage() throws Exception {
+        try (SwitchboardClient client = SwitchboardClient.builder("127.0.0.1:" + unusedPort())
+                .plaintext()
+                .maxAttempts(1)
+                .build()) {
+            var e = SwitchboardException.of(assertThrows(StatusRuntimeException.class, () -> getAccount(client)));
+            assertEquals(Status.Code.UNAVAILABLE, e.getCode());
+            assertEquals(1, e.getMessage().split("Connection refused", -1).length - 1, e::getMessage);
+            assertEquals("UNAVAILABLE: io exception", e.getMessage().substring(0, 25));
+        }
+    }
+
+    @Test
+    void waitingCallNamesTheRefusedConnection() throws Exception {
+        try (SwitchboardClient client = SwitchboardClient.builder("127.0.0.1:" + unusedPort())
+                .plaintext()
+                .build()) {
+            var stub = client.accounts().withDeadlineAfter(Duration.ofMillis(500));
+            var e = SwitchboardException.of(assertThrows(
+                    StatusRuntimeException.class, () -> stub.getAccount(GetAccountRequest.getDefaultInstance())));
+            assertEquals(Status.Code.DEADLINE_EXCEEDED, e.getCode());
+            assertTrue(e.getMessage().contains("Connection refused"), e::getMessage);
+            assertFalse(e.getMessage().contains("\n"), e::getMessage);
+        }
+    }
+
+    /** gRPC's own backoff would make three connections in this time, and later one in two minutes. */
+    @Test
+    void waitingCallReconnectsOften() throws Exception {
+        try (Proxy proxy = new Proxy(0, Proxy.Behavior.CLOSE);
+                SwitchboardClient client =
+                        SwitchboardClient.builder(proxy.address()).plaintext().build()) {
+            var stub = client.accounts().withDeadlineAfter(Duration.ofSeconds(3));
+            assertThrows(StatusRuntimeException.class, () -> stub.getAccount(GetAccountRequest.getDefaultInstance()));
+            assertTrue(proxy.connections() >= 4, () -> proxy.connections() + " connections");
+        }
+    }
+
+    /** The program may exit or unload classes after close. */
+    @Test
+    void closeAwaitsTheTerminationOfEveryChannel() throws Exception {
+        try (FakeServer server = new FakeServer()) {
+            SwitchboardClient client =
+                    SwitchboardClient.builder(server.address()).plaintext().build();
+            getAccount(client);
+            client.subscribe(SubscribeRequest.getDefaultInstance());
+            Thread.currentThread().interrupt();
+            client.close();
+            assertTrue(Thread.interrupted(), "an interrupt stays pending");
+            assertTrue(client.isTerminated());
+        }
+    }
+
+    @Test
+    void closeCancelsCallsAfterTheGrace() throws Exception {
+        try (Proxy silent = new Proxy(0, Proxy.Behavior.SILENCE)) {
+            SwitchboardClient client =
+                    SwitchboardClient.builder(silent.address()).plaintext().build();
+            var call = AccountServiceGrpc.newFutureStub(client.channel())
+                    .withDeadlineAfter(Duration.ofMinutes(10))
+                    .getAccount(GetAccountRequest.getDefaultInstance());
+            long before = System.nanoTime();
+            client.close();
+            assertTrue(call.isDone());
+            long took = System.nanoTime() - before;
+            assertTrue(took < TimeUnit.SECONDS.toNanos(20), () -> took + " ns");
+        }
+    }
+
+    /** A call that waits for its next attempt must not hold up close. */
+    @Test
+    void closeFailsCallsThatWaitForTheirNextAttempt() throws Exception {
+        try (FakeServer server = new FakeServer()) {
+            server.failures = number -> FakeServer.failure(Status.Code.UNAVAILABLE, "SERVER_STOPPING", 29_000);
+            SwitchboardClient client =
+                    SwitchboardClient.builder(server.address()).plaintext().build();
+            var call = AccountServiceGrpc.newFutureStub(client.channel())
+                    .getAccount(GetAccountRequest.getDefaultInstance());
+            while (server.calls.isEmpty()) {
+                Thread.onSpinWait();
+            }
+            long before = System.nanoTime();
+            client.close();
+            assertThrows(ExecutionException.class, () -> call.get(20, TimeUnit.SECONDS));
+            long took = System.nanoTime() - before;
+            assertTrue(took < TimeUnit.SECONDS.toNanos(20), () -> took + " ns");
+        }
     }
 }

@@ -83,6 +83,7 @@ class ContractTest {
                 Pattern.compile("(?m)^version = \"(.*)\"$").matcher(read(Sandbox.REPOSITORY.resolve("Cargo.toml")));
         assertTrue(version.find());
         assertEquals(version.group(1), System.getProperty("project.version"));
+        assertEquals(version.group(1), SwitchboardClient.VERSION);
         assertTrue(read(Path.of("README.md")).contains("<version>" + version.group(1) + "</version>"));
     }
 

@@ -89,7 +89,10 @@ class EventStreamTest extends ScriptedStreams {
                 fail(unavailable(), atTheOldest, gap("", "5")),
                 end(started("5"), event("6")));
         List<String> observed = new ArrayList<>();
-        assertEquals(List.of("6"), cursors(client.subscribe(request, gap -> observed.add(gap.getResumeCursor()))));
+        assertEquals(
+                List.of("6"),
+                cursors(client.subscribe(
+                        request, SubscribeOptions.defaults().onGap(gap -> observed.add(gap.getResumeCursor())))));
         assertEquals(List.of("5"), observed);
         assertEquals(List.of(request, request), requests.subList(0, 2));
         assertEquals("5", requests.get(2).getAfterCursor());
@@ -300,8 +303,10 @@ class EventStreamTest extends ScriptedStreams {
         assertThrows(IllegalArgumentException.class, () -> client.subscribe(request));
 
         List<String> observed = new ArrayList<>();
-        for (Event event :
-                client.subscribe(request, gap -> observed.add(gap.getAfterCursor() + " to " + gap.getResumeCursor()))) {
+        for (Event event : client.subscribe(
+                request,
+                SubscribeOptions.defaults()
+                        .onGap(gap -> observed.add(gap.getAfterCursor() + " to " + gap.getResumeCursor())))) {
             observed.add(event.getCursor());
         }
         assertEquals(List.of("2", "2 to 8", "9"), observed);

@@ -1,23 +1,38 @@
 package switchboard.client;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.protobuf.Duration;
+import io.grpc.CallOptions;
+import io.grpc.Channel;
+import io.grpc.ClientCall;
+import io.grpc.ClientInterceptor;
+import io.grpc.MethodDescriptor;
 import java.io.BufferedReader;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import switchboard.sandbox.v1.ClearFaultsRequest;
+import switchboard.examples.Answer;
 import switchboard.sandbox.v1.FaultKind;
 import switchboard.sandbox.v1.InjectMessageRequest;
 import switchboard.sandbox.v1.ListCallsRequest;
 import switchboard.sandbox.v1.SetFaultRequest;
+import switchboard.v1.GetSubscriptionRequest;
 import switchboard.v1.ListSubscriptionsRequest;
 
 /**
@@ -107,10 +122,7 @@ class ExamplesTest {
         Process process = run("Answer");
         String first;
         try (BufferedReader out = process.inputReader()) {
-            while (subscriptions() == 0) {
-                assertTrue(process.isAlive());
-                LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(20));
-            }
+            awaitSubscription(process);
             inject("Do you deliver on Sundays?");
             first = out.readLine();
         } finally {
@@ -127,45 +139,123 @@ class ExamplesTest {
         assertEquals(List.of("send_message", "send_message"), operations("demo-connectly"));
     }
 
+    private void awaitSubscription(Process process) {
+        while (subscriptions() == 0) {
+            assertTrue(process.isAlive());
+            LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(20));
+        }
+    }
+
+    private void fault(int httpStatus, int times) {
+        Sandbox.faults(client)
+                .setFault(SetFaultRequest.newBuilder()
+                        .setAccount("demo-connectly")
+                        .setKind(FaultKind.FAULT_KIND_STATUS)
+                        .setHttpStatus(httpStatus)
+                        .setTimes(times)
+                        .build());
+    }
+
     @Test
-    void answerContinuesAfterARefusedReply() throws Exception {
-        SetFaultRequest.Builder fault = SetFaultRequest.newBuilder().setAccount("demo-connectly");
+    void answerWaitsOutThrottling() throws Exception {
         Process process = run("Answer");
         try (BufferedReader out = process.inputReader()) {
-            while (subscriptions() == 0) {
-                assertTrue(process.isAlive());
-                LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(20));
-            }
-            Sandbox.faults(client)
-                    .setFault(fault.setKind(FaultKind.FAULT_KIND_STATUS)
-                            .setHttpStatus(401)
-                            .setTimes(1)
-                            .build());
-            inject("Is this one refused?");
-            inject("And this one?");
-            String refused = out.readLine();
-            assertTrue(refused.startsWith("no answer to evt_"), refused);
-            assertTrue(refused.contains("PROVIDER_CREDENTIALS_REJECTED"), refused);
-            String answered = out.readLine();
-            assertTrue(answered.startsWith("answered: evt_"), answered);
-
-            Sandbox.faults(client)
-                    .setFault(fault.setKind(FaultKind.FAULT_KIND_REFUSE)
-                            .clearHttpStatus()
-                            .clearTimes()
-                            .build());
-            inject("Are you open today?");
-            List<String> end = out.lines().toList();
-            assertTrue(end.get(0).contains("UNAVAILABLE"), end::toString);
-            assertTrue(process.waitFor(20, TimeUnit.SECONDS));
-            assertEquals(1, process.exitValue());
-            Sandbox.faults(client)
-                    .clearFaults(ClearFaultsRequest.newBuilder()
-                            .setAccount("demo-connectly")
-                            .build());
-            assertTrue(answered(answered).startsWith("answered: evt_"));
+            awaitSubscription(process);
+            fault(429, 1);
+            inject("Do you deliver?");
+            inject("And abroad?");
+            assertTrue(out.readLine().startsWith("answered: evt_"));
+            assertTrue(out.readLine().startsWith("answered: evt_"));
         } finally {
             process.destroyForcibly();
+        }
+    }
+
+    @Test
+    void answerKeepsTheEventIfAnOperatorMustAct() throws Exception {
+        Process process = run("Answer");
+        try (BufferedReader out = process.inputReader()) {
+            awaitSubscription(process);
+            fault(401, 1);
+            inject("Is this one refused?");
+            List<String> end = out.lines().toList();
+            assertTrue(end.toString().contains("PROVIDER_CREDENTIALS_REJECTED"), end::toString);
+            assertTrue(process.waitFor(20, TimeUnit.SECONDS));
+            assertEquals(1, process.exitValue());
+            assertTrue(answered("").startsWith("answered: evt_"), "redelivered after a restart");
+        } finally {
+            process.destroyForcibly();
+        }
+    }
+
+    @Test
+    void answerSurvivesARestartOfTheServer() throws Exception {
+        sandbox.close();
+        Path store = folder.resolve("journal.db");
+        sandbox = Sandbox.start(sandbox.port(), store);
+        Process process = run("Answer");
+        try (BufferedReader out = process.inputReader()) {
+            awaitSubscription(process);
+            inject("Do you deliver?");
+            String first = answer(out);
+            inject("And on Sundays?");
+            sandbox.kill();
+            assertFalse(process.waitFor(4, TimeUnit.SECONDS), "the process has ended");
+            sandbox = Sandbox.start(sandbox.port(), store);
+            String second = answer(out);
+            assertTrue(second.startsWith("answered: evt_"), second);
+            assertNotEquals(first, second);
+        } finally {
+            process.destroyForcibly();
+        }
+    }
+
+    /** Returns the next line that is not a record of the logger. */
+    private static String answer(BufferedReader out) throws IOException {
+        String line = out.readLine();
+        while (line != null && !line.startsWith("answered: ") && !line.startsWith("no answer ")) {
+            line = out.readLine();
+        }
+        return line;
+    }
+
+    /** A server that shuts down stops its threads by an interrupt, which also cancels the answer. */
+    @Test
+    void interruptedAnswerKeepsItsEvent() throws Exception {
+        CountDownLatch sending = new CountDownLatch(1);
+        try (SwitchboardClient answering = sandbox.client(channel -> channel.intercept(new ClientInterceptor() {
+            @Override
+            public <Q, R> ClientCall<Q, R> interceptCall(
+                    MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
+                if ("SendMessage".equals(method.getBareMethodName())) {
+                    sending.countDown();
+                }
+                return next.newCall(method, options);
+            }
+        }))) {
+            Sandbox.faults(client)
+                    .setFault(SetFaultRequest.newBuilder()
+                            .setAccount("demo-connectly")
+                            .setKind(FaultKind.FAULT_KIND_LATENCY)
+                            .setLatency(Duration.newBuilder().setSeconds(20))
+                            .build());
+            inject("Do you deliver?");
+            ExecutorService executor = Executors.newSingleThreadExecutor();
+            var ended = executor.submit(() -> {
+                Answer.run(answering);
+                return null;
+            });
+            assertTrue(sending.await(20, TimeUnit.SECONDS));
+            executor.shutdownNow();
+            var e = assertThrows(ExecutionException.class, () -> ended.get(20, TimeUnit.SECONDS));
+            assertInstanceOf(InterruptedException.class, e.getCause());
+            var stored = client.subscriptions()
+                    .withDeadlineAfter(20, TimeUnit.SECONDS)
+                    .getSubscription(GetSubscriptionRequest.newBuilder()
+                            .setSubscriptionId("answer")
+                            .build())
+                    .getSubscription();
+            assertFalse(stored.hasAcknowledgeTime(), "the question is not acknowledged");
         }
     }
 

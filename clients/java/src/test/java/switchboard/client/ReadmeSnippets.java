@@ -53,7 +53,8 @@ final class ReadmeSnippets {
                 .setAfterCursor(cursor)
                 .setExpiredPolicy(ExpiredPolicy.EXPIRED_POLICY_SKIP_WITH_GAP)
                 .build();
-        try (EventStream events = client.subscribe(request, gap -> repair(gap))) {
+        try (EventStream events =
+                client.subscribe(request, SubscribeOptions.defaults().onGap(gap -> repair(gap)))) {
             for (Event event : events) {
                 handle(event);
             }

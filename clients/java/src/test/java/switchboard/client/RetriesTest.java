@@ -33,6 +33,7 @@ import java.util.List;
 import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
@@ -155,6 +156,27 @@ class RetriesTest {
                 .toList();
         calls.forEach(call -> assertDoesNotThrow(() -> call.get(20, TimeUnit.SECONDS)));
         assertEquals(2 * threads, server.calls.size());
+    }
+
+    /** Interceptors may block, so an attempt must not run on the thread that the JVM has for all delays. */
+    @Test
+    void retriedAttemptRunsOnAThreadOfTheClient() {
+        List<String> threads = new CopyOnWriteArrayList<>();
+        failFirst(1, unavailable());
+        try (SwitchboardClient intercepted = SwitchboardClient.builder(server.address())
+                .plaintext()
+                .configure(channel -> channel.intercept(new ClientInterceptor() {
+                    @Override
+                    public <Q, R> ClientCall<Q, R> interceptCall(
+                            MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
+                        threads.add(Thread.currentThread().getName());
+                        return next.newCall(method, options);
+                    }
+                }))
+                .build()) {
+            intercepted.accounts().withDeadlineAfter(LONG).getAccount(GetAccountRequest.getDefaultInstance());
+        }
+        assertEquals(List.of(Thread.currentThread().getName(), "switchboard-worker"), threads);
     }
 
     @ParameterizedTest

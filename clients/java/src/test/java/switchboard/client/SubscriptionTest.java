@@ -117,12 +117,13 @@ class SubscriptionTest {
         assertEquals(List.of("one", "two", "three"), seen);
         try (EventStream events = client.subscribe(NAMED)) {
             Iterator<Event> loop = events.iterator();
-            assertEquals("three", text(loop.next()));
-            events.acknowledge(LONG);
+            Event third = loop.next();
+            assertEquals("three", text(third));
+            events.acknowledge(third, LONG);
             assertEquals(1, subscription().getLagEvents());
             Event last = loop.next();
             assertEquals("four", text(last));
-            events.acknowledge(LONG);
+            events.acknowledge(last, LONG);
             assertEquals(last.getCursor(), subscription().getCursor());
         }
     }
@@ -190,7 +191,7 @@ class SubscriptionTest {
                                     .setPosition(StartPosition.START_POSITION_EARLIEST)
                                     .build());
                 } else if (seen.size() == 4) {
-                    events.acknowledge(LONG);
+                    events.acknowledge(event, LONG);
                     assertEquals(event.getCursor(), subscription().getCursor(), "with its new generation");
                     break;
                 }
