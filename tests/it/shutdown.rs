@@ -189,7 +189,7 @@ async fn readyz(server: &Server) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_sigterm_the_server_is_not_ready_and_serves_for_the_delay() {
+async fn server_is_not_ready_and_serves_for_the_delay_after_sigterm() {
     let home = Home::new("http://127.0.0.1:1");
     let mut command = home.command();
     // Longer than the test: the second signal ends the process.
