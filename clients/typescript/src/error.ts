@@ -139,7 +139,7 @@ export class SwitchboardError extends Error {
    */
   static fromFailure(failure: Failure): SwitchboardError {
     const fields = {
-      // A failure has no status OK, and a newer server cannot have a newer code.
+      // A failure is never OK, and gRPC defines no further codes.
       code: Code[failure.code] === undefined ? Code.Unknown : (failure.code as Code),
       reason: failure.reason,
       domain: "switchboard",

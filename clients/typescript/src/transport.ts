@@ -114,7 +114,7 @@ class Call {
 
   /** Makes the call, and retries it while that is safe, until its deadline. */
   async attempt<T>(once: (remainingMs: number | undefined) => Promise<T>): Promise<T> {
-    for (let attempts = 1; ; attempts++) {
+    for (let attempt = 1; ; attempt++) {
       let error: SwitchboardError;
       try {
         this.signal.throwIfAborted();
@@ -124,17 +124,17 @@ class Call {
         error = this.#toError(reason);
       }
       const { maxAttempts, logger } = this.#options;
-      if (error.code !== Code.Unavailable || !this.#retryable || attempts === maxAttempts) {
+      if (error.code !== Code.Unavailable || !this.#retryable || attempt === maxAttempts) {
         throw error;
       }
       const serverDelayMs = error.retryDelayMs ?? 0;
-      const delayMs = serverDelayMs + backoffMs(attempts, INITIAL_BACKOFF_MS, MAX_BACKOFF_MS);
+      const delayMs = serverDelayMs + backoffMs(attempt, INITIAL_BACKOFF_MS, MAX_BACKOFF_MS);
       // If the deadline would pass during the wait, fail now with the actual cause.
       if (serverDelayMs > MAX_SERVER_DELAY_MS || performance.now() + delayMs >= this.#retryUntil) {
         throw error;
       }
       const method = `/${this.#method.parent.typeName}/${this.#method.name}`;
-      logger?.info("switchboard call failed, retrying", { method, attempts, delayMs, error: error.message });
+      logger?.info("switchboard call failed, retrying", { method, attempt, delayMs, error: error.message });
       await wait(delayMs, this.signal);
     }
   }

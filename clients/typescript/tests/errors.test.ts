@@ -180,7 +180,7 @@ test("a Failure converts with all its fields but the raw error", () => {
   assertHides(error, /what was written|what the provider wrote/);
 });
 
-test("a Failure without code or provider converts to UNKNOWN without metadata", () => {
+test("an empty Failure converts to UNKNOWN without metadata", () => {
   const error = SwitchboardError.fromFailure(create(FailureSchema));
   assert.deepEqual(
     [error.code, error.message, error.metadata, error.providerMessage],

@@ -227,7 +227,7 @@ test("answer stopped while it waits keeps the question", async (t) => {
   await again.stop("SIGINT");
 });
 
-test("answer ends and keeps the question if credentials are rejected", async (t) => {
+test("rejected credentials end answer and keep the question", async (t) => {
   const { server, of } = await answerScene(t);
   await failSends(of, 401, 1);
   await inject(of, "Do you deliver on Sundays?");

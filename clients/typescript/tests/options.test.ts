@@ -56,7 +56,7 @@ test("retries and reconnects are logged without message text", async (t) => {
         "switchboard call failed, retrying",
         {
           method: "/switchboard.v1.MessageService/SendMessage",
-          attempts: 1,
+          attempt: 1,
           error: "UNAVAILABLE PROVIDER_UNREACHABLE: try later",
         },
       ],
