@@ -15,6 +15,8 @@ use super::value::{self, Raw, parsed};
 const KEY: &str = "accounts";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// One account.
 #[derive(Clone, Debug)]
@@ -35,6 +37,12 @@ pub struct Account {
     pub connect_timeout: Duration,
     /// The timeout for a request until its reply has been read; 1 s to 5 min. Default 30 s.
     pub request_timeout: Duration,
+    /// The timeout for a request that uploads a file, until its reply has been read; 1 s to 9 min. Default 5 min.
+    pub upload_timeout: Duration,
+    /// How long a connection to the provider may be idle before it is closed; 1 s to 5 min. Default 20 s, which is
+    /// shorter than the idle timeout of common load balancers. A request on a connection that the provider is closing
+    /// has an unknown outcome.
+    pub idle_timeout: Duration,
     /// Overrides of rows of the outcome table for this account. Default: none.
     pub outcomes: BTreeMap<OverrideKey, OutcomeOverride>,
 }
@@ -94,6 +102,10 @@ impl Account {
             }
             None => CONNECT_TIMEOUT.min(request_timeout / 2),
         };
+        let upload_timeouts = value::duration(Duration::from_secs(1)..=Duration::from_secs(9 * 60));
+        let upload_timeout = table.optional("upload_timeout", upload_timeouts).unwrap_or(UPLOAD_TIMEOUT);
+        let idle_timeouts = value::duration(Duration::from_secs(1)..=Duration::from_secs(300));
+        let idle_timeout = table.optional("idle_timeout", idle_timeouts).unwrap_or(IDLE_TIMEOUT);
         let outcomes = outcomes(&mut table);
         let limits = Limits::read(&mut table, section);
         let gate = gate::read(&mut table, section);
@@ -113,6 +125,8 @@ impl Account {
             gate,
             connect_timeout,
             request_timeout,
+            upload_timeout,
+            idle_timeout,
             outcomes,
         })
     }

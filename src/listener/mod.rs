@@ -1,5 +1,5 @@
 //! Listeners that limit what their peers can hold: HTTP/1 for webhooks and the operator, and the connections of the gRPC
-//! listener ([`incoming`]).
+//! listener ([`incoming()`]).
 //!
 //! **Invariants of HTTP/1.** A connection waits for its peer only for a bounded time. If all connections are in use, a new one
 //! replaces the one that has waited for its peer the longest. So a peer that holds many connections evicts its own. A

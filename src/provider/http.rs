@@ -9,6 +9,7 @@ use url::Url;
 
 use super::Error;
 use super::json::Object;
+use crate::config;
 use crate::domain::UnknownReason;
 
 /// The maximum size of a reply. Real replies have a few hundred bytes, and lists have some tens of thousands.
@@ -41,7 +42,7 @@ impl Reply {
 }
 
 impl Http {
-    pub(super) fn new(connect_timeout: Duration, request_timeout: Duration) -> reqwest::Result<Self> {
+    pub(super) fn new(account: &config::Account) -> reqwest::Result<Self> {
         let client = reqwest::Client::builder()
             .user_agent(concat!("switchboard/", env!("CARGO_PKG_VERSION")))
             // A duplicate write is the worst failure, so no layer below this one may retry.
@@ -49,8 +50,9 @@ impl Http {
             // A redirect would send our credentials to another host.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .connect_timeout(connect_timeout)
-            .timeout(request_timeout)
+            .connect_timeout(account.connect_timeout)
+            .timeout(account.request_timeout)
+            .pool_idle_timeout(account.idle_timeout)
             .build()?;
         Ok(Self { client })
     }

@@ -9,6 +9,8 @@ use switchboard::pb::v1::{
     GetMessageRequest, Message, MessageState, SendMessageRequest, SendMessageResponse,
 };
 use switchboard::sandbox::{Endpoint, Fault, FaultRule, Operation};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tonic::{Code, Request, Status};
 
@@ -234,4 +236,30 @@ async fn status_webhook_resolves_a_send_whose_reply_was_lost() {
         assert_eq!((message.state(), message.message_id.as_str()), (MessageState::Delivered, id.as_str()));
     }
     assert_eq!(provider.arrivals(Operation::SendMessage), 1);
+}
+
+/// A load balancer that closes an idle connection at the moment of a send makes the send's outcome unknown.
+#[tokio::test]
+async fn idle_connection_is_closed_before_a_load_balancer_does() {
+    let provider = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let base_url = format!("http://{}", provider.local_addr().expect("bound"));
+    let start = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__IDLE_TIMEOUT", "1s");
+    let gateway = start.with("ACCOUNTS__DEMO_CONNECTBY__BASE_URL", &base_url).start().await;
+    let answer = async {
+        let (mut connection, _) = provider.accept().await.expect("accepted");
+        let mut request = [0; 4_096];
+        // The request is small and arrives at once.
+        assert!(connection.read(&mut request).await.expect("readable") > 0);
+        let body = r#"{"success":true,"responseData":{"messages":[{"id":"wamid.1"}]}}"#;
+        let reply = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        connection.write_all(reply.as_bytes()).await.expect("written");
+        // The provider leaves the connection open.
+        connection.read(&mut request).await
+    };
+    let (sent, closed) = tokio::join!(send(&gateway, repeatable(CONNECTBY, "idle", "hi")), within(answer));
+    sent.expect("accepted");
+    assert_eq!(closed.expect("closed and not reset"), 0, "the server closed the connection");
 }

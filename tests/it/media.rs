@@ -378,11 +378,18 @@ async fn each_provider_reply_to_template_media_maps_to_its_outcome() {
 
 #[tokio::test]
 async fn media_send_without_a_timely_reply_is_unknown() {
-    let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__REQUEST_TIMEOUT", "1s").start().await;
+    let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__UPLOAD_TIMEOUT", "1s").start().await;
     gateway.connectby().set_fault(FaultRule::once(Fault::Latency(Duration::from_secs(30)))).await;
     let error = send(&gateway, header(CONNECTBY), PNG).await.expect_err("too late");
     assert_eq!(reason(&error), "SEND_OUTCOME_UNKNOWN");
     assert_eq!(metadata(&error, "cause"), "TIMED_OUT");
+}
+
+#[tokio::test]
+async fn upload_may_take_longer_than_other_requests() {
+    let gateway = Start::quiet().with("ACCOUNTS__DEMO_CONNECTBY__REQUEST_TIMEOUT", "1s").start().await;
+    gateway.connectby().set_fault(FaultRule::once(Fault::Latency(Duration::from_secs(2)))).await;
+    send(&gateway, header(CONNECTBY), PNG).await.expect("accepted after two seconds");
 }
 
 /// Starts an upload and returns when the server has received most of 3 MiB, which is more than the transport buffers.

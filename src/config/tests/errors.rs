@@ -93,6 +93,8 @@ fn value_out_of_range_is_an_error() {
     for (keys, part) in [
         ("connect_timeout = '99ms'", "connect_timeout: must be a duration from `100ms` to `1m`"),
         ("request_timeout = '6m'", "request_timeout: must be a duration from `1s` to `5m`"),
+        ("upload_timeout = '10m'", "upload_timeout: must be a duration from `1s` to `9m`"),
+        ("idle_timeout = '0s'", "idle_timeout: must be a duration from `1s` to `5m`"),
         ("limits = 4", "limits: must be a table"),
         (
             "limits = { image_bytes = 1023 }",

@@ -105,6 +105,7 @@ fn defaults_and_one_account_are_a_configuration() {
     assert_eq!(parse(GLOBEX).accounts[0].gate, RateLimits { calls_per_second: 200, ..gate });
     assert_eq!(account.connect_timeout.as_secs(), 5);
     assert_eq!(account.request_timeout.as_secs(), 30);
+    assert_eq!((account.upload_timeout.as_secs(), account.idle_timeout.as_secs()), (300, 20));
     assert!(account.outcomes.is_empty());
     let connectby = account.upstream.get::<ConnectBy>().expect("its settings");
     assert_eq!(connectby.base_url.as_str(), "https://api.connectby.io/");

@@ -18,14 +18,16 @@ impl Uploads for Client {
         let to = phone_number(to).map_err(Error::Refused)?;
         let form = Form::new().text("to_number", to.digits().to_owned()).part("file", part(file));
         let route = &self.routes.send_media;
-        let reply = self.exchange(route, |request| request.multipart(form)).await?;
+        let reply =
+            self.exchange(route, |request| request.multipart(form).timeout(self.upload_timeout)).await?;
         self.accepted(&reply).map_err(|error| error.at_route("send_media", route))
     }
 
     async fn upload_template_media(&self, file: Upload) -> Result<String, Error> {
         let form = Form::new().part("file", part(file));
         let route = &self.routes.upload_template_media;
-        let reply = self.exchange(route, |request| request.multipart(form)).await?;
+        let reply =
+            self.exchange(route, |request| request.multipart(form).timeout(self.upload_timeout)).await?;
         self.uploaded(&reply).map_err(|error| error.at_route("upload_template_media", route))
     }
 }

@@ -13,6 +13,7 @@ mod templates;
 mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -44,10 +45,10 @@ pub(super) const DESCRIPTOR: &Descriptor = &Descriptor { section: config::Connec
 fn connect(account: &config::Account) -> Result<Arc<dyn super::Client>, ConnectError> {
     let settings =
         account.upstream.get::<config::ConnectBy>().ok_or("the settings are those of another provider")?;
-    let http = Http::new(account.connect_timeout, account.request_timeout)?;
+    let http = Http::new(account)?;
     let secrets = Secrets::new([settings.secret_key.clone()]);
     let table = Table::new(Provider::CONNECTBY, account.outcomes.clone(), secrets);
-    Ok(Arc::new(Client::new(settings, http, table)))
+    Ok(Arc::new(Client::new(settings, account.upload_timeout, http, table)))
 }
 
 /// One account at ConnectBy.
@@ -58,14 +59,16 @@ pub(super) struct Client {
     base_url: Url,
     secret_key: HeaderValue,
     routes: Routes,
+    upload_timeout: Duration,
 }
 
 impl Client {
-    pub(super) fn new(config: &config::ConnectBy, http: Http, table: Table) -> Self {
+    fn new(config: &config::ConnectBy, upload_timeout: Duration, http: Http, table: Table) -> Self {
         let mut secret_key = HeaderValue::from_str(config.secret_key.expose_secret())
             .expect("the configuration accepts only visible ASCII");
         secret_key.set_sensitive(true);
-        Self { http, table, base_url: config.base_url.clone(), secret_key, routes: config.routes.clone() }
+        let (base_url, routes) = (config.base_url.clone(), config.routes.clone());
+        Self { http, table, base_url, secret_key, routes, upload_timeout }
     }
 
     /// Calls a route that has no `{id}`.

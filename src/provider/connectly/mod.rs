@@ -43,7 +43,7 @@ pub(super) const DESCRIPTOR: &Descriptor = &Descriptor { section: config::Connec
 fn connect(account: &config::Account) -> Result<Arc<dyn super::Client>, ConnectError> {
     let settings =
         account.upstream.get::<config::Connectly>().ok_or("the settings are those of another provider")?;
-    let http = Http::new(account.connect_timeout, account.request_timeout)?;
+    let http = Http::new(account)?;
     let secrets = Secrets::new(settings.webhook_secrets.iter().chain([&settings.api_key]).cloned());
     let table = Table::new(Provider::CONNECTLY, account.outcomes.clone(), secrets);
     Ok(Arc::new(Client::new(settings, http, table)))
