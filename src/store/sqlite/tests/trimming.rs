@@ -40,7 +40,7 @@ fn of_kind(account: &str, report: bool, bytes: usize) -> Op {
 fn from_customer(account: &str, (phone_number, user_id): (&str, &str), bytes: usize) -> Op {
     let sender =
         Party { phone_number: phone_number.to_owned(), user_id: user_id.to_owned(), ..Party::default() };
-    let mut op = written(false, &EventId::generate().as_str(), sender, "", None, None);
+    let mut op = written(false, EventId::generate().as_str(), sender, "", None, None);
     if let Op::Append(append) = &mut op {
         append.event.account = account.parse().expect("an id");
         append.raw = Bytes::from("x".repeat(bytes));
