@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// An error of the storage engine. Callers log it, and decide only by the variant of [`Error`].
+pub type EngineError = Arc<dyn std::error::Error + Send + Sync>;
+
 /// Why a store cannot be opened, read or written.
 ///
 /// Cheap to clone, because a failed commit returns its error to every caller that had an op in it.
@@ -15,7 +18,7 @@ pub enum Error {
         path: PathBuf,
         /// The cause.
         #[source]
-        source: Arc<rusqlite::Error>,
+        source: EngineError,
     },
     /// A file of the store cannot be created or opened.
     #[error("cannot use {path}")]
@@ -86,13 +89,13 @@ pub enum Error {
     },
     /// The disk has no space left.
     #[error("the store's disk is full")]
-    Full(#[source] Arc<rusqlite::Error>),
+    Full(#[source] EngineError),
     /// An fsync failed, or the file's content is not what was written. The store must be reopened.
     #[error("the store's disk failed")]
-    DiskFailed(#[source] Arc<rusqlite::Error>),
-    /// Any other error of SQLite.
+    DiskFailed(#[source] EngineError),
+    /// Any other error of the engine.
     #[error("the store failed")]
-    Failed(#[source] Arc<rusqlite::Error>),
+    Failed(#[source] EngineError),
     /// The writer has stopped.
     #[error("the store is closed")]
     Closed,
@@ -106,7 +109,7 @@ pub enum Error {
         path: PathBuf,
         /// The cause.
         #[source]
-        source: Arc<rusqlite::Error>,
+        source: EngineError,
     },
     /// A row holds a value that this version does not write.
     #[error("the store contains an invalid row: {0}")]

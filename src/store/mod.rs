@@ -11,6 +11,7 @@
 mod attempt;
 mod error;
 mod op;
+mod rules;
 mod sqlite;
 
 use std::fmt;
@@ -29,7 +30,7 @@ pub use attempt::{
     AttemptOutcome, BeginAttempt, BeginResult, FinishAttempt, FinishResult, ReplicaId, RequestRecord,
     RequestState,
 };
-pub use error::Error;
+pub use error::{EngineError, Error};
 pub use op::{Append, Change, Changed, Op, OpResult, SeekPosition, Trim, Trimmed};
 pub use sqlite::{PendingCommit, Store, back_up, restore};
 

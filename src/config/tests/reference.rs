@@ -49,6 +49,8 @@ fn reference_has_every_key_with_its_default() {
     let shown_once = [
         "connect_timeout",
         "request_timeout",
+        "upload_timeout",
+        "idle_timeout",
         "outcomes",
         "text_characters",
         "calls_per_second",

@@ -5,17 +5,14 @@ mod checkpoint;
 mod column;
 mod conversations;
 mod events;
-mod finish_attempt;
 mod json_columns;
-mod message_state;
 mod messages;
 mod provider_messages;
 mod reader;
 mod requests;
+mod rows;
 mod schema;
 mod subscriptions;
-mod transaction;
-mod trim;
 mod verify;
 mod writer;
 

@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::column::{optional_json, optional_parsed};
 use super::json_columns::Column as _;
-use crate::domain::event::ReportedFault;
-use crate::domain::{AccountId, MessageId, MessageState, UnixMillis};
+use crate::domain::{AccountId, MessageId, UnixMillis};
+use crate::store::rules::{ProviderIdRow, Report};
 
 pub(super) const TABLE: &str = "
     CREATE TABLE provider_messages (
@@ -27,23 +27,6 @@ pub(super) const TABLE: &str = "
     CREATE INDEX provider_messages_message ON provider_messages (message_id) WHERE message_id IS NOT NULL;
     CREATE INDEX provider_messages_early ON provider_messages (update_ms) WHERE state IS NOT NULL;
 ";
-
-/// What is stored under a provider's id.
-#[derive(Debug, Default)]
-pub(super) struct ProviderIdRow {
-    /// The message, if it is known to be ours.
-    pub(super) message_id: Option<MessageId>,
-    /// The report that arrived before the message had a row.
-    pub(super) early: Option<Report>,
-}
-
-/// A reported state.
-#[derive(Clone, Debug)]
-pub(super) struct Report {
-    pub(super) state: MessageState,
-    pub(super) provider_state: Option<String>,
-    pub(super) fault: Option<ReportedFault>,
-}
 
 pub(super) fn find(
     db: &Connection,

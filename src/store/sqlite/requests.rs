@@ -1,23 +1,18 @@
-//! Requests with an idempotency key, one row each, with the state of the newest attempt.
-//!
-//! **Invariants.** A row has no `end_ms` exactly while its attempt is in flight. Such a row is never deleted by
-//! retention. While an attempt is in flight, `unknown_outcome` is that of the previous attempt. If nothing was
-//! executed, the row returns to that attempt. The row of a first attempt has none and is deleted. Only a resend
-//! increases the attempt's number.
+//! The table of requests with an idempotency key.
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use ulid::Ulid;
 
-use super::super::{BeginAttempt, BeginResult, OpResult, ReplicaId, RequestRecord, RequestState};
+use super::super::{ReplicaId, RequestRecord};
 use super::column::{corrupt, optional_json, optional_parsed, parsed};
 use super::json_columns::Column as _;
 use super::messages;
-use super::transaction::Transaction;
-use crate::domain::message::{Message, MessageId, MessageProblem, MessageState};
+use crate::domain::message::{Message, MessageId};
 use crate::domain::outcome::{UnknownOutcome, UnknownReason};
 use crate::domain::request::{Fingerprint, Request, RequestId};
 use crate::domain::{AccountId, UnixMillis};
+use crate::store::rules::{RequestRow, RowState, mark_unknown, presumed_lost};
 
 pub(super) const TABLE: &str = "
     CREATE TABLE requests (
@@ -42,45 +37,6 @@ pub(super) const TABLE: &str = "
     CREATE INDEX requests_end ON requests (end_ms);
 ";
 
-/// The state of the newest attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
-#[strum(serialize_all = "snake_case", const_into_str)]
-pub(super) enum RowState {
-    InFlight,
-    Accepted,
-    Unknown,
-}
-
-/// A row of `requests`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RequestRow {
-    pub(super) fingerprint: Fingerprint,
-    pub(super) state: RowState,
-    pub(super) attempt: u32,
-    pub(super) replica_id: ReplicaId,
-    pub(super) not_after: UnixMillis,
-    pub(super) unknown_outcome: Option<UnknownOutcome>,
-    pub(super) reply: Option<Bytes>,
-    pub(super) message_id: Option<MessageId>,
-    pub(super) end_time: Option<UnixMillis>,
-}
-
-impl RequestRow {
-    /// The record that callers receive.
-    pub(super) fn record(self, message: Option<Message>) -> RequestRecord {
-        let state = match self.state {
-            RowState::InFlight => {
-                RequestState::InFlight { replica_id: self.replica_id, not_after: self.not_after }
-            }
-            RowState::Accepted => RequestState::Accepted { reply: self.reply },
-            RowState::Unknown => RequestState::Unknown(
-                self.unknown_outcome.expect("`read` refuses an unknown row without an outcome"),
-            ),
-        };
-        RequestRecord { fingerprint: self.fingerprint, attempt: self.attempt, state, message }
-    }
-}
-
 /// Reads a request and its message in one snapshot.
 pub(super) fn find(
     db: &Connection,
@@ -103,7 +59,7 @@ pub(super) fn find(
     .optional()
 }
 
-/// Finds the record that a [`BeginAttempt`] of this request would return.
+/// Finds the record that a [`BeginAttempt`](super::super::BeginAttempt) of this request would return.
 pub(super) fn find_with_replay_guard(
     db: &Connection,
     account: &AccountId,
@@ -117,16 +73,6 @@ pub(super) fn find_with_replay_guard(
             .prepare_cached("SELECT replay_guard_until_ms IS NOT NULL FROM journal WHERE id = 1")?
             .query_row([], |row| row.get(0))?;
     Ok(guarded.then(|| presumed_lost(request)))
-}
-
-/// The record of a request that may have been lost in a restore. Whether it was executed is unknown.
-fn presumed_lost(request: &Request) -> RequestRecord {
-    RequestRecord {
-        fingerprint: request.fingerprint,
-        attempt: 1,
-        state: RequestState::Unknown(UnknownOutcome { cause: UnknownReason::Restored, fault: None }),
-        message: None,
-    }
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<RequestRow> {
@@ -232,18 +178,6 @@ pub(super) fn mark_interrupted_unknown(
     Ok(())
 }
 
-/// Marks a message's outcome unknown, unless its state is already further.
-pub(super) fn mark_unknown(message: &mut Message, unknown_outcome: &UnknownOutcome, now: UnixMillis) {
-    if message.state > MessageState::Unknown {
-        return;
-    }
-    if message.state < MessageState::Unknown {
-        message.state = MessageState::Unknown;
-        message.update_time = now;
-    }
-    message.problem = Some(MessageProblem::OutcomeUnknown(unknown_outcome.clone()));
-}
-
 /// Deletes at most `limit` requests that ended before a time. Returns how many.
 pub(super) fn expire(db: &Connection, before: UnixMillis, limit: u32) -> rusqlite::Result<u64> {
     let deleted = db
@@ -253,80 +187,4 @@ pub(super) fn expire(db: &Connection, before: UnixMillis, limit: u32) -> rusqlit
         )?
         .execute(params![before.0, limit])?;
     Ok(deleted as u64)
-}
-
-impl Transaction<'_> {
-    /// Whether an unknown request may have been executed and its record lost. The store was restored, and its backup
-    /// lacks later requests.
-    fn replay_guard_is_active(&self) -> bool {
-        self.journal.replay_guard_until.is_some()
-    }
-
-    /// Begins an attempt, unless it must not begin: see [`BeginAttempt`].
-    pub(super) fn begin_attempt(&mut self, begin: BeginAttempt) -> rusqlite::Result<OpResult> {
-        let BeginAttempt { account, request, replica_id, not_after, message: draft } = begin;
-        let begun = match find(&self.db, &account, &request.id)? {
-            None if request.resend_after.is_none() && self.replay_guard_is_active() => {
-                BeginResult::Known(presumed_lost(&request))
-            }
-            None => {
-                let number = request.resend_after.map_or(1, |after| after.saturating_add(1));
-                let message_id = draft.as_ref().map(|message| message.id);
-                let row = RequestRow {
-                    fingerprint: request.fingerprint,
-                    state: RowState::InFlight,
-                    attempt: number,
-                    replica_id,
-                    not_after,
-                    unknown_outcome: None,
-                    reply: None,
-                    message_id,
-                    end_time: None,
-                };
-                put(&self.db, &account, &request.id, &row)?;
-                if let Some(draft) = draft {
-                    let message = Message {
-                        state: MessageState::Pending,
-                        request_id: Some(request.id),
-                        attempt: number,
-                        ..draft
-                    };
-                    messages::insert(&self.db, &message)?;
-                    self.mark_changed(message);
-                }
-                BeginResult::Attempt { number, message_id }
-            }
-            Some((row, _)) if row.fingerprint != request.fingerprint => BeginResult::Reused,
-            Some((row, message)) => match next_attempt(&row, request.resend_after) {
-                Some(number) => {
-                    let message_id = row.message_id;
-                    let row = RequestRow {
-                        state: RowState::InFlight,
-                        attempt: number,
-                        replica_id,
-                        not_after,
-                        end_time: None,
-                        ..row
-                    };
-                    put(&self.db, &account, &request.id, &row)?;
-                    if let Some(mut message) = message {
-                        message.attempt = number;
-                        messages::update(&self.db, &message)?;
-                        self.mark_changed(message);
-                    }
-                    BeginResult::Attempt { number, message_id }
-                }
-                None => BeginResult::Known(row.record(message)),
-            },
-        };
-        Ok(OpResult::Begun(Box::new(begun)))
-    }
-}
-
-/// The number of the next attempt, if `resend_after` names the newest attempt and its outcome is unknown.
-fn next_attempt(row: &RequestRow, resend_after: Option<u32>) -> Option<u32> {
-    match row.state {
-        RowState::Unknown if resend_after == Some(row.attempt) => row.attempt.checked_add(1),
-        RowState::Unknown | RowState::InFlight | RowState::Accepted => None,
-    }
 }

@@ -10,6 +10,7 @@ use rusqlite::{Connection, Row, TransactionBehavior, params};
 use super::super::{Error, LOCK_TIMEOUT, ReplicaId};
 use super::{conversations, messages, provider_messages, requests, subscriptions};
 use crate::domain::UnixMillis;
+pub(super) use crate::store::rules::JournalRow;
 
 /// Marks a file as a Switchboard store, in SQLite's `application_id`: "SWBJ".
 const APPLICATION_ID: i64 = 0x5357_424a;
@@ -95,25 +96,6 @@ const JOURNAL: &str = "
     CREATE UNIQUE INDEX events_identity ON events (account, identity) WHERE identity IS NOT NULL;
     CREATE INDEX events_raw_hash ON events (account, raw_hash) WHERE raw_hash IS NOT NULL;
 ";
-
-/// The row of `journal`, and the oldest sequence number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct JournalRow {
-    pub(super) epoch: u64,
-    pub(super) next_sequence: u64,
-    pub(super) oldest: u64,
-    pub(super) last_receive: UnixMillis,
-    /// The latest receive time of any event that was trimmed, or may have been lost by a restore.
-    pub(super) trimmed: Option<UnixMillis>,
-    /// The size of the stored events.
-    pub(super) bytes: u64,
-    /// The newest generation assigned to any subscription.
-    pub(super) generations: u64,
-    /// When this file was made as a backup.
-    pub(super) backup: Option<UnixMillis>,
-    /// Until when unknown requests may have been executed. `None` once that time is over.
-    pub(super) replay_guard_until: Option<UnixMillis>,
-}
 
 /// Why a file cannot be used as a store.
 #[derive(Debug)]

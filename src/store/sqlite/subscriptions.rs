@@ -1,20 +1,13 @@
-//! Subscriptions, one row each: the filter, and the position up to which all events are acknowledged.
-//!
-//! **Invariants.** The journal has reached every position. When a position is set, all events after it are still
-//! stored. An acknowledgement only moves it forward. Any other change of the filter or the position assigns a new
-//! generation. A change of labels, or a filter with the stored items in another order, assigns none. No generation is assigned twice, even after its subscription was deleted, or in a store restored from
-//! a backup.
+//! The table of subscriptions.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::super::{
-    Change, Changed, MAX_SUBSCRIPTIONS, OpResult, SeekPosition, SubscriptionChange, SubscriptionPosition,
-};
+use super::super::SubscriptionPosition;
 use super::column::{corrupt, parsed};
-use super::transaction::Transaction;
 use crate::domain::{
     AccountId, Address, CustomerFilter, Filter, Labels, Subscription, SubscriptionId, TypePattern, UnixMillis,
 };
+use crate::store::rules::PositionedFilter;
 
 pub(super) const TABLE: &str = "
     CREATE TABLE subscriptions (
@@ -101,7 +94,7 @@ fn labels(row: &Row<'_>, column: usize) -> rusqlite::Result<Labels> {
 }
 
 /// Reads a filter from three columns: the accounts, the types and the customers.
-pub(super) fn filter(row: &Row<'_>, column: usize) -> rusqlite::Result<Filter> {
+fn filter(row: &Row<'_>, column: usize) -> rusqlite::Result<Filter> {
     let words = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?.split_ascii_whitespace());
     let account = |word: &str| word.parse::<AccountId>().map_err(|_| corrupt(column, "not an account"));
     let customer = |word: &str| {
@@ -115,166 +108,79 @@ pub(super) fn filter(row: &Row<'_>, column: usize) -> rusqlite::Result<Filter> {
     })
 }
 
-/// Events after a requested position were trimmed.
-struct PositionExpired {
-    /// As in [`Changed::Expired`].
-    oldest: u64,
+/// Inserts or replaces a subscription.
+pub(super) fn put(db: &Connection, subscription: &Subscription) -> rusqlite::Result<()> {
+    let Subscription {
+        id,
+        filter,
+        labels,
+        sequence,
+        acknowledged,
+        generation,
+        create_time,
+        update_time,
+        acknowledge_time,
+    } = subscription;
+    let accounts: Vec<_> = filter.accounts.iter().map(AccountId::as_str).collect();
+    let types: Vec<_> = filter.types.iter().map(TypePattern::to_string).collect();
+    let customers: Vec<_> = filter.customers.iter().map(|customer| customer.address().to_string()).collect();
+    db.prepare_cached(concat!(
+        "INSERT OR REPLACE INTO subscriptions (",
+        columns!(),
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+    ))?
+    .execute(params![
+        id.as_str(),
+        accounts.join(" "),
+        types.join(" "),
+        customers.join(" "),
+        sequence.cast_signed(),
+        acknowledged.cast_signed(),
+        generation.cast_signed(),
+        create_time.0,
+        update_time.0,
+        acknowledge_time.map(|at| at.0),
+        serde_json::to_string(labels).expect("a map of strings is JSON"),
+    ])?;
+    Ok(())
 }
 
-impl Transaction<'_> {
-    pub(super) fn change_subscription(
-        &mut self,
-        id: SubscriptionId,
-        change: Change,
-    ) -> rusqlite::Result<OpResult> {
-        let changed = self.apply_change(id, change)?;
-        Ok(OpResult::Changed(Box::new(changed)))
-    }
+/// Deletes a subscription.
+pub(super) fn delete(db: &Connection, id: &SubscriptionId) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM subscriptions WHERE id = ?1")?.execute([id.as_str()])?;
+    Ok(())
+}
 
-    fn apply_change(&mut self, id: SubscriptionId, change: Change) -> rusqlite::Result<Changed> {
-        let now = self.now();
-        let found = find(&self.db, &id)?;
-        match (change, found) {
-            (Change::Create { .. }, Some(state)) => Ok(Changed::Exists(state)),
-            (Change::Create { filter, labels, position }, None) => {
-                let count: u32 =
-                    self.db.query_row("SELECT count(*) FROM subscriptions", [], |row| row.get(0))?;
-                if count >= MAX_SUBSCRIPTIONS {
-                    return Ok(Changed::TooMany);
-                }
-                let sequence = match self.resolve_position(position) {
-                    Ok(sequence) => sequence,
-                    Err(PositionExpired { oldest }) => return Ok(Changed::Expired { oldest }),
-                };
-                let created = Subscription {
-                    id,
-                    filter,
-                    labels,
-                    sequence,
-                    acknowledged: sequence,
-                    generation: self.next_generation(),
-                    create_time: now,
-                    update_time: now,
-                    acknowledge_time: None,
-                };
-                self.put_subscription(&created)?;
-                Ok(Changed::Applied(created))
-            }
-            (_, None) => Ok(Changed::NotFound),
-            (Change::Update { filter, labels }, Some(mut state)) => {
-                let filter = filter.filter(|filter| !filter.has_same_items(&state.filter));
-                let labels = labels.filter(|labels| *labels != state.labels);
-                let relabeled = labels.is_some();
-                if let Some(labels) = labels {
-                    state.labels = labels;
-                }
-                if let Some(filter) = filter {
-                    state.filter = filter;
-                    return self.replace_subscription(state, now);
-                }
-                if relabeled {
-                    state.update_time = now;
-                    self.put_subscription(&state)?;
-                }
-                Ok(Changed::Applied(state))
-            }
-            (Change::Seek(position), Some(mut state)) => match self.resolve_position(position) {
-                Ok(sequence) => {
-                    state.sequence = sequence;
-                    state.acknowledged = sequence;
-                    self.replace_subscription(state, now)
-                }
-                Err(PositionExpired { oldest }) => Ok(Changed::Expired { oldest }),
-            },
-            (Change::Acknowledge { generation: Some(generation), .. }, Some(state))
-                if generation != state.generation =>
-            {
-                Ok(Changed::Stale(state))
-            }
-            (Change::Acknowledge { sequence, .. }, Some(mut state)) => {
-                if sequence > state.sequence {
-                    state.sequence = sequence;
-                    state.acknowledged = sequence;
-                    state.acknowledge_time = Some(now);
-                    self.put_subscription(&state)?;
-                }
-                Ok(Changed::Applied(state))
-            }
-            (Change::Delete, Some(state)) => {
-                self.db
-                    .prepare_cached("DELETE FROM subscriptions WHERE id = ?1")?
-                    .execute([state.id.as_str()])?;
-                self.subscriptions.push(SubscriptionChange::Deleted(state.clone()));
-                Ok(Changed::Applied(state))
-            }
-        }
-    }
+/// The number of subscriptions.
+pub(super) fn count(db: &Connection) -> rusqlite::Result<u32> {
+    db.query_row("SELECT count(*) FROM subscriptions", [], |row| row.get(0))
+}
 
-    /// Writes a subscription whose filter or position was set.
-    fn replace_subscription(
-        &mut self,
-        mut state: Subscription,
-        now: UnixMillis,
-    ) -> rusqlite::Result<Changed> {
-        state.generation = self.next_generation();
-        state.update_time = now;
-        self.put_subscription(&state)?;
-        self.subscriptions.push(SubscriptionChange::Set(state.clone()));
-        Ok(Changed::Applied(state))
-    }
+/// Finds the subscriptions whose position is at least `from` and less than `to`, in the order of their ids.
+pub(super) fn between(db: &Connection, from: u64, to: u64) -> rusqlite::Result<Vec<PositionedFilter>> {
+    db.prepare_cached(
+        "SELECT id, sequence, accounts, types, customers FROM subscriptions WHERE sequence >= ?1 AND sequence < ?2 ORDER BY id",
+    )?
+    .query_map([from.cast_signed(), to.cast_signed()], |row| {
+        Ok(PositionedFilter {
+            id: parsed(row, 0)?,
+            sequence: row.get::<_, i64>(1)?.cast_unsigned(),
+            filter: filter(row, 2).ok(),
+        })
+    })?
+    .collect()
+}
 
-    fn next_generation(&mut self) -> u64 {
-        self.journal.generations += 1;
-        self.journal.generations
-    }
+/// Moves the subscriptions whose position is at least `from` and less than `to` to `to`.
+pub(super) fn advance(db: &Connection, from: u64, to: u64) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE subscriptions SET sequence = ?2 WHERE sequence >= ?1 AND sequence < ?2")?
+        .execute([from.cast_signed(), to.cast_signed()])?;
+    Ok(())
+}
 
-    /// Resolves a position, and checks that all events after it are still stored.
-    fn resolve_position(&self, position: SeekPosition) -> Result<u64, PositionExpired> {
-        let oldest = self.journal.oldest;
-        match position {
-            SeekPosition::Oldest => Ok(oldest - 1),
-            SeekPosition::Newest => Ok(self.journal.next_sequence - 1),
-            // The event was stored when the caller looked for it, and may have been trimmed since.
-            SeekPosition::After(sequence) if sequence + 1 < oldest => Err(PositionExpired { oldest }),
-            SeekPosition::After(sequence) => Ok(sequence),
-        }
-    }
-
-    pub(super) fn put_subscription(&self, subscription: &Subscription) -> rusqlite::Result<()> {
-        let Subscription {
-            id,
-            filter,
-            labels,
-            sequence,
-            acknowledged,
-            generation,
-            create_time,
-            update_time,
-            acknowledge_time,
-        } = subscription;
-        let accounts: Vec<_> = filter.accounts.iter().map(AccountId::as_str).collect();
-        let types: Vec<_> = filter.types.iter().map(TypePattern::to_string).collect();
-        let customers: Vec<_> =
-            filter.customers.iter().map(|customer| customer.address().to_string()).collect();
-        self.db
-            .prepare_cached(concat!(
-                "INSERT OR REPLACE INTO subscriptions (",
-                columns!(),
-                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
-            ))?
-            .execute(params![
-                id.as_str(),
-                accounts.join(" "),
-                types.join(" "),
-                customers.join(" "),
-                sequence.cast_signed(),
-                acknowledged.cast_signed(),
-                generation.cast_signed(),
-                create_time.0,
-                update_time.0,
-                acknowledge_time.map(|at| at.0),
-                serde_json::to_string(labels).expect("a map of strings is JSON"),
-            ])?;
-        Ok(())
-    }
+/// Sets the position of a subscription.
+pub(super) fn set_sequence(db: &Connection, id: &SubscriptionId, sequence: u64) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE subscriptions SET sequence = ?2 WHERE id = ?1")?
+        .execute(params![id.as_str(), sequence.cast_signed()])?;
+    Ok(())
 }

@@ -10,8 +10,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::super::{AttemptOutcome, Changes, Committed, Encode, Error, Health, LogRange, Op, OpResult};
 use super::checkpoint::Checkpointer;
+use super::rows::SqliteRows;
 use super::schema::{self, JournalRow};
-use super::transaction::{CommittedBatch, Transaction};
+use crate::store::rules::{Batch, RowError, Transaction};
 
 /// The maximum number of ops in a transaction: enough to share an fsync well, and few enough that no caller waits
 /// long.
@@ -183,7 +184,7 @@ impl Writer {
                 self.bytes.send_if_modified(|bytes| {
                     std::mem::replace(bytes, self.journal.bytes) != self.journal.bytes
                 });
-                let CommittedBatch { appended, messages, subscriptions, .. } = committed;
+                let Batch { appended, messages, subscriptions, .. } = committed;
                 if !(appended.is_empty() && messages.is_empty() && subscriptions.is_empty()) {
                     (self.committed)(Changes { events: appended.into(), messages, subscriptions });
                 }
@@ -193,8 +194,7 @@ impl Writer {
                 }
                 self.checkpointer.after_commit(&self.db, &self.health);
             }
-            Err(source) => {
-                let error = Error::of_write(source);
+            Err(RowError::Engine(error)) => {
                 let dead = matches!(error, Error::DiskFailed(_));
                 if *self.health.borrow() == Health::Writable {
                     tracing::error!(error = &error as &dyn std::error::Error, "store write failed");
@@ -236,14 +236,17 @@ fn transact(
     encode: Encode,
     batch: Vec<Vec<Op>>,
     force_write: bool,
-) -> rusqlite::Result<(Vec<Vec<OpResult>>, CommittedBatch)> {
-    let mut transaction = Transaction::start(db, journal, encode)?;
+) -> Result<(Vec<Vec<OpResult>>, Batch), RowError> {
+    let rows = SqliteRows::begin(db)?;
     if force_write {
-        schema::force_write(&transaction.db)?;
+        schema::force_write(&rows.db)?;
     }
+    let mut transaction = Transaction::start(rows, journal, encode);
     let mut results = Vec::with_capacity(batch.len());
     for ops in batch {
-        results.push(ops.into_iter().map(|op| transaction.apply(op)).collect::<rusqlite::Result<Vec<_>>>()?);
+        results.push(ops.into_iter().map(|op| transaction.apply(op)).collect::<Result<Vec<_>, _>>()?);
     }
-    Ok((results, transaction.commit()?))
+    let (rows, batch) = transaction.finish();
+    rows.commit(journal, batch.journal)?;
+    Ok((results, batch))
 }

@@ -6,15 +6,14 @@
 use super::super::{AttemptOutcome, FinishAttempt, FinishResult, OpResult};
 use super::message_state::{accept, add_provider_id, apply_early_reports};
 use super::requests::{RequestRow, RowState, mark_unknown};
-use super::transaction::Transaction;
-use super::{messages, provider_messages, requests};
+use super::{RowError, Rows, Transaction};
 use crate::domain::message::Message;
 use crate::domain::request::RequestId;
 use crate::domain::{AccountId, MessageState, UnixMillis};
 
-impl Transaction<'_> {
+impl<R: Rows> Transaction<R> {
     /// Finishes an attempt: see [`FinishAttempt`].
-    pub(super) fn finish_attempt(&mut self, finish: FinishAttempt) -> rusqlite::Result<OpResult> {
+    pub(super) fn finish_attempt(&mut self, finish: FinishAttempt) -> Result<OpResult, RowError> {
         // The message gets the same time that its sender receives.
         let now = finish.end_time;
         let result = match finish.request.clone() {
@@ -39,11 +38,14 @@ impl Transaction<'_> {
         id: &RequestId,
         finish: FinishAttempt,
         now: UnixMillis,
-    ) -> rusqlite::Result<FinishResult> {
+    ) -> Result<FinishResult, RowError> {
         let FinishAttempt { account, request: _, attempt, replica_id, message: sent, outcome, end_time: _ } =
             finish;
-        let Some((mut request, message)) = requests::find(&self.db, &account, id)? else {
-            let message = sent.map(|sent| messages::find(&self.db, sent.id)).transpose()?.flatten();
+        let Some((mut request, message)) = self.rows.request(&account, id)? else {
+            let message = match sent {
+                Some(sent) => self.rows.message(sent.id)?,
+                None => None,
+            };
             return Ok(FinishResult { record: None, message });
         };
         // If an earlier first attempt left no record, its late end has the same number but another message.
@@ -67,7 +69,7 @@ impl Transaction<'_> {
                 let before = message.clone();
                 self.apply_outcome(&mut message, &outcome, now)?;
                 if message != before {
-                    messages::update(&self.db, &message)?;
+                    self.rows.update_message(&message)?;
                     self.mark_changed(message.clone());
                 }
                 Some(message)
@@ -92,7 +94,7 @@ impl Transaction<'_> {
         }
         request.end_time.get_or_insert(self.retention_start(now));
         if request != before {
-            requests::put(&self.db, &account, id, &request)?;
+            self.rows.put_request(&account, id, &request)?;
         }
         Ok(finish_result(request, message))
     }
@@ -105,11 +107,11 @@ impl Transaction<'_> {
         mut request: RequestRow,
         mut message: Option<Message>,
         now: UnixMillis,
-    ) -> rusqlite::Result<FinishResult> {
+    ) -> Result<FinishResult, RowError> {
         if request.unknown_outcome.is_none() {
-            requests::delete(&self.db, account, id)?;
+            self.rows.delete_request(account, id)?;
             if let Some(message) = message {
-                messages::delete(&self.db, message.id)?;
+                self.rows.delete_message(message.id)?;
                 self.unmark_changed(message.id);
             }
             return Ok(FinishResult { record: None, message: None });
@@ -117,10 +119,10 @@ impl Transaction<'_> {
         request.state = RowState::Unknown;
         request.attempt -= 1;
         request.end_time = Some(self.retention_start(now));
-        requests::put(&self.db, account, id, &request)?;
+        self.rows.put_request(account, id, &request)?;
         if let Some(message) = &mut message {
             message.attempt = request.attempt;
-            messages::update(&self.db, message)?;
+            self.rows.update_message(message)?;
             self.mark_changed(message.clone());
         }
         Ok(finish_result(request, message))
@@ -132,9 +134,9 @@ impl Transaction<'_> {
         sent: Option<Message>,
         outcome: AttemptOutcome,
         now: UnixMillis,
-    ) -> rusqlite::Result<Option<Message>> {
+    ) -> Result<Option<Message>, RowError> {
         let Some(sent) = sent else { return Ok(None) };
-        let before = messages::find(&self.db, sent.id)?;
+        let before = self.rows.message(sent.id)?;
         if outcome == AttemptOutcome::NotDone {
             return Ok(before);
         }
@@ -146,11 +148,11 @@ impl Transaction<'_> {
         match before {
             Some(before) if before == message => {}
             Some(_) => {
-                messages::update(&self.db, &message)?;
+                self.rows.update_message(&message)?;
                 self.mark_changed(message.clone());
             }
             None => {
-                messages::insert(&self.db, &message)?;
+                self.rows.insert_message(&message)?;
                 self.mark_changed(message.clone());
             }
         }
@@ -163,17 +165,17 @@ impl Transaction<'_> {
         message: &mut Message,
         outcome: &AttemptOutcome,
         now: UnixMillis,
-    ) -> rusqlite::Result<()> {
+    ) -> Result<(), RowError> {
         if let AttemptOutcome::Accepted { provider_ids, recipient_wa_id, .. } = outcome {
             if recipient_wa_id.is_some() {
                 message.recipient_wa_id.clone_from(recipient_wa_id);
             }
             for id in provider_ids.iter().filter(|id| !id.is_empty()) {
-                provider_messages::join(&self.db, &message.account, id, message.id, now)?;
+                self.rows.join_provider_id(&message.account, id, message.id, now)?;
                 add_provider_id(message, id);
             }
         }
-        let early = provider_messages::take_early(&self.db, &message.account, message.id)?;
+        let early = self.rows.take_early_reports(&message.account, message.id)?;
         let provider_state = match outcome {
             AttemptOutcome::Accepted { provider_state, .. } => provider_state,
             AttemptOutcome::Unknown(unknown_outcome) if early.is_empty() => {

@@ -6,14 +6,11 @@
 //! size of the stored events.
 
 use std::collections::HashMap;
-
-use rusqlite::params;
+use std::ops::ControlFlow;
 
 use super::super::{OpResult, Trim, Trimmed};
-use super::column::{customer, parsed};
-use super::subscriptions;
-use super::transaction::Transaction;
-use crate::domain::{AccountId, CustomerHash, EventCustomer, EventType, Filter, SubscriptionId, UnixMillis};
+use super::{OldestEvent, PositionedFilter, RowError, Rows, Transaction};
+use crate::domain::{AccountId, CustomerHash, EventType, Filter, SubscriptionId, UnixMillis};
 
 /// The events to delete.
 #[derive(Default)]
@@ -24,8 +21,8 @@ struct TrimPlan {
     holders: Option<Holders>,
 }
 
-impl Transaction<'_> {
-    pub(super) fn trim(&mut self, trim: Trim) -> rusqlite::Result<OpResult> {
+impl<R: Rows> Transaction<R> {
+    pub(super) fn trim(&mut self, trim: Trim) -> Result<OpResult, RowError> {
         let TrimPlan { mut trimmed, received, holders } = self.plan_trim(trim)?;
         if trimmed.events > 0 {
             let first = self.journal.oldest;
@@ -33,9 +30,7 @@ impl Transaction<'_> {
             self.journal.bytes = self.journal.bytes.saturating_sub(trimmed.bytes);
             self.journal.trimmed = self.journal.trimmed.max(received);
             let last = self.journal.oldest - 1;
-            self.db
-                .prepare_cached("DELETE FROM events WHERE sequence <= ?1")?
-                .execute([last.cast_signed()])?;
+            self.rows.delete_events(last)?;
             trimmed.expired = self.advance_subscriptions(holders, first - 1, last)?;
         }
         Ok(OpResult::Trimmed(trimmed))
@@ -44,26 +39,20 @@ impl Transaction<'_> {
     /// Advances the subscriptions positioned among the deleted events: to after them, or to right before the first
     /// event that they lost. Returns those that lost an event.
     fn advance_subscriptions(
-        &self,
+        &mut self,
         holders: Option<Holders>,
         from: u64,
         to: u64,
-    ) -> rusqlite::Result<Vec<SubscriptionId>> {
+    ) -> Result<Vec<SubscriptionId>, RowError> {
         let holders = holders.map_or(Vec::new(), |holders| holders.all);
         if holders.iter().any(|holder| holder.sequence < to) {
-            // One statement for all, because each step may advance many.
-            self.db
-                .prepare_cached(
-                    "UPDATE subscriptions SET sequence = ?2 WHERE sequence >= ?1 AND sequence < ?2",
-                )?
-                .execute([from.cast_signed(), to.cast_signed()])?;
+            // One call for all, because each step may advance many.
+            self.rows.advance_subscriptions(from, to)?;
         }
         let mut expired = Vec::new();
         for holder in holders {
             let Some(lost) = holder.lost else { continue };
-            self.db
-                .prepare_cached("UPDATE subscriptions SET sequence = ?2 WHERE id = ?1")?
-                .execute(params![holder.id.as_str(), (lost - 1).cast_signed()])?;
+            self.rows.set_subscription_sequence(&holder.id, lost - 1)?;
             expired.push(holder.id);
         }
         Ok(expired)
@@ -71,68 +60,54 @@ impl Transaction<'_> {
 
     /// Selects the events to delete. It does not read bodies, and looks at one event beyond the selected ones at
     /// most.
-    fn plan_trim(&self, trim: Trim) -> rusqlite::Result<TrimPlan> {
+    fn plan_trim(&self, trim: Trim) -> Result<TrimPlan, RowError> {
         let Trim { before, force_before, max_bytes, step_events, step_bytes } = trim;
         let mut plan = TrimPlan::default();
-        let mut statement = self.db.prepare_cached(
-            "SELECT sequence, receive_ms, length(event) + length(raw), account, type, customer, customer_alias_1,
-                    customer_alias_2
-             FROM events ORDER BY sequence",
-        )?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let sequence = row.get::<_, i64>(0)?.cast_unsigned();
-            let received = UnixMillis(row.get(1)?);
-            let bytes = row.get::<_, i64>(2)?.cast_unsigned();
+        self.rows.oldest_events(|event| {
             let over_size =
                 max_bytes.is_some_and(|max| self.journal.bytes.saturating_sub(plan.trimmed.bytes) > max);
-            let forced = over_size || received < force_before;
-            if !forced && received >= before {
-                break;
+            let forced = over_size || event.receive_time < force_before;
+            if !forced && event.receive_time >= before {
+                return Ok(ControlFlow::Break(()));
             }
             let holders = match &mut plan.holders {
                 Some(holders) => holders,
                 none => none.insert(self.holders(step_events)?),
             };
-            let (account, event_type) = (row.get_ref(3)?.as_str()?, row.get_ref(4)?.as_str()?);
-            let event = TrimmedEvent { sequence, account, event_type, customer: customer(row, 5)? };
-            let held = holders.is_held(&event);
+            let held = holders.is_held(event);
             if held && !forced {
-                break;
+                return Ok(ControlFlow::Break(()));
             }
             let events = plan.trimmed.events;
-            if events >= u64::from(step_events) || (events > 0 && plan.trimmed.bytes + bytes > step_bytes) {
+            if events >= u64::from(step_events)
+                || (events > 0 && plan.trimmed.bytes + event.bytes > step_bytes)
+            {
                 plan.trimmed.more = true;
-                break;
+                return Ok(ControlFlow::Break(()));
             }
             if held {
-                holders.mark_lost(&event);
+                holders.mark_lost(event);
             }
             plan.trimmed.events += 1;
-            plan.trimmed.bytes += bytes;
-            plan.received = Some(received);
-        }
+            plan.trimmed.bytes += event.bytes;
+            plan.received = Some(event.receive_time);
+            Ok(ControlFlow::Continue(()))
+        })?;
         Ok(plan)
     }
 
     /// Finds the subscriptions that may hold one of the next `step_events + 1` oldest events: those positioned there.
-    fn holders(&self, step_events: u32) -> rusqlite::Result<Holders> {
+    fn holders(&self, step_events: u32) -> Result<Holders, RowError> {
         let oldest = self.journal.oldest;
-        let mut statement = self.db.prepare_cached(
-            "SELECT id, sequence, accounts, types, customers FROM subscriptions WHERE sequence >= ?1 AND sequence < ?2 ORDER BY id",
-        )?;
-        let from = (oldest - 1).cast_signed();
-        let to = (oldest + u64::from(step_events)).cast_signed();
-        let holders = statement.query_map([from, to], |row| {
-            Ok(Holder {
-                id: parsed(row, 0)?,
-                sequence: row.get::<_, i64>(1)?.cast_unsigned(),
-                // One that this version cannot read must not keep the store from writing: it holds everything.
-                filter: subscriptions::filter(row, 2).ok().filter(Filter::is_recognized).unwrap_or_default(),
-                lost: None,
-            })
-        })?;
-        holders.collect::<rusqlite::Result<_>>().map(Holders::new)
+        let positioned = self.rows.subscriptions_between(oldest - 1, oldest + u64::from(step_events))?;
+        let holders = positioned.into_iter().map(|PositionedFilter { id, sequence, filter }| Holder {
+            id,
+            sequence,
+            // One that this version cannot read must not keep the store from writing: it holds everything.
+            filter: filter.filter(Filter::is_recognized).unwrap_or_default(),
+            lost: None,
+        });
+        Ok(Holders::new(holders.collect()))
     }
 }
 
@@ -145,15 +120,7 @@ struct Holder {
     lost: Option<u64>,
 }
 
-/// The columns of an event that decide who holds it.
-struct TrimmedEvent<'row> {
-    sequence: u64,
-    account: &'row str,
-    event_type: &'row str,
-    customer: EventCustomer,
-}
-
-impl TrimmedEvent<'_> {
+impl OldestEvent<'_> {
     /// The account and type. Absent if this version cannot read them.
     fn kind(&self) -> Option<(AccountId, EventType)> {
         self.account.parse().ok().zip(EventType::from_name(self.event_type))
@@ -188,11 +155,11 @@ impl Holders {
     }
 
     /// Whether a subscription holds the event.
-    fn is_held(&mut self, event: &TrimmedEvent<'_>) -> bool {
+    fn is_held(&mut self, event: &OldestEvent<'_>) -> bool {
         self.is_held_for_its_kind(event) || self.is_held_for_its_customer(event)
     }
 
-    fn is_held_for_its_kind(&mut self, event: &TrimmedEvent<'_>) -> bool {
+    fn is_held_for_its_kind(&mut self, event: &OldestEvent<'_>) -> bool {
         let of = |kind: &&Kind| kind.account == event.account && kind.event_type == event.event_type;
         let min_sequence = match self.kinds.iter().find(of) {
             Some(kind) => kind.min_sequence,
@@ -217,7 +184,7 @@ impl Holders {
         min_sequence.is_some_and(|min_sequence| min_sequence < event.sequence)
     }
 
-    fn is_held_for_its_customer(&self, event: &TrimmedEvent<'_>) -> bool {
+    fn is_held_for_its_customer(&self, event: &OldestEvent<'_>) -> bool {
         if self.by_customer.is_empty() {
             return false;
         }
@@ -230,7 +197,7 @@ impl Holders {
     }
 
     /// Records that its holders lose the event.
-    fn mark_lost(&mut self, event: &TrimmedEvent<'_>) {
+    fn mark_lost(&mut self, event: &OldestEvent<'_>) {
         for holder in self.all.iter_mut().filter(|holder| holder.holds(event)) {
             holder.lost = Some(event.sequence);
         }
@@ -242,7 +209,7 @@ impl Holders {
 impl Holder {
     /// Whether the subscription is positioned before the event and matches it. If this version cannot read the event's
     /// account or type, every subscription matches.
-    fn holds(&self, event: &TrimmedEvent<'_>) -> bool {
+    fn holds(&self, event: &OldestEvent<'_>) -> bool {
         self.lost.is_none()
             && self.sequence < event.sequence
             && event.kind().is_none_or(|(account, event_type)| {

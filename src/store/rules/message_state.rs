@@ -5,23 +5,21 @@
 //! message is accepted.
 
 use super::super::StatusEffect;
-use super::provider_messages::{self, ProviderIdRow, Report};
-use super::transaction::Transaction;
-use super::{messages, requests};
+use super::{ProviderIdRow, Report, RowError, Rows, Transaction};
 use crate::domain::event::{MessageStatus, Payload, Proof, ReportedFault};
 use crate::domain::message::MessageProblem;
 use crate::domain::{
     AccountId, Event, Message, MessageId, MessageState, Provider, ProviderFault, RefusalReason, UnixMillis,
 };
 
-impl Transaction<'_> {
+impl<R: Rows> Transaction<R> {
     /// Applies an event to its message. Returns what a status event means for the message.
     pub(super) fn apply_event(
         &mut self,
         event: &Event,
         proof: Option<&Proof>,
         now: UnixMillis,
-    ) -> rusqlite::Result<Option<StatusEffect>> {
+    ) -> Result<Option<StatusEffect>, RowError> {
         let status = match &event.payload {
             Payload::MessageStatus(status) => Some(status),
             Payload::MessageReceived(_)
@@ -36,14 +34,14 @@ impl Transaction<'_> {
         };
         let provider_id = provider_id.filter(|id| !id.is_empty());
         let known = match provider_id {
-            Some(id) => provider_messages::find(&self.db, &event.account, id)?.unwrap_or_default(),
+            Some(id) => self.rows.provider_id(&event.account, id)?.unwrap_or_default(),
             None => ProviderIdRow::default(),
         };
         // The message was learnt from an earlier event, or our tag names it. The earlier knowledge wins.
         let tagged_id = proof.map(|proof| proof.attempt.message_id);
         let message_id = known.message_id.or(tagged_id);
         let message = match message_id {
-            Some(id) => messages::find(&self.db, id)?,
+            Some(id) => self.rows.message(id)?,
             None => None,
         };
         // An event cannot change another account's message.
@@ -65,15 +63,15 @@ impl Transaction<'_> {
         known: ProviderIdRow,
         status: Option<&MessageStatus>,
         now: UnixMillis,
-    ) -> rusqlite::Result<StatusEffect> {
+    ) -> Result<StatusEffect, RowError> {
         let before = message.clone();
         if let Some(id) = provider_id
             && known.message_id.is_none()
         {
-            provider_messages::join(&self.db, &message.account, id, message.id, now)?;
+            self.rows.join_provider_id(&message.account, id, message.id, now)?;
         }
         let early = match known.early {
-            Some(_) => provider_messages::take_early(&self.db, &message.account, message.id)?,
+            Some(_) => self.rows.take_early_reports(&message.account, message.id)?,
             None => Vec::new(),
         };
         let accepted = accept(&mut message, now);
@@ -81,7 +79,7 @@ impl Transaction<'_> {
         apply_early_reports(&mut message, early, now);
         if accepted {
             if let Some(request_id) = &message.request_id {
-                requests::accept(&self.db, &message.account, request_id, message.id, now)?;
+                self.rows.accept_request(&message.account, request_id, message.id, now)?;
             }
             self.append_accepted(&message)?;
         }
@@ -93,7 +91,7 @@ impl Transaction<'_> {
         let status_effect =
             StatusEffect { message_id: Some(message.id), state_after: Some(message.state), stale };
         if message != before {
-            messages::update(&self.db, &message)?;
+            self.rows.update_message(&message)?;
             self.mark_changed(message);
         }
         Ok(status_effect)
@@ -109,7 +107,7 @@ impl Transaction<'_> {
         known: ProviderIdRow,
         status: Option<&MessageStatus>,
         now: UnixMillis,
-    ) -> rusqlite::Result<StatusEffect> {
+    ) -> Result<StatusEffect, RowError> {
         // Our tag proves at least that the provider accepted the message.
         let proven =
             message_id.map(|_| Report { state: MessageState::Accepted, provider_state: None, fault: None });
@@ -126,7 +124,7 @@ impl Transaction<'_> {
             // A proof without a provider's id is stored under Switchboard's own id, which no provider assigns.
             let own_id = message_id.map(|id| id.to_string());
             if let Some(id) = provider_id.or(own_id.as_deref()) {
-                provider_messages::put_early(&self.db, account, id, message_id, &after, now)?;
+                self.rows.put_early_report(account, id, message_id, &after, now)?;
             }
         }
         Ok(StatusEffect { message_id, state_after, stale })
