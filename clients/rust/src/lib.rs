@@ -30,6 +30,8 @@
 //!
 //! Use the generated clients for other calls, such as the streams `SendMessages` and `WatchMessage`:
 //! [`Client::messages`]. The generated clients do not retry.
+//!
+//! The crate logs retries and reconnects through [`tracing`](https://docs.rs/tracing), without the text of a message.
 
 mod call;
 mod connect;

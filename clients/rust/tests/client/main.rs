@@ -3,6 +3,7 @@
 mod calls;
 mod event_stream;
 mod fake_server;
+mod logging;
 #[expect(dead_code, reason = "only the server's tests silence connections")]
 mod proxy;
 mod tls;
