@@ -20,7 +20,7 @@ const MIN_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF_BEFORE_JITTER: Duration = Duration::from_millis(2_500);
 
 /// How long a call without a timeout is retried.
-const DEFAULT_RETRY_TIME: Duration = Duration::from_secs(60);
+pub(crate) const DEFAULT_RETRY_TIME: Duration = Duration::from_secs(60);
 
 /// The longest delay requested by the server that this crate waits for.
 pub(crate) const MAX_SERVER_DELAY: Duration = Duration::from_secs(30);
@@ -150,6 +150,15 @@ impl Client {
         let can_retry = request_id.is_some() || C::IS_READ;
         let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
         self.attempt(request, can_retry, RetryState::new(self, C::method(), request_id, deadline)).await
+    }
+
+    /// Makes a call that is safe to repeat although its request has no `request_id`.
+    pub(crate) async fn call_repeatable<C: Call>(
+        &self,
+        request: C,
+        deadline: Instant,
+    ) -> Result<C::Response, Error> {
+        self.attempt(request, true, RetryState::new(self, C::method(), None, Some(deadline))).await
     }
 
     async fn attempt<C: Call>(
