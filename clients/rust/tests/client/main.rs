@@ -1,6 +1,7 @@
 //! Tests of the client against a server that fails on purpose. The server's own tests contain those against the real server.
 
 mod calls;
+mod conformance;
 mod event_stream;
 mod fake_server;
 mod logging;
