@@ -20,7 +20,7 @@ const MIN_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF_BEFORE_JITTER: Duration = Duration::from_millis(2_500);
 
 /// How long a call without a timeout is retried.
-const DEFAULT_RETRY_TIME: Duration = Duration::from_secs(60);
+pub(crate) const DEFAULT_RETRY_TIME: Duration = Duration::from_secs(60);
 
 /// The longest delay requested by the server that this crate waits for.
 pub(crate) const MAX_SERVER_DELAY: Duration = Duration::from_secs(30);
@@ -48,6 +48,9 @@ mod sealed {
         /// The request's `request_id`, if the RPC has an idempotency key.
         fn request_id(&mut self) -> Option<&mut String>;
 
+        /// The full name of the RPC, for the log.
+        fn method() -> String;
+
         /// Sends the request once.
         fn send(
             client: Client,
@@ -72,6 +75,11 @@ macro_rules! calls {
                     calls!(@request_id $kind self)
                 }
 
+                fn method() -> String {
+                    let method = stringify!($request).trim_end_matches("Request");
+                    format!("/switchboard.v1.{}/{method}", calls!(@service $client))
+                }
+
                 fn send(client: Client, request: Request<Self>) -> BoxFuture<Result<Response<v1::$response>, Status>> {
                     Box::pin(async move { client.$client().$method(request).await })
                 }
@@ -82,6 +90,15 @@ macro_rules! calls {
     (@is_read $other:ident) => { false };
     (@request_id keyed $request:expr) => { Some(&mut $request.request_id) };
     (@request_id $other:ident $request:expr) => {{ let _ = $request; None }};
+    (@service accounts) => { "AccountService" };
+    (@service contacts) => { "ContactService" };
+    (@service conversations) => { "ConversationService" };
+    (@service events) => { "EventService" };
+    (@service flows) => { "FlowService" };
+    (@service messages) => { "MessageService" };
+    (@service subscriptions) => { "SubscriptionService" };
+    (@service templates) => { "TemplateService" };
+    (@service webhook_registrations) => { "WebhookRegistrationService" };
 }
 
 // `keyed` is a write that has a `request_id`; `write` is one that has none.
@@ -131,7 +148,25 @@ impl Client {
     pub async fn call<C: Call>(&self, mut request: C) -> Result<C::Response, Error> {
         let request_id = ensure_request_id(request.request_id());
         let can_retry = request_id.is_some() || C::IS_READ;
-        let mut retry = RetryState::new(self, request_id);
+        let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
+        self.attempt(request, can_retry, RetryState::new(self, C::method(), request_id, deadline)).await
+    }
+
+    /// Makes a call that is safe to repeat although its request has no `request_id`.
+    pub(crate) async fn call_repeatable<C: Call>(
+        &self,
+        request: C,
+        deadline: Instant,
+    ) -> Result<C::Response, Error> {
+        self.attempt(request, true, RetryState::new(self, C::method(), None, Some(deadline))).await
+    }
+
+    async fn attempt<C: Call>(
+        &self,
+        request: C,
+        can_retry: bool,
+        mut retry: RetryState,
+    ) -> Result<C::Response, Error> {
         loop {
             let sent = C::send(self.clone(), retry.request(request.clone()));
             match retry.with_deadline(sent).await {
@@ -154,7 +189,11 @@ pub(crate) fn ensure_request_id(id: Option<&mut String>) -> Option<String> {
 
 /// The attempts of one call.
 pub(crate) struct RetryState {
-    retries_left: u32,
+    /// The full name of the RPC.
+    method: String,
+    /// The number of failed attempts.
+    failures: u32,
+    max_attempts: u32,
     deadline: Option<Instant>,
     /// No retry starts after this time.
     retry_until: Instant,
@@ -163,12 +202,21 @@ pub(crate) struct RetryState {
 }
 
 impl RetryState {
-    pub(crate) fn new(client: &Client, request_id: Option<String>) -> Self {
-        let retries_left = client.max_attempts.saturating_sub(1);
-        let now = Instant::now();
-        let deadline = client.timeout.map(|timeout| now + timeout);
-        let retry_until = deadline.unwrap_or(now + DEFAULT_RETRY_TIME);
-        Self { retries_left, deadline, retry_until, backoff: backoff(), request_id }
+    pub(crate) fn new(
+        client: &Client,
+        method: String,
+        request_id: Option<String>,
+        deadline: Option<Instant>,
+    ) -> Self {
+        Self {
+            method,
+            failures: 0,
+            max_attempts: client.max_attempts,
+            deadline,
+            retry_until: deadline.unwrap_or_else(|| Instant::now() + DEFAULT_RETRY_TIME),
+            backoff: backoff(),
+            request_id,
+        }
     }
 
     /// A request that carries the time left until the deadline.
@@ -203,16 +251,18 @@ impl RetryState {
     pub(crate) async fn wait_after(&mut self, status: Status, can_retry: bool) -> Result<(), Error> {
         let error = self.error(status);
         let requested = error.retry_delay().unwrap_or_default();
-        let is_final = !can_retry || self.retries_left == 0;
+        self.failures = self.failures.saturating_add(1);
+        let is_final = !can_retry || self.failures >= self.max_attempts;
         if error.code() != Code::Unavailable || is_final || requested > MAX_SERVER_DELAY {
             return Err(error);
         }
-        self.retries_left -= 1;
         // The backoff has jitter, so clients that the server gave the same delay do not all return at once.
         let delay = requested + self.backoff.next().unwrap_or(MAX_BACKOFF_BEFORE_JITTER);
         if Instant::now() + delay >= self.retry_until {
             return Err(error);
         }
+        let (method, attempt) = (&*self.method, self.failures);
+        tracing::info!(method, attempt, ?delay, %error, "switchboard call failed, retrying");
         tokio::time::sleep(delay).await;
         Ok(())
     }

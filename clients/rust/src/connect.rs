@@ -120,7 +120,8 @@ impl Builder {
     /// Sets how long a call may take, including all attempts. By default the client sets no limit, and
     /// retries for 60 seconds; the server has its own limit.
     ///
-    /// This applies to [`Client::call`] and to uploads. It does not apply to the generated clients or to event streams.
+    /// This applies to [`Client::call`], to uploads, and to all steps of [`Client::ensure_subscription`] together. It does not
+    /// apply to the generated clients or to event streams.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);

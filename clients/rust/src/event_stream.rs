@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tonic::{Code, Status, Streaming};
 
 use crate::call::{BoxFuture, MAX_SERVER_DELAY};
-use crate::progress::{Progress, is_stale, is_transient};
+use crate::progress::{Progress, Reopen, is_stale, is_transient};
 use crate::v1::event_service_client::EventServiceClient;
 use crate::v1::subscribe_response::Response;
 use crate::v1::subscription_service_client::SubscriptionServiceClient;
@@ -76,6 +76,8 @@ pub struct EventStream {
     acknowledging: Option<Acknowledging>,
     /// When the next acknowledgement may start.
     acknowledge_at: Timer,
+    /// Called before each reconnect.
+    on_reconnect: Option<ReconnectHook>,
 }
 
 /// The state of a stream. All that the stream waits for is stored in [`EventStream`], so a dropped future of
@@ -91,6 +93,9 @@ enum State {
     Ending(Option<Error>),
     Ended,
 }
+
+/// Receives the cause of a reconnect.
+type ReconnectHook = Box<dyn FnMut(&Error) + Send>;
 
 /// An acknowledgement in progress.
 type Acknowledging = BoxFuture<(AcknowledgeRequest, Result<(), Error>)>;
@@ -128,11 +133,22 @@ impl Client {
             is_delivered: false,
             acknowledging: None,
             acknowledge_at: Timer::at(now + ACKNOWLEDGE_INTERVAL),
+            on_reconnect: None,
         }
     }
 }
 
 impl EventStream {
+    /// Sets a function for metrics and alerts. The client calls it when a stream broke or could not be opened, before it
+    /// opens the next one. The client also logs each reconnect through [`tracing`](https://docs.rs/tracing).
+    ///
+    /// The function runs within [`next`](Self::next), so it must not block.
+    #[must_use]
+    pub fn on_reconnect(mut self, notify: impl FnMut(&Error) + Send + 'static) -> Self {
+        self.on_reconnect = Some(Box::new(notify));
+        self
+    }
+
     /// The position of the stream: all events up to this cursor are handled.
     ///
     /// Another process can resume there with `after_cursor`. The cursor is empty until the stream has a position.
@@ -200,16 +216,18 @@ impl EventStream {
                     self.state = State::Acknowledging;
                 }
                 State::Acknowledging => match ready!(self.poll_acknowledge_all(cx)) {
-                    Err(error) if error.code() == Code::DeadlineExceeded => self.reopen_after(None),
-                    Err(error) if !is_stale(&error) => self.reopen_after(Some(error)),
+                    Err(error) if error.code() == Code::DeadlineExceeded => {
+                        self.reopen_after(unavailable(error.message()));
+                    }
+                    Err(error) if !is_stale(&error) => self.reopen_after(error),
                     _ => self.open(),
                 },
                 State::Opening(opening) => match opening.as_mut().poll(cx) {
                     Poll::Ready(Ok(stream)) => self.state = State::Open(Box::new(stream)),
-                    Poll::Ready(Err(status)) => self.reopen_after(Some(status.into())),
+                    Poll::Ready(Err(status)) => self.reopen_after(status.into()),
                     Poll::Pending => {
                         ready!(self.deadline.poll(cx));
-                        self.reopen_after(None);
+                        self.reopen_after(unavailable("the stream did not open in time"));
                     }
                 },
                 State::Open(_) => {
@@ -249,7 +267,15 @@ impl EventStream {
             match result {
                 Err(error) if is_transient(&error) => {
                     let requested = error.retry_delay().unwrap_or_default().min(MAX_SERVER_DELAY);
-                    self.acknowledge_at.set(Instant::now() + ACKNOWLEDGE_INTERVAL.max(requested));
+                    let delay = ACKNOWLEDGE_INTERVAL.max(requested);
+                    let subscription_id = self.progress.subscription_id();
+                    tracing::info!(
+                        subscription_id,
+                        ?delay,
+                        %error,
+                        "switchboard acknowledgement failed, retrying"
+                    );
+                    self.acknowledge_at.set(Instant::now() + delay);
                 }
                 Err(error) if !is_stale(&error) => {
                     self.end(Some(error));
@@ -261,12 +287,12 @@ impl EventStream {
         let State::Open(stream) = &mut self.state else { return Poll::Ready(None) };
         match Pin::new(stream.as_mut()).poll_next(cx) {
             Poll::Ready(Some(Ok(message))) => return Poll::Ready(self.receive(message)),
-            Poll::Ready(Some(Err(status))) => self.reopen_after(Some(status.into())),
+            Poll::Ready(Some(Err(status))) => self.reopen_after(status.into()),
             Poll::Ready(None) if self.progress.is_closed() => self.end(None),
-            Poll::Ready(None) => self.reopen_after(None),
+            Poll::Ready(None) => self.reopen_after(unavailable("the stream ended without a `closing`")),
             Poll::Pending => {
                 ready!(self.deadline.poll(cx));
-                self.reopen_after(None);
+                self.reopen_after(unavailable("the stream was silent for too long"));
             }
         }
         Poll::Ready(None)
@@ -299,7 +325,7 @@ impl EventStream {
     }
 
     /// Decides what follows a stream that broke or did not open.
-    fn reopen_after(&mut self, error: Option<Error>) {
+    fn reopen_after(&mut self, error: Error) {
         // A new stream on the old connection could be just as dead. An acknowledgement in progress is sent again.
         self.connection = None;
         self.acknowledging = None;
@@ -307,8 +333,19 @@ impl EventStream {
             // All events arrived; only the `closing` after the last one did not.
             return self.end(None);
         }
-        match self.progress.reopen_delay(error) {
-            Ok(delay) => {
+        match self.progress.reopen_after(error) {
+            Ok(Reopen { cause, failures, delay }) => {
+                let subscription_id = self.progress.subscription_id();
+                tracing::warn!(
+                    subscription_id,
+                    failures,
+                    ?delay,
+                    error = %cause,
+                    "switchboard event stream broke, reconnecting"
+                );
+                if let Some(notify) = &mut self.on_reconnect {
+                    notify(&cause);
+                }
                 self.deadline.set(Instant::now() + delay);
                 self.state = State::Waiting;
             }
@@ -360,6 +397,11 @@ impl EventStream {
         self.progress.acknowledged(&request, result.as_ref().err());
         Poll::Ready(result)
     }
+}
+
+/// The cause of a reconnect for which the transport reports no failure.
+fn unavailable(message: &str) -> Error {
+    Status::unavailable(message).into()
 }
 
 impl Stream for EventStream {

@@ -20,22 +20,26 @@
 //! ```
 //!
 //! The crate contains the generated messages and gRPC clients ([`v1`], [`sandbox::v1`]) and a layer over them that does
-//! five things:
+//! six things:
 //!
 //! - It connects, with TLS and a token: [`Client::builder`].
 //! - It retries calls where a retry is safe, and fills in their `request_id`: [`Client::call`].
 //! - It uploads files: [`Client::send_media`], [`Client::upload_template_media`].
 //! - It converts failures into an [`Error`] with a reason, field violations and a retry delay.
+//! - It ensures that a named subscription exists: [`Client::ensure_subscription`].
 //! - It follows events across broken connections and server restarts: [`Client::subscribe`].
 //!
 //! Use the generated clients for other calls, such as the streams `SendMessages` and `WatchMessage`:
 //! [`Client::messages`]. The generated clients do not retry.
+//!
+//! The crate logs retries and reconnects through [`tracing`](https://docs.rs/tracing), without the text of a message.
 
 mod call;
 mod connect;
 mod error;
 mod event_stream;
 mod progress;
+mod subscription;
 mod upload;
 
 pub use call::Call;

@@ -23,6 +23,15 @@ const MAX_REOPEN_DELAY: Duration = Duration::from_secs(5);
 /// looks like a reset, and would recur on every stream.
 const MAX_RESETS: u32 = 5;
 
+/// A stream that broke, and when the next one is opened.
+#[derive(Debug)]
+pub(crate) struct Reopen {
+    pub(crate) cause: Error,
+    /// How many streams in a row broke before they started, or one if this one had started.
+    pub(crate) failures: u32,
+    pub(crate) delay: Duration,
+}
+
 #[derive(Debug)]
 pub(crate) struct Progress {
     request: SubscribeRequest,
@@ -39,6 +48,8 @@ pub(crate) struct Progress {
     backoff: ExponentialBackoff,
     /// How many streams in a row were reset before they delivered anything.
     resets: u32,
+    /// How many streams in a row broke before they started.
+    failures: u32,
 }
 
 impl Progress {
@@ -57,6 +68,7 @@ impl Progress {
             closing: None,
             backoff: backoff(),
             resets: 0,
+            failures: 0,
         }
     }
 
@@ -79,7 +91,8 @@ impl Progress {
         request
     }
 
-    fn subscription_id(&self) -> Option<&String> {
+    /// The id of the named subscription.
+    pub(crate) fn subscription_id(&self) -> Option<&String> {
         match &self.request.start {
             Some(Start::SubscriptionId(id)) => Some(id),
             _ => None,
@@ -89,6 +102,7 @@ impl Progress {
     /// Records that a stream has started. Returns how long the stream may be silent.
     pub(crate) fn start(&mut self, started: SubscribeStarted) -> Duration {
         self.backoff = backoff();
+        self.failures = 0;
         self.generation = started.generation;
         // Only a stream that starts at a time reports the gap before its first event. Until that gap has arrived, each
         // new stream must start at the same time.
@@ -193,23 +207,23 @@ impl Progress {
     /// # Errors
     ///
     /// Returns the failure of the stream if another stream would fail too.
-    pub(crate) fn reopen_delay(&mut self, error: Option<Error>) -> Result<Duration, Error> {
+    pub(crate) fn reopen_after(&mut self, error: Error) -> Result<Reopen, Error> {
         let closing = self.closing.take().and_then(|closing| closing.retry_delay);
         let mut requested = closing.and_then(|delay| Duration::try_from(delay).ok()).unwrap_or_default();
-        if let Some(error) = error {
-            let is_reset = is_reset(&error);
-            self.resets += u32::from(is_reset);
-            if error.code() != Code::Unavailable && !(is_reset && self.resets <= MAX_RESETS) {
-                if error.code() == Code::NotFound {
-                    self.pending = None;
-                }
-                return Err(error);
+        let is_reset = is_reset(&error);
+        self.resets += u32::from(is_reset);
+        if error.code() != Code::Unavailable && !(is_reset && self.resets <= MAX_RESETS) {
+            if error.code() == Code::NotFound {
+                self.pending = None;
             }
-            requested = requested.max(error.retry_delay().unwrap_or_default());
+            return Err(error);
         }
+        requested = requested.max(error.retry_delay().unwrap_or_default());
+        self.failures = self.failures.saturating_add(1);
         let backoff = self.backoff.next().unwrap_or(MAX_REOPEN_DELAY).min(MAX_REOPEN_DELAY);
         // The backoff has jitter, so subscribers that the server gave the same delay do not all return at once.
-        Ok(requested.min(MAX_SERVER_DELAY) + backoff)
+        let delay = requested.min(MAX_SERVER_DELAY) + backoff;
+        Ok(Reopen { cause: error, failures: self.failures, delay })
     }
 }
 
@@ -261,10 +275,11 @@ mod tests {
                 ..Default::default()
             }));
             assert!(!progress.is_closed());
-            let delay = progress.reopen_delay(failure.map(unavailable)).expect("reopens");
+            let delay =
+                progress.reopen_after(unavailable(failure.unwrap_or_default())).expect("reopens").delay;
             assert!(delay > expected && delay <= expected + MAX_REOPEN_DELAY, "{delay:?}");
             // The request of an earlier stream no longer applies.
-            assert!(progress.reopen_delay(None).expect("reopens") < second);
+            assert!(progress.reopen_after(unavailable(Duration::ZERO)).expect("reopens").delay < second);
         }
     }
 
@@ -274,7 +289,7 @@ mod tests {
             .map(|_| {
                 let mut progress = Progress::new(SubscribeRequest::default());
                 let failure = unavailable(Duration::from_secs(5));
-                progress.reopen_delay(Some(failure)).expect("reopens")
+                progress.reopen_after(failure).expect("reopens").delay
             })
             .collect();
         assert!(delays.len() > 1, "{delays:?}");

@@ -12,6 +12,7 @@ use futures_core::Stream;
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncSeekExt as _, ReadBuf};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use crate::call::{BoxFuture, RetryState, ensure_request_id};
@@ -154,9 +155,14 @@ impl Client {
     ) -> Result<SendMediaResponse, Error> {
         let request_id = ensure_request_id(Some(&mut header.request_id));
         let message = |header, chunk| SendMediaRequest { header, chunk };
-        self.upload(header, request_id, source.into(), message, |client, request| {
-            Box::pin(async move { client.messages().send_media(request).await })
-        })
+        self.upload(
+            header,
+            "/switchboard.v1.MessageService/SendMedia",
+            request_id,
+            source.into(),
+            message,
+            |client, request| Box::pin(async move { client.messages().send_media(request).await }),
+        )
         .await
     }
 
@@ -172,21 +178,30 @@ impl Client {
     ) -> Result<UploadTemplateMediaResponse, Error> {
         let request_id = ensure_request_id(Some(&mut header.request_id));
         let message = |header, chunk| UploadTemplateMediaRequest { header, chunk };
-        self.upload(header, request_id, source.into(), message, |client, request| {
-            Box::pin(async move { client.templates().upload_template_media(request).await })
-        })
+        self.upload(
+            header,
+            "/switchboard.v1.TemplateService/UploadTemplateMedia",
+            request_id,
+            source.into(),
+            message,
+            |client, request| {
+                Box::pin(async move { client.templates().upload_template_media(request).await })
+            },
+        )
         .await
     }
 
     async fn upload<H: Clone, M, R>(
         &self,
         header: H,
+        method: &str,
         request_id: Option<String>,
         UploadSource(mut source): UploadSource,
         message: fn(Option<H>, Bytes) -> M,
         send: SendChunks<H, M, R>,
     ) -> Result<R, Error> {
-        let mut retry = RetryState::new(self, request_id);
+        let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
+        let mut retry = RetryState::new(self, method.to_owned(), request_id, deadline);
         loop {
             let content = source.content().await;
             let content = content.map_err(|error| retry.error(Error::unreadable_source(error)))?;

@@ -296,20 +296,22 @@ fn play(StreamScript(first, end): StreamScript, cut: Cut, count: watch::Receiver
     streamed(first.chain(end))
 }
 
-fn message(message: &impl prost::Message) -> Frame<Bytes> {
+pub(crate) fn message(message: &impl prost::Message) -> Frame<Bytes> {
     let mut body = vec![0];
     body.extend(u32::try_from(message.encoded_len()).expect("short").to_be_bytes());
     body.extend(message.encode_to_vec());
     Frame::data(body.into())
 }
 
-fn trailers(status: &Status) -> Frame<Bytes> {
+pub(crate) fn trailers(status: &Status) -> Frame<Bytes> {
     let mut trailers = HeaderMap::new();
     status.add_header(&mut trailers).expect("a header");
     Frame::trailers(trailers)
 }
 
-fn streamed(frames: impl Stream<Item = Result<Frame<Bytes>, Status>> + Send + 'static) -> Response<Body> {
+pub(crate) fn streamed(
+    frames: impl Stream<Item = Result<Frame<Bytes>, Status>> + Send + 'static,
+) -> Response<Body> {
     Response::builder()
         .header("content-type", "application/grpc")
         .body(Body::new(StreamBody::new(frames)))

@@ -1,8 +1,10 @@
 //! Tests of the client against a server that fails on purpose. The server's own tests contain those against the real server.
 
 mod calls;
+mod conformance;
 mod event_stream;
 mod fake_server;
+mod logging;
 #[expect(dead_code, reason = "only the server's tests silence connections")]
 mod proxy;
 mod tls;
