@@ -262,10 +262,12 @@ impl Dispatch {
             BeginResult::Attempt { number, message_id } => {
                 if let Some(message) = &mut job.message {
                     message.attempt = number;
-                    if let Some(id) = message_id {
-                        message.id = id;
-                        message.create_time =
-                            self.create_time(job.account.id(), id).await.unwrap_or(message.create_time);
+                    message.id = message_id.unwrap_or(message.id);
+                    // Only a resend continues an earlier message. A first attempt must not pay for this read.
+                    if request.resend_after.is_some()
+                        && let Some(created) = self.create_time(job.account.id(), message.id).await
+                    {
+                        message.create_time = created;
                     }
                 }
                 Ok(number)
