@@ -3,8 +3,8 @@
 //! The listeners are bound before the server is built, and a token stops the server. So the code that starts a server
 //! knows its addresses at once and never polls until it is up.
 
+mod grpc_server;
 mod health;
-mod http2;
 mod open_files;
 mod reopen;
 
@@ -380,7 +380,7 @@ impl App {
             ..
         } = self;
         let mut servers = JoinSet::new();
-        servers.spawn(http2::serve(listeners.grpc, routes, grpc, stopping.clone()));
+        servers.spawn(grpc_server::serve(listeners.grpc, routes, grpc, stopping.clone()));
         let webhooks = listener::serve(listeners.webhook, ingress, webhook_limits, stopping.clone());
         servers.spawn(async {
             webhooks.await;
