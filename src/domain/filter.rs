@@ -164,7 +164,7 @@ mod tests {
         assert!(matches("+551112345678", ""), "the spelling without the ninth digit");
         assert!(matches("+551112345678", "US.1"));
         assert!(matches("", "US.7"));
-        assert!(matches("+15550100001", "US.7"), "the user ID of a customer with a number");
+        assert!(matches("+15550100001", "US.7"), "the user id of a customer with a number");
         assert!(!matches("+15550100001", "US.1"));
         assert!(!matches("", ""), "an event without a customer");
         let parent = Party {

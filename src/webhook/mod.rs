@@ -13,7 +13,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bytes::{Bytes, BytesMut};
@@ -141,13 +142,7 @@ impl Ingress {
             .with_state(Arc::new(self))
     }
 
-    async fn ingest(
-        &self,
-        account: Option<&Arc<Account>>,
-        peer: &Peer,
-        headers: &HeaderMap,
-        body: Body,
-    ) -> IngestResult {
+    async fn ingest(&self, account: Option<&Arc<Account>>, head: &Parts, body: Body) -> IngestResult {
         let known = account.and_then(|account| Some((account, account.webhooks()?)));
         let limits = self.limits_of(account.map(|account| account.id()));
         let scheme = known.map(|(_, webhooks)| webhooks.scheme()).or(self.random_scheme.as_ref());
@@ -156,6 +151,7 @@ impl Ingress {
         };
         let reject = |rejection: Rejection| {
             if let Some(suppressed) = limits.rejections.allow() {
+                let peer = Peer::of(&head.headers, &head.extensions);
                 let forwarded_for = peer.forwarded_for.as_deref();
                 match known {
                     Some((account, _)) => tracing::warn!(
@@ -173,7 +169,7 @@ impl Ingress {
             }
             if known.is_some() { IngestResult::Rejected } else { IngestResult::NoAccount }
         };
-        let signature = headers.get(scheme.header()).and_then(|value| value.to_str().ok());
+        let signature = head.headers.get(scheme.header()).and_then(|value| value.to_str().ok());
         // A peer that does not know the form of a signature must not use memory.
         if let Err(rejection) = check_form(signature) {
             return reject(rejection);
@@ -282,10 +278,9 @@ async fn receive(
     Path(account): Path<String>,
     request: Request,
 ) -> Response {
-    let (parts, body) = request.into_parts();
-    let peer = Peer::of(&parts.headers, &parts.extensions);
+    let (head, body) = request.into_parts();
     let account = account.parse::<AccountId>().ok().and_then(|id| ingress.accounts.get(&id));
-    let result = ingress.ingest(account, &peer, &parts.headers, body).await;
+    let result = ingress.ingest(account, &head, body).await;
     // An unauthenticated peer must not be able to create labels.
     let label = match (result, account) {
         (IngestResult::NoAccount, _) | (_, None) => String::new(),

@@ -32,20 +32,11 @@ struct Deployment {
     channel: Channel,
 }
 
-/// The binary with SIGXFSZ ignored. A write beyond a later file size limit is then an error and not a signal.
-fn limited(home: &Home) -> Command {
-    let serve = home.command();
-    let mut limited = Command::new("bash");
-    limited.arg("-c").arg("trap '' XFSZ; exec \"$@\"").arg("bash").arg(serve.get_program());
-    limited.args(serve.get_args());
-    limited
-}
-
 impl Deployment {
     async fn start() -> Self {
         let sandbox = provider::start().await;
         let home = Home::new(sandbox.connectly().base_url().as_str());
-        let server = Server::start(limited(&home));
+        let server = Server::start(home.command());
         let channel = server.channel().await;
         Self { home, sandbox, server, channel }
     }
@@ -258,7 +249,7 @@ async fn kill_during_full_disk_leaves_unknown_sends_that_never_resend() {
     let AfterFullDisk { accepted, unkeyed, .. } = fill_up(&deployment).await;
     let Deployment { home, sandbox, server, .. } = deployment;
     server.kill();
-    let server = Server::start(limited(&home));
+    let server = Server::start(home.command());
     let channel = server.channel().await;
     let deployment = Deployment { home, sandbox, server, channel };
     for id in ["accepted", "lost", "declined"] {
@@ -301,11 +292,7 @@ async fn server_with_full_disk_is_not_ready_until_a_write_succeeds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn file_size_limit_is_handled_like_a_full_disk() {
     let home = Home::new("http://127.0.0.1:1");
-    let serve = home.command();
-    let mut limited = std::process::Command::new("bash");
-    limited.arg("-c").arg("ulimit -f 1024; exec \"$@\"").arg("bash").arg(serve.get_program());
-    limited.args(serve.get_args()).envs(serve.get_envs().filter_map(|(key, value)| Some((key, value?))));
-    let server = Server::start(limited);
+    let server = Server::start(home.command_with_ulimit("-f 1024"));
     let client = reqwest::Client::new();
     let text = "x".repeat(10_000);
     let mut stored = 0;

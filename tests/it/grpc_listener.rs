@@ -218,22 +218,11 @@ async fn stop_does_not_wait_for_watches_reflection_or_silence() {
     assert!(started.elapsed() < Duration::from_secs(5), "stopped after {:?}", started.elapsed());
 }
 
-/// A server whose process has this limit of open files, for `ulimit`.
-#[cfg(target_os = "linux")]
-fn start_with_open_files(limit: &str) -> (Home, Server) {
-    let home = Home::new("http://127.0.0.1:1");
-    let serve = home.command();
-    let mut limited = std::process::Command::new("bash");
-    limited.arg("-c").arg(format!("ulimit {limit}; exec \"$@\"")).arg("bash").arg(serve.get_program());
-    limited.args(serve.get_args()).envs(serve.get_envs().filter_map(|(key, value)| Some((key, value?))));
-    let server = Server::start(limited);
-    (home, server)
-}
-
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn crowd_on_the_grpc_port_leaves_descriptors_to_webhooks() {
-    let (_home, server) = start_with_open_files("-n 128");
+    let home = Home::new("http://127.0.0.1:1");
+    let server = Server::start(home.command_with_ulimit("-n 128"));
     assert!(server.log.lock().expect("unpoisoned").contains("so only 32 gRPC connections are accepted"));
     let mut crowd = Vec::new();
     for _ in 0..300 {
@@ -256,7 +245,8 @@ async fn crowd_on_the_grpc_port_leaves_descriptors_to_webhooks() {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn soft_limit_of_open_files_is_raised_to_the_hard_one() {
-    let (_home, server) = start_with_open_files("-Sn 256");
+    let home = Home::new("http://127.0.0.1:1");
+    let server = Server::start(home.command_with_ulimit("-Sn 256"));
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.child.id())).expect("readable");
     let limit = limits.lines().find(|line| line.starts_with("Max open files")).expect("there");
     let values: Vec<_> = limit.split_whitespace().skip(3).take(2).collect();

@@ -85,12 +85,8 @@ async fn kill_9_loses_no_webhook_answered_200() {
 #[tokio::test(flavor = "multi_thread")]
 async fn webhook_is_answered_503_on_a_full_disk_until_space_returns() {
     let home = Home::new("http://127.0.0.1:1");
-    let serve = home.command();
-    let mut limited = Command::new("bash");
-    // The limit is in blocks of 1024 bytes. A write beyond it must be an error, not a signal.
-    limited.arg("-c").arg("trap '' XFSZ; ulimit -S -f 600; exec \"$@\"").arg("bash").arg(serve.get_program());
-    limited.args(serve.get_args());
-    let server = Server::start(limited);
+    // The limit is in blocks of 1024 bytes.
+    let server = Server::start(home.command_with_ulimit("-S -f 600"));
     let client = reqwest::Client::new();
     let padding = "x".repeat(10_000);
     let mut kept = Vec::new();

@@ -248,11 +248,7 @@ async fn metric_counts_signatures_per_secret() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lack_of_file_descriptors_does_not_block_a_webhook() {
     let home = Home::new("http://127.0.0.1:1");
-    let serve = home.command();
-    let mut limited = std::process::Command::new("bash");
-    limited.arg("-c").arg("ulimit -n 64; exec \"$@\"").arg("bash").arg(serve.get_program());
-    limited.args(serve.get_args());
-    let server = Server::start(limited);
+    let server = Server::start(home.command_with_ulimit("-n 64"));
     let mut crowd = Vec::new();
     for _ in 0..100 {
         crowd.push(Peer::connect_and_send(server.webhook, HALF_A_HEADER).await);

@@ -211,9 +211,7 @@ async fn launch(
     at: Option<Addresses>,
     log_copiers: &mut JoinSet<()>,
 ) -> Result<(Child, Addresses), String> {
-    // SIGXFSZ is ignored, so a write beyond the limit fails with an error.
-    let mut command = std::process::Command::new("bash");
-    command.args(["-c", "trap '' XFSZ; exec \"$@\"", "bash", env!("CARGO_BIN_EXE_switchboard")]);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_switchboard"));
     command.arg("serve").arg("--config").arg(home.folder.path().join("switchboard.toml"));
     if let Some(at) = at {
         command.env("SWITCHBOARD__GRPC__LISTEN", at.grpc.to_string());

@@ -69,6 +69,16 @@ impl Home {
         command
     }
 
+    /// The server under a limit of the shell's `ulimit`, such as `-n 64`.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn command_with_ulimit(&self, limit: &str) -> Command {
+        let serve = self.command();
+        let mut limited = Command::new("bash");
+        limited.arg("-c").arg(format!("ulimit {limit}; exec \"$@\"")).arg("bash").arg(serve.get_program());
+        limited.args(serve.get_args()).envs(serve.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        limited
+    }
+
     /// Deletes the files of the store, as a lost disk would.
     pub(crate) fn delete_store(&self) {
         for name in ["switchboard.db", "switchboard.db-wal", "switchboard.db-shm"] {

@@ -141,9 +141,9 @@ async fn filter_by_customer_holds_only_that_customers_events() {
     opened.changed("user", create(of_customers(&["bsuid:US.7"]), SeekPosition::Oldest)).await;
     assert_eq!(opened.trim(unheld(1_000)).await.events, 1, "the second event is held by both");
     opened.changed("phone", acknowledge(2)).await;
-    assert_eq!(opened.trim(unheld(1_000)).await.events, 0, "the user ID still holds it");
+    assert_eq!(opened.trim(unheld(1_000)).await.events, 0, "the user id still holds it");
     opened.changed("user", acknowledge(2)).await;
-    assert_eq!(opened.trim(unheld(1_000)).await.events, 2, "the last event is held by the user ID alone");
+    assert_eq!(opened.trim(unheld(1_000)).await.events, 2, "the last event is held by the user id alone");
     let trim = Trim { force_before: UnixMillis(1_000), ..unheld(1_000) };
     assert_eq!(opened.trim(trim).await.expired, [subscription("user")]);
 }
@@ -265,7 +265,7 @@ enum Step {
 const ACCOUNTS: [&str; 2] = ["acme", "globex"];
 const IDS: [&str; 3] = ["a", "b", "c"];
 
-/// The customers of the model's events, by phone number and user ID.
+/// The customers of the model's events, by phone number and user id.
 const CUSTOMERS: [(&str, &str); 3] = [("+525512345678", ""), ("+15550100001", "US.7"), ("", "US.7")];
 /// The contents of the model's events: no message, a report, and a message from each customer.
 const CONTENTS: usize = 2 + CUSTOMERS.len();
